@@ -1,0 +1,184 @@
+"""Opening a faces database, making one, and leaving it as one whole file. No SQL on its tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .errors import (
+    DatabaseBusy,
+    DatabaseError,
+    DatabaseNotWritable,
+    FacesError,
+    NewerSchema,
+    NotAFacesDatabase,
+    NoVectorExtension,
+)
+
+Connection: TypeAlias = Any
+"""A connection of pysqlite3 or sqlite3, whichever Datasette uses."""
+
+PAGE_BYTES = 8192
+"""Vectors of 512 dimensions fit three to a page; on SQLite's 4,096 each would fill one."""
+BUSY_SECONDS = 30
+MIGRATION_SET = "datasette-faces"
+
+
+def sqlite() -> Any:
+    """The SQLite module that Datasette uses: pysqlite3 where it is installed."""
+    from datasette.utils.sqlite import sqlite3
+
+    return sqlite3
+
+
+def load_vector_extension(conn: Connection) -> None:
+    """Load sqlite-vec into a connection. Raises NoVectorExtension."""
+    import sqlite_vec
+
+    try:
+        conn.enable_load_extension(True)
+        sqlite_vec.load(conn)
+        conn.enable_load_extension(False)
+    except (AttributeError, sqlite().OperationalError) as error:
+        raise NoVectorExtension(
+            "This Python's SQLite cannot load sqlite-vec; mend it with: pip install pysqlite3"
+        ) from error
+
+
+def has_vector_tables(conn: Connection) -> bool:
+    """Whether a file holds tables that need sqlite-vec."""
+    found = conn.execute(
+        "select 1 from sqlite_master where type = 'table' and sql like '%using vec0%' limit 1"
+    )
+    return found.fetchone() is not None
+
+
+@contextmanager
+def writing(path: str) -> Iterator[Connection]:
+    """A connection to a faces database that may be written; the file is made where there is none.
+
+    Autocommit: each `with transaction(conn)` is one transaction. On leaving, the file is whole
+    again: no -wal beside it, `journal_mode=delete`. Raises DatabaseError.
+    """
+    existed = os.path.exists(path) and os.path.getsize(path) > 0
+    with explained(path):
+        if existed:
+            _check(path)
+        conn = sqlite().connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        with closing(conn):
+            load_vector_extension(conn)
+            if not existed:
+                conn.execute(f"pragma page_size = {PAGE_BYTES}")
+            conn.execute("pragma journal_mode = wal")
+            conn.execute("pragma synchronous = normal")
+            conn.execute("pragma foreign_keys = on")
+            _migrate(conn)
+            try:
+                yield conn
+            finally:
+                _settle(conn)
+
+
+@contextmanager
+def reading(path: str) -> Iterator[Connection]:
+    """A read-only connection to a faces database, up to date in its schema. Raises DatabaseError."""
+    with explained(path):
+        if not os.path.isfile(path):
+            raise NotAFacesDatabase(f"There is no file {path}; make it with: datasette faces ingest")
+        _check(path)
+        with closing(_connect_to_read(path)) as conn:
+            load_vector_extension(conn)
+            yield conn
+
+
+@contextmanager
+def transaction(conn: Connection) -> Iterator[Connection]:
+    """One write transaction: all of it or nothing."""
+    conn.execute("begin immediate")
+    try:
+        yield conn
+    except BaseException:
+        conn.execute("rollback")
+        raise
+    conn.execute("commit")
+
+
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Say SQLite's errors about a file in one line that names the mend."""
+    try:
+        yield
+    except FacesError:
+        raise
+    except sqlite().DatabaseError as error:
+        raise _explanation(path, str(error)) from error
+
+
+def _explanation(path: str, error: str) -> DatabaseError:
+    if "disk is full" in error:
+        return DatabaseNotWritable(
+            f"The disk that holds {path} is full; free some space and run the same line again: "
+            "all that was saved is kept"
+        )
+    if "locked" in error or "busy" in error:
+        return DatabaseBusy(f"{path} is in use by another process; try again when it has ended")
+    if "readonly" in error or "unable to open" in error:
+        return DatabaseNotWritable(
+            f"{path} or its folder cannot be written; choose another place or change its permissions"
+        )
+    if "not a database" in error or "malformed" in error:
+        return NotAFacesDatabase(f"{path} is no SQLite database ({error}); choose another file name")
+    return DatabaseError(f"{path}: {error}")
+
+
+def _connect_to_read(path: str) -> Connection:
+    address = Path(path).resolve().as_uri() + "?mode=ro"
+    return sqlite().connect(address, uri=True, timeout=BUSY_SECONDS)
+
+
+def _check(path: str) -> None:
+    """Refuse what is not ours, or too new for us, before a byte of it is changed."""
+    from .migrations import migrations
+
+    with closing(_connect_to_read(path)) as conn:
+        tables = {row[0] for row in conn.execute("select name from sqlite_master")}
+        applied = set()
+        if "_sqlite_migrations" in tables:
+            applied = {
+                row[0]
+                for row in conn.execute(
+                    "select name from _sqlite_migrations where migration_set = ?", [MIGRATION_SET]
+                )
+            }
+    if tables and not applied:
+        raise NotAFacesDatabase(
+            f"{path} is an SQLite database of something else; choose another file name"
+        )
+    known = {step.name for step in migrations._migrations}
+    if newer := applied - known:
+        raise NewerSchema(
+            f"{path} was written by a newer version of datasette-faces ({sorted(newer)[-1]}): "
+            "pip install --upgrade datasette-faces"
+        )
+
+
+def _migrate(conn: Connection) -> None:
+    from sqlite_utils import Database
+
+    from .migrations import migrations
+
+    migrations.apply(Database(conn, execute_plugins=False))
+
+
+def _settle(conn: Connection) -> None:
+    """Merge the write-ahead log; a file that is served meanwhile keeps it until its readers end."""
+    try:
+        conn.execute("pragma wal_checkpoint(truncate)")
+        conn.execute("pragma busy_timeout = 1000")
+        conn.execute("pragma journal_mode = delete")
+    except sqlite().OperationalError as error:
+        if "locked" not in str(error):
+            raise

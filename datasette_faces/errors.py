@@ -1,0 +1,68 @@
+"""Every error that the library raises.
+
+FacesError                 one line for a person: names the thing, and the mend
+├── PictureError           this file gives no picture; the rest goes on
+├── ModelError             a model cannot be used
+│   ├── UnknownModel
+│   ├── MissingExtra       the packages of an extra are not installed
+│   ├── MissingWeights     the pack is not at hand and could not be fetched
+│   └── WrongWeights       the weights are not those that they should be
+└── DatabaseError          a database cannot be used
+    ├── NotAFacesDatabase
+    ├── NewerSchema
+    ├── DatabaseBusy
+    ├── DatabaseNotWritable
+    └── NoVectorExtension  this Python's SQLite loads no extensions
+"""
+
+
+class FacesError(Exception):
+    """Something went wrong in a way that its message explains to a person."""
+
+
+class PictureError(FacesError):
+    """A file gives no picture; the message is the reason that `ingest_errors` keeps."""
+
+
+class ModelError(FacesError):
+    """A model cannot be used."""
+
+
+class UnknownModel(ModelError):
+    """No model of that id is registered and no folder of that name holds a pack."""
+
+
+class MissingExtra(ModelError):
+    """Packages that only the extra `ingest` brings are missing."""
+
+
+class MissingWeights(ModelError):
+    """A model's weights are not at hand and could not be fetched."""
+
+
+class WrongWeights(ModelError):
+    """A model's weights differ from the ones that are expected."""
+
+
+class DatabaseError(FacesError):
+    """A database cannot be used."""
+
+
+class NotAFacesDatabase(DatabaseError):
+    """The file is no SQLite database, or one that holds something else."""
+
+
+class NewerSchema(DatabaseError):
+    """A newer version of this package wrote the file."""
+
+
+class DatabaseBusy(DatabaseError):
+    """Another process is writing to the file."""
+
+
+class DatabaseNotWritable(DatabaseError):
+    """The file, its folder or its disk cannot be written."""
+
+
+class NoVectorExtension(DatabaseError):
+    """This Python's SQLite cannot load sqlite-vec."""

@@ -1,0 +1,127 @@
+"""What a camera wrote beside the pixels: orientation, date, camera, position. No pixels here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image
+
+_DATE = re.compile(r"(\d{4})[:\-](\d\d)[:\-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+_OFFSET = re.compile(r"[+-]\d\d:\d\d|Z")
+UPRIGHT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Exif:
+    """Facts of one photograph; None where the file does not say, or says nonsense.
+
+    taken_at: ISO 8601, with sub-seconds and offset where given. Position in degrees, WGS 84.
+    """
+
+    orientation: int = UPRIGHT
+    taken_at: str | None = None
+    camera: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+def read_exif(image: Image.Image) -> Exif:
+    """Read what can be read; a corrupt block costs only what it holds."""
+    # Pillow parses tags as they are asked for, and raises what the bytes make it raise
+    try:
+        tags = image.getexif()
+        details = tags.get_ifd(ExifTags.IFD.Exif)
+    except Exception:
+        return Exif()
+    latitude, longitude = _position(tags)
+    orientation = _quietly(tags.get, ExifTags.Base.Orientation)
+    return Exif(
+        orientation=orientation if orientation in range(1, 9) else UPRIGHT,
+        taken_at=_taken_at(dict(tags), details),
+        camera=_camera(_text(tags.get(ExifTags.Base.Make)), _text(tags.get(ExifTags.Base.Model))),
+        latitude=latitude,
+        longitude=longitude,
+    )
+
+
+def _quietly(function: Any, *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception:
+        return None
+
+
+def _text(value: Any) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        return ""
+    return text.replace("\0", " ").strip()
+
+
+def _taken_at(tags: dict[int, Any], details: dict[int, Any]) -> str | None:
+    base = ExifTags.Base
+    candidates = (
+        (details.get(base.DateTimeOriginal), base.SubsecTimeOriginal, base.OffsetTimeOriginal),
+        (details.get(base.DateTimeDigitized), base.SubsecTimeDigitized, base.OffsetTimeDigitized),
+        (tags.get(base.DateTime), base.SubsecTime, base.OffsetTime),
+    )
+    for value, subsecond_tag, offset_tag in candidates:
+        moment = _moment(_text(value))
+        if moment is None:
+            continue
+        subseconds = _text(details.get(subsecond_tag))
+        offset = _text(details.get(offset_tag))
+        return "".join(
+            (
+                moment,
+                f".{subseconds}" if subseconds.isdigit() else "",
+                offset if _OFFSET.fullmatch(offset) else "",
+            )
+        )
+    return None
+
+
+def _moment(text: str) -> str | None:
+    found = _DATE.match(text)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = found.groups()
+    # Cameras whose clock was never set write zeros
+    if not ("0001" <= year and "01" <= month <= "12" and "01" <= day <= "31"):
+        return None
+    if hour > "23" or minute > "59" or second > "60":
+        return None
+    return f"{year}-{month}-{day}T{hour}:{minute}:{second}"
+
+
+def _camera(make: str, model: str) -> str | None:
+    """Maker and model as one name: "NIKON CORPORATION", "NIKON D90" is a "NIKON D90"."""
+    if model and make and model.split()[0].lower() in make.lower():
+        return model
+    return " ".join(filter(None, (make, model))) or None
+
+
+def _position(tags: Image.Exif) -> tuple[float | None, float | None]:
+    gps = _quietly(tags.get_ifd, ExifTags.IFD.GPSInfo) or {}
+    latitude = _degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
+    longitude = _degrees(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180)
+    # Cameras without a fix write 0, 0; half a position is none
+    if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
+        return None, None
+    return latitude, longitude
+
+
+def _degrees(
+    gps: dict[int, Any], value_tag: int, sign_tag: int, negative: str, limit: float
+) -> float | None:
+    try:
+        degrees, minutes, seconds = (float(part) for part in gps[value_tag])
+    except Exception:
+        return None
+    value = degrees + minutes / 60 + seconds / 3600
+    if not 0 <= value <= limit:
+        return None
+    sign = -1 if _text(gps.get(sign_tag)).upper() == negative else 1
+    return round(sign * value, 7)

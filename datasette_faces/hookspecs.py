@@ -1,0 +1,18 @@
+"""The hooks that other plugins can answer, to bring face models and indexes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pluggy import HookspecMarker
+
+if TYPE_CHECKING:
+    from .models.base import FaceModel
+
+hookspec = HookspecMarker("datasette")
+
+
+@hookspec
+def register_face_models(register: Callable[[FaceModel], None]) -> None:
+    """Register face models by calling register(model), once for each."""

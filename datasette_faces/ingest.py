@@ -1,0 +1,315 @@
+"""Photographs on disk → a faces database: what is new is analysed, what moved is found again.
+
+Reads files, hands their bytes to workers, writes in small transactions in the order of the scan, so
+that a stopped ingest goes on where it was and gives the same rows. No HTTP, no click.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from . import workers
+from .connections import Connection, transaction, writing
+from .errors import DatabaseBusy, DatabaseNotWritable, MissingExtra, PictureError
+from .images import MAX_FILE_BYTES
+from .models.base import EXTRA_MEND, FaceModel
+from .scan import Rejected, Scan, as_path, walk
+from .shapes import Analysis
+from .store import photos as store
+from .store.photos import File
+
+BATCH_PHOTOS = 64
+BATCH_SECONDS = 1.0
+READ_AHEAD = 3
+"""Pictures in hand for each worker: enough that none waits for the disk."""
+
+Progress = Callable[[int, int, File | None], None]
+"""Called with files done, files in all, and the one just done."""
+
+
+@dataclass
+class Report:
+    """What an ingest did, in photos; `found` counts every file looked at."""
+
+    found: int = 0
+    new: int = 0
+    edited: int = 0
+    moved: int = 0
+    unchanged: int = 0
+    analysed_again: int = 0
+    faces: int = 0
+    missing: int = 0
+    errors: list[Rejected] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def pictures(self) -> int:
+        """Files that are photos in the database now."""
+        return self.found - len(self.errors)
+
+
+@dataclass(slots=True)
+class _Job:
+    """One file on its way: its bytes' hash, and the analysis that was asked for, if any."""
+
+    file: File
+    sha256: str = ""
+    future: Future[Analysis] | None = None
+    error: str | None = None
+
+
+def ingest(
+    database: str,
+    paths: list[str],
+    model: FaceModel,
+    *,
+    worker_count: int | None = None,
+    min_face_px: float = 20,
+    progress: Progress = lambda done, total, file: None,
+) -> Report:
+    """Bring the photographs under `paths` into a database, which is made where there is none.
+
+    Raises DatabaseError and ModelError; a broken file is a row in `ingest_errors`.
+    """
+    started = time.monotonic()
+    with _alone(database), writing(database) as conn:
+        model.fetch()
+        count = worker_count or os.cpu_count() or 1
+        run = _Run(conn, model, count, min_face_px, progress)
+        try:
+            run.everything(paths)
+        finally:
+            run.report.seconds = round(time.monotonic() - started, 2)
+    return run.report
+
+
+@contextmanager
+def _alone(database: str) -> Iterator[None]:
+    """Hold the database against another ingest; the lock ends with the process, however it ends."""
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        raise MissingExtra(f"Ingesting needs filelock: {EXTRA_MEND}") from None
+    lock = FileLock(f"{database}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DatabaseBusy(f"Another ingest into {database} is running; wait until it ends") from None
+    except OSError as error:
+        raise DatabaseNotWritable(
+            f"{database} cannot be written: {error.strerror} ({os.path.dirname(database) or '.'})"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        if os.path.exists(lock.lock_file):
+            os.unlink(lock.lock_file)
+
+
+class _Run:
+    """One ingest at work."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        model: FaceModel,
+        worker_count: int,
+        min_face_px: float,
+        progress: Progress,
+    ) -> None:
+        self.conn = conn
+        self.model = model
+        self.worker_count = worker_count
+        self.min_face_px = min_face_px
+        self.progress = progress
+        self.report = Report()
+        self.scan = Scan()
+        self.total = self.done = 0
+        self._pool: workers.WorkerPool | None = None
+        self._batch: list[_Job] = []
+        self._in_hand: set[str] = set()
+        self._written_at = time.monotonic()
+
+    def everything(self, paths: list[str]) -> None:
+        fresh, changed, returned = self._sort_out(paths)
+        self.total = len(fresh) + len(changed)
+        try:
+            for file in returned:
+                self._batch.append(_Job(file))
+            self._work(_Job(file) for file in fresh)
+            self._mark_missing()
+            # Edited files come last: what moved away from under their names is known by then
+            self._work(_Job(file) for file in changed)
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._end(None)
+
+    def _sort_out(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
+        """Files whose content must be read, files that were there with another, files come back."""
+        store.begin_scan(self.conn)
+        fresh: list[File] = []
+        changed: list[File] = []
+        returned: list[File] = []
+        for found in walk(paths, self.scan):
+            self.report.found += 1
+            store.see(self.conn, found.path, is_file=isinstance(found, File))
+            if isinstance(found, Rejected):
+                self._reject(found)
+                continue
+            known = store.known_path(self.conn, found)
+            if known is None:
+                fresh.append(found)
+            elif not known.unchanged:
+                changed.append(found)
+            elif not store.is_analysed(self.conn, known.photo_id, self.model.id):
+                fresh.append(found)
+            elif known.missing:
+                returned.append(found)
+            else:
+                self.report.unchanged += 1
+        return fresh, changed, returned
+
+    def _work(self, jobs: Iterable[_Job]) -> None:
+        """Read, analyse and write files, in their order, a few of them at once."""
+        waiting: deque[_Job] = deque()
+        for job in jobs:
+            self._begin(job)
+            waiting.append(job)
+            if len(waiting) >= READ_AHEAD * self.worker_count:
+                self._finish(waiting.popleft())
+        while waiting:
+            self._finish(waiting.popleft())
+        self._write()
+
+    def _begin(self, job: _Job) -> None:
+        try:
+            data = read(job.file)
+        except PictureError as error:
+            job.error = str(error)
+            return
+        job.sha256 = hashlib.sha256(data).hexdigest()
+        if job.sha256 in self._in_hand:
+            return
+        photo_id = store.photo_with_content(self.conn, job.sha256)
+        if photo_id and store.is_analysed(self.conn, photo_id, self.model.id):
+            return
+        self._in_hand.add(job.sha256)
+        job.future = self._workers().submit(data)
+
+    def _workers(self) -> workers.WorkerPool:
+        """The pool, made when the first picture needs it: an unchanged folder loads no model."""
+        if self._pool is None:
+            self._pool = workers.WorkerPool(
+                self.model, self.worker_count, min_face_px=self.min_face_px
+            )
+            info = self._pool.describe()
+            with transaction(self.conn):
+                store.register_model(self.conn, info)
+        return self._pool
+
+    def _finish(self, job: _Job) -> None:
+        if job.future is not None:
+            try:
+                workers.result(job.future)
+            except PictureError as error:
+                job.error = str(error)
+        self._batch.append(job)
+        overdue = time.monotonic() - self._written_at > BATCH_SECONDS
+        if overdue or len(self._batch) >= BATCH_PHOTOS:
+            self._write()
+        self.done += 1
+        self.progress(self.done, self.total, job.file)
+
+    def _write(self) -> None:
+        """Write what is finished, in one transaction."""
+        batch, self._batch = self._batch, []
+        if batch:
+            with transaction(self.conn):
+                for job in batch:
+                    self._save(job)
+        self._in_hand -= {job.sha256 for job in batch}
+        self._written_at = time.monotonic()
+
+    def _save(self, job: _Job) -> None:
+        photo_id = None if job.error else self._photo(job)
+        if photo_id is None:
+            reason = job.error or "the same content as another broken file"
+            self.report.errors.append(Rejected(job.file.path, reason))
+            store.save_error(self.conn, job.file.path, reason)
+            return
+        store.save_path(self.conn, photo_id, job.file)
+
+    def _photo(self, job: _Job) -> int | None:
+        """The photo of a file, saved if it is new; None where its content is known to be broken."""
+        if not job.sha256:
+            known = store.known_path(self.conn, job.file)
+            self.report.moved += 1
+            return known.photo_id if known else None
+        photo_id = store.photo_with_content(self.conn, job.sha256)
+        if job.future is None:
+            self.report.moved += photo_id is not None
+            return photo_id
+        found = job.future.result()
+        edited = False
+        if photo_id is None:
+            photo_id, edited = store.save_photo(self.conn, job.file, job.sha256, found)
+            self.report.edited += edited
+            self.report.new += not edited
+        else:
+            self.report.analysed_again += 1
+        store.save_faces(self.conn, photo_id, self.model.id, found.faces, edited=edited)
+        self.report.faces += len(found.faces)
+        return photo_id
+
+    def _reject(self, rejected: Rejected) -> None:
+        self.report.errors.append(rejected)
+        with transaction(self.conn):
+            store.save_error(self.conn, rejected.path, rejected.reason)
+
+    def _mark_missing(self) -> None:
+        """Mark what the folders held before and hold no longer."""
+        gone = store.vanished(self.conn, self.scan.folders, self.scan.named, self.scan.unreadable)
+        with transaction(self.conn):
+            self.report.missing = store.mark_missing(self.conn, gone)
+            store.forget_errors(self.conn, self.scan.folders)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Keep what is finished, and let the workers go."""
+        try:
+            if error is not None:
+                self._batch = [job for job in self._batch if job.future is None or job.future.done()]
+                self._write()
+        finally:
+            if self._pool is not None:
+                self._pool.__exit__(type(error) if error else None, error, None)
+
+
+def read(file: File) -> bytes:
+    """A file's bytes. Raises PictureError if it cannot be read, or changes meanwhile."""
+    if file.bytes > MAX_FILE_BYTES:
+        raise PictureError(f"the file has over {MAX_FILE_BYTES // 1_000_000} MB")
+    try:
+        with open(as_path(file), "rb", opener=_open_without_waiting) as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+            after = os.fstat(stream.fileno())
+    except FileNotFoundError:
+        raise PictureError("the file vanished while it was to be read") from None
+    except OSError as error:
+        raise PictureError(f"the file cannot be read: {error.strerror}") from None
+    if (after.st_mtime_ns, after.st_size, len(data)) != (file.modified_ns, file.bytes, file.bytes):
+        raise PictureError("the file changed while it was read; ingest it again")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that was put in its place since the scan would never answer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,0 +1,1 @@
+"""Face models: what one is (`base`), and the two that are built in."""

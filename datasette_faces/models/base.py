@@ -1,0 +1,61 @@
+"""What a face model is. How one works inside lies in the modules beside this one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .. import images
+from ..images import Picture
+from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
+
+EXTRA_MEND = "pip install 'datasette-faces[ingest]'"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A loaded model: three functions, and what to remember of it.
+
+    detect: a decoded picture (height, width, 3) -> detections in its own pixels, best first.
+    embed: aligned faces, each (112, 112, 3) -> (n, dimensions), any length.
+    align: a picture and landmarks (full-size pixels) -> an aligned face (112, 112, 3).
+    """
+
+    info: ModelInfo
+    detect: Callable[[RgbArray], list[Detection]]
+    embed: Callable[[list[RgbArray]], FloatArray]
+    align: Callable[[Picture, Landmarks], RgbArray] = field(default=images.align)
+
+
+class FaceModel(ABC):
+    """A face model by its id; it is light to make, and `load` does the work.
+
+    Instances are pickled to worker processes, so they hold plain values only.
+    """
+
+    id: str
+    name: str
+    dimensions: int | None = None
+    """Known without loading; None where only the weights tell."""
+    threshold: float
+    licence: str
+    commercial: bool = False
+    """Whether the licence of the weights allows commercial use."""
+    detect_px: int = 640
+    """Long side of the picture that the detector sees."""
+
+    @abstractmethod
+    def load(self) -> Engine:
+        """Load the weights; one onnxruntime thread. Raises ModelError."""
+
+    def missing(self) -> str | None:
+        """Why the model cannot be loaded here as things are, in one line with the mend; or None."""
+        return None
+
+    def fetch(self) -> None:
+        """Bring weights that are not at hand, where that can be done. Raises ModelError."""
+        from ..errors import MissingWeights
+
+        if reason := self.missing():
+            raise MissingWeights(reason)

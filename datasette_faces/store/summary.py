@@ -1,0 +1,51 @@
+"""What is in a file, in a few numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..connections import Connection
+
+
+def counts(conn: Connection) -> dict[str, Any]:
+    """Photos, faces, people, errors, missing photos, models, indexes: what `status --json` prints."""
+    return {
+        "photos": _count(conn, "photos"),
+        "faces": _count(conn, "faces"),
+        "people": _count(conn, "people"),
+        "errors": _count(conn, "ingest_errors"),
+        "missing": _count(conn, "photos where missing_since is not null"),
+        "models": models(conn),
+        "indexes": indexes(conn),
+    }
+
+
+def models(conn: Connection) -> list[dict[str, Any]]:
+    """The models whose embeddings are in the file, the first one ingested first."""
+    rows = conn.execute(
+        """
+        select models.id, count(face_embeddings.face_id) as faces, dimensions, licence, threshold
+        from models left join face_embeddings on face_embeddings.model_id = models.id
+        group by models.id order by models.rowid
+        """
+    )
+    names = ("id", "faces", "dimensions", "licence", "threshold")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def indexes(conn: Connection) -> list[str]:
+    """The names of the vec0 tables."""
+    rows = conn.execute(
+        "select name from sqlite_master where type = 'table' and sql like '%using vec0%' order by 1"
+    )
+    return [row[0] for row in rows]
+
+
+def errors(conn: Connection) -> list[dict[str, str]]:
+    """The files that gave no photo, and why."""
+    rows = conn.execute("select path, reason, seen_at from ingest_errors order by path")
+    return [dict(zip(("path", "reason", "seen_at"), row, strict=True)) for row in rows]
+
+
+def _count(conn: Connection, what: str) -> int:
+    return int(conn.execute(f"select count(*) from {what}").fetchone()[0])
