@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
     import click
+    from markupsafe import Markup
 
     from .models.base import FaceModel
 
 hookimpl = pluggy.HookimplMarker("datasette")
+
+Links = Callable[[], Awaitable[list[dict[str, str]]]]
 
 
 @hookimpl
@@ -27,3 +30,65 @@ def register_face_models(register: Callable[[FaceModel], None]) -> None:
     from . import registry
 
     registry.register_builtin(register)
+
+
+@hookimpl
+def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
+    from . import sql_functions
+
+    known = datasette.databases.get(database)
+    sql_functions.prepare(conn, getattr(known, "path", None))
+
+
+@hookimpl
+def startup(datasette: Any) -> None:
+    from . import hiding
+
+    hiding.hide_internal_tables(datasette)
+
+
+@hookimpl
+def register_routes() -> list[tuple[str, Any]]:
+    from .views import routes
+
+    return routes()
+
+
+@hookimpl
+def render_cell(
+    row: Any, value: Any, column: str, table: str | None, database: str, datasette: Any
+) -> Markup | None:
+    # Asked of every cell of every table: most are none of ours
+    if not isinstance(value, bytes) and column != "landmarks":
+        return None
+    from . import cells
+
+    return cells.render(row, value, column, table, f"{datasette.urls.database(database)}/-/faces")
+
+
+@hookimpl
+def menu_links(datasette: Any, actor: Any, request: Any) -> Links:
+    from .views import links
+
+    return lambda: links.for_menu(datasette, request)
+
+
+@hookimpl
+def homepage_actions(datasette: Any, actor: Any, request: Any) -> Links:
+    from .views import links
+
+    return lambda: links.for_menu(datasette, request)
+
+
+@hookimpl
+def database_actions(datasette: Any, actor: Any, database: str, request: Any) -> Links:
+    from .views import links
+
+    return lambda: links.for_database(datasette, request, database)
+
+
+@hookimpl
+def table_actions(datasette: Any, actor: Any, database: str, table: str, request: Any) -> Links:
+    from .views import links
+
+    return lambda: links.for_table(datasette, request, database, table)

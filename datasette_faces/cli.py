@@ -61,7 +61,9 @@ _open_option = click.option(
 @click.argument("database", type=click.Path(dir_okay=False))
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
 @_model_option
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes; as many as there are cores")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes; as many as there are cores"
+)
 @click.option(
     "--min-face",
     "min_face_px",
@@ -102,7 +104,9 @@ def ingest_command(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        click.echo("\nStopped; all that was finished is kept. The same line goes on from here.", err=True)
+        click.echo(
+            "\nStopped; all that was finished is kept. The same line goes on from here.", err=True
+        )
         sys.exit(1)
     click.echo(json.dumps(_as_json(report)) if as_json else _in_sentences(report, database))
     if not report.pictures:
@@ -149,7 +153,8 @@ def status(database: str, as_json: bool) -> None:
         click.echo(f"index     {index}")
     for error in errors:
         click.echo(f"\n{_printable(error['path'])}\n    {error['reason']}", nl=False)
-    click.echo("" if errors else "", nl=bool(errors))
+    if errors:
+        click.echo()
 
 
 @faces.command()
@@ -218,7 +223,9 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _in_sentences(report: Report, database: str) -> str:
-    lines = [f"{report.faces:,} faces in {report.found:,} files ({report.seconds:.1f} s): {database}"]
+    lines = [
+        f"{report.faces:,} faces in {report.found:,} files ({report.seconds:.1f} s): {database}"
+    ]
     for name, count in (
         ("new", report.new),
         ("edited", report.edited),

@@ -87,7 +87,9 @@ def reading(path: str) -> Iterator[Connection]:
     """A read-only connection to a faces database, up to date in its schema. Raises DatabaseError."""
     with explained(path):
         if not os.path.isfile(path):
-            raise NotAFacesDatabase(f"There is no file {path}; make it with: datasette faces ingest")
+            raise NotAFacesDatabase(
+                f"There is no file {path}; make it with: datasette faces ingest"
+            )
         _check(path)
         with closing(_connect_to_read(path)) as conn:
             load_vector_extension(conn)
@@ -130,7 +132,9 @@ def _explanation(path: str, error: str) -> DatabaseError:
             f"{path} or its folder cannot be written; choose another place or change its permissions"
         )
     if "not a database" in error or "malformed" in error:
-        return NotAFacesDatabase(f"{path} is no SQLite database ({error}); choose another file name")
+        return NotAFacesDatabase(
+            f"{path} is no SQLite database ({error}); choose another file name"
+        )
     return DatabaseError(f"{path}: {error}")
 
 

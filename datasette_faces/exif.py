@@ -89,7 +89,7 @@ def _moment(text: str) -> str | None:
         return None
     year, month, day, hour, minute, second = found.groups()
     # Cameras whose clock was never set write zeros
-    if not ("0001" <= year and "01" <= month <= "12" and "01" <= day <= "31"):
+    if not (year >= "0001" and "01" <= month <= "12" and "01" <= day <= "31"):
         return None
     if hour > "23" or minute > "59" or second > "60":
         return None

@@ -49,8 +49,8 @@ def letterbox(width: int, height: int, *, long_px: int, multiple: int) -> Letter
     """
     scale = long_px / max(width, height)
     fitted = max(1, round(width * scale)), max(1, round(height * scale))
-    padded = (math.ceil(side / multiple) * multiple for side in fitted)
-    return Letterbox(*fitted, *padded, scale)
+    padded = tuple(math.ceil(side / multiple) * multiple for side in fitted)
+    return Letterbox(fitted[0], fitted[1], padded[0], padded[1], scale)
 
 
 def cell_origins(input_width: int, input_height: int, stride: int) -> FloatArray:
@@ -134,5 +134,5 @@ def head_pose(landmarks: Landmarks) -> Pose:
     return Pose(
         yaw=math.degrees(math.atan2(-first[2], forward[2])),
         pitch=math.degrees(math.asin(float(np.clip(second[2], -1, 1)))),
-        roll=math.degrees(math.atan2(second[0], second[1])) * -1,
+        roll=math.degrees(math.atan2(second[0], second[1])),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -97,13 +98,15 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Picture:
         raise
     except UnidentifiedImageError:
         raise PictureError(_why_unidentified(data)) from None
-    except Image.DecompressionBombError:
-        raise PictureError(_too_large()) from None
+    except Image.DecompressionBombError as error:
+        raise PictureError(_too_large(error)) from None
     except MemoryError:
         raise PictureError("decoding it takes more memory than is allowed") from None
     # Pillow's decoders raise what broken bytes make them raise: OSError, SyntaxError, struct.error…
     except Exception as error:
-        raise PictureError(f"the picture is damaged: {str(error) or type(error).__name__}") from None
+        raise PictureError(
+            f"the picture is damaged: {str(error) or type(error).__name__}"
+        ) from None
 
 
 def _decode(data: bytes, at_least_px: int | None) -> Picture:
@@ -111,7 +114,7 @@ def _decode(data: bytes, at_least_px: int | None) -> Picture:
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise PictureError(_too_large(width, height))
+            raise Image.DecompressionBombError(f"{width * height} pixels")
         exif = read_exif(image)
         scale = _draft(image, at_least_px)
         upright = _upright(_rgb(image), exif.orientation)
@@ -143,7 +146,7 @@ def _draft(image: Image.Image, at_least_px: int | None) -> float:
         return 1.0
     wanted = min(1.0, at_least_px / max(image.size))
     width = image.width
-    answer = image.draft(None, tuple(math.ceil(side * wanted) for side in image.size))
+    answer = image.draft(None, (math.ceil(image.width * wanted), math.ceil(image.height * wanted)))
     return 1.0 if answer is None else float(answer[1][2]) / width
 
 
@@ -173,8 +176,10 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image if orientation == UPRIGHT else image.transpose(_UPRIGHTING[orientation])
 
 
-def _too_large(width: int = 0, height: int = 0) -> str:
-    size = f"{width:,} x {height:,}" if width else "more"
+def _too_large(error: Image.DecompressionBombError) -> str:
+    """Pillow names the number of pixels in its own words; some decoders name none."""
+    named = re.search(r"(\d+) pixels", str(error))
+    size = f"{int(named[1]):,}" if named else "more"
     return f"the picture is too large: {size} pixels; {MAX_PIXELS:,} are allowed"
 
 
@@ -205,7 +210,7 @@ def thumbnail(picture: Picture) -> bytes:
 def crop(picture: Picture, landmarks: Landmarks) -> bytes:
     """A JPEG of a face, turned upright, with a margin, CROP_PX wide and high."""
     target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
-    return to_jpeg(_warp(picture, landmarks, target, CROP_PX))
+    return to_jpeg(_warp(picture, landmarks, target, CROP_PX, surround=True))
 
 
 def align(picture: Picture, landmarks: Landmarks) -> RgbArray:
@@ -213,7 +218,15 @@ def align(picture: Picture, landmarks: Landmarks) -> RgbArray:
     return np.asarray(_warp(picture, landmarks, geometry.ARCFACE_TEMPLATE, geometry.ALIGNED_PX))
 
 
-def _warp(picture: Picture, landmarks: Landmarks, target: FloatArray, side_px: int) -> Image.Image:
+def _warp(
+    picture: Picture,
+    landmarks: Landmarks,
+    target: FloatArray,
+    side_px: int,
+    *,
+    surround: bool = False,
+) -> Image.Image:
+    """Sample a picture so that landmarks fall on a target; beyond its edges black, or its mean."""
     source = landmarks * np.float32(picture.scale)
     inverse = geometry.invert_transform(geometry.similarity_transform(source, target))
     corners = geometry.transform_points(
@@ -233,8 +246,13 @@ def _warp(picture: Picture, landmarks: Landmarks, target: FloatArray, side_px: i
     inverse[:, 2] -= (left, top)
     inverse /= shrink
     coefficients = tuple(float(value) for value in inverse.ravel())
+    mean = region.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) if surround else None
     return region.transform(
-        (side_px, side_px), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
+        (side_px, side_px),
+        Image.Transform.AFFINE,
+        coefficients,
+        Image.Resampling.BILINEAR,
+        fillcolor=mean,
     )
 
 

@@ -101,7 +101,9 @@ def _alone(database: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise DatabaseBusy(f"Another ingest into {database} is running; wait until it ends") from None
+        raise DatabaseBusy(
+            f"Another ingest into {database} is running; wait until it ends"
+        ) from None
     except OSError as error:
         raise DatabaseNotWritable(
             f"{database} cannot be written: {error.strerror} ({os.path.dirname(database) or '.'})"
@@ -286,7 +288,9 @@ class _Run:
         """Keep what is finished, and let the workers go."""
         try:
             if error is not None:
-                self._batch = [job for job in self._batch if job.future is None or job.future.done()]
+                self._batch = [
+                    job for job in self._batch if job.future is None or job.future.done()
+                ]
                 self._write()
         finally:
             if self._pool is not None:
@@ -295,7 +299,7 @@ class _Run:
 
 def read(file: File) -> bytes:
     """A file's bytes. Raises PictureError if it cannot be read, or changes meanwhile."""
-    if file.bytes > MAX_FILE_BYTES:
+    if file.size_bytes > MAX_FILE_BYTES:
         raise PictureError(f"the file has over {MAX_FILE_BYTES // 1_000_000} MB")
     try:
         with open(as_path(file), "rb", opener=_open_without_waiting) as stream:
@@ -305,7 +309,11 @@ def read(file: File) -> bytes:
         raise PictureError("the file vanished while it was to be read") from None
     except OSError as error:
         raise PictureError(f"the file cannot be read: {error.strerror}") from None
-    if (after.st_mtime_ns, after.st_size, len(data)) != (file.modified_ns, file.bytes, file.bytes):
+    if (after.st_mtime_ns, after.st_size, len(data)) != (
+        file.modified_ns,
+        file.size_bytes,
+        file.size_bytes,
+    ):
         raise PictureError("the file changed while it was read; ingest it again")
     return data
 

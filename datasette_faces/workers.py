@@ -97,7 +97,7 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -106,6 +106,11 @@ def _begin() -> None:
 
 
 # A worker process serves one pool: the one place for the model that it loads on first use
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
 _engines: dict[str, Engine] = {}
 
 

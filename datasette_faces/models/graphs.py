@@ -139,7 +139,9 @@ def _rewrite_prelu(graph: Any) -> None:
             nodes.append(node)
             continue
         (x, slope), (out,) = node.input, node.output
-        positive, negative, scaled = (f"{out}_{part}" for part in ("positive", "negative", "scaled"))
+        positive, negative, scaled = (
+            f"{out}_{part}" for part in ("positive", "negative", "scaled")
+        )
         nodes += [
             helper.make_node("Relu", [x], [positive]),
             helper.make_node("Sub", [x, positive], [negative]),

@@ -192,5 +192,5 @@ def align(picture: Picture, landmarks: Landmarks) -> RgbArray:
 
     matrix = geometry.similarity_transform(landmarks * picture.scale, geometry.ARCFACE_TEMPLATE)
     side = (geometry.ALIGNED_PX, geometry.ALIGNED_PX)
-    aligned: RgbArray = cv2.warpAffine(picture.pixels(), matrix, side, borderValue=0.0)
-    return aligned
+    aligned = cv2.warpAffine(picture.pixels(), matrix, side, borderValue=0.0)
+    return np.asarray(aligned, dtype=np.uint8)

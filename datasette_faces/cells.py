@@ -1,0 +1,77 @@
+"""Cells of Datasette's own tables: pictures, vectors and landmarks as a person reads them. No SQL."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from . import vectors
+
+JPEG_MAGIC = b"\xff\xd8\xff"
+INLINE_BYTES = 100_000
+"""A picture without an address of its own goes into the page up to this size."""
+SHOWN_DIMENSIONS = 4
+PICTURES = {"crop": ("faces", 80), "thumbnail": ("photos", 160)}
+"""Columns that hold pictures: the table that they come from, and how wide they are shown."""
+VECTOR_COLUMNS = {"embedding", "vector", "query"}
+
+
+def render(row: Any, value: Any, column: str, table: str | None, faces_url: str) -> Markup | None:
+    """A cell's HTML where it holds one of our pictures or vectors; None leaves it to Datasette."""
+    if column == "landmarks" and table == "faces" and isinstance(value, str):
+        return Markup('<span title="{}">5 points</span>').format(value)
+    if not isinstance(value, bytes):
+        return None
+    if column in PICTURES and value.startswith(JPEG_MAGIC):
+        return _picture(row, value, column, table, faces_url)
+    if column in VECTOR_COLUMNS or column.endswith("_embedding") or "face_embedding(" in column:
+        return _vector(value)
+    return None
+
+
+def _picture(
+    row: Any, value: bytes, column: str, table: str | None, faces_url: str
+) -> Markup | None:
+    own_table, width_px = PICTURES[column]
+    page = {"faces": "face", "photos": "photo"}[own_table]
+    row_id = _id_of(row, own_table, table)
+    if row_id is not None and table == own_table:
+        source = f"{faces_url}/{column}/{row_id}.jpg"
+    elif len(value) <= INLINE_BYTES:
+        source = "data:image/jpeg;base64," + base64.b64encode(value).decode()
+    else:
+        return None
+    name = f"{page.capitalize()} {row_id}" if row_id is not None else page.capitalize()
+    picture = Markup('<img src="{}" width="{}" loading="lazy" alt="{}">').format(
+        source, width_px, name
+    )
+    if row_id is None:
+        return picture
+    return Markup('<a href="{}/{}/{}">{}</a>').format(faces_url, page, row_id, picture)
+
+
+def _id_of(row: Any, own_table: str, table: str | None) -> int | None:
+    """The id of the face or photo that a row is about, as far as its columns say."""
+    name = "id" if table == own_table else {"faces": "face_id", "photos": "photo_id"}[own_table]
+    try:
+        value = row[name]
+    except (KeyError, IndexError):
+        return None
+    value = value["value"] if isinstance(value, dict) else value
+    return value if isinstance(value, int) else None
+
+
+def _vector(value: bytes) -> Markup | None:
+    try:
+        vector = vectors.decode(value)
+    except ValueError:
+        return None
+    first = ", ".join(f"{number:.3f}" for number in vector[:SHOWN_DIMENSIONS])
+    more = ", …" if vector.size > SHOWN_DIMENSIONS else ""
+    length = float(np.linalg.norm(vector))
+    return Markup('<span title="length {}">[{}{}] <small>{}-d</small></span>').format(
+        f"{length:.3f}", escape(first), more, vector.size
+    )

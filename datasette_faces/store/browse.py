@@ -1,0 +1,245 @@
+"""What the pages read: the gallery, a photo, a face, their pictures and neighbours.
+
+Queries that a page offers to edit are kept as text with named parameters, so that the page and its
+link **View and edit SQL** run the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ..connections import Connection
+from ..indexes.sqlite_vec import table_name
+
+Row = dict[str, Any]
+
+GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
+NARROW_PHOTOS = 2_000
+"""A date range of fewer photos is gone through by photo, a wider one by face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """SQL and its named parameters."""
+
+    sql: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the gallery shows; None does not filter. Sizes in pixels, dates as ISO 8601 days."""
+
+    min_size: float | None = None
+    min_score: float | None = None
+    min_sharpness: float | None = None
+    taken_from: str | None = None
+    taken_to: str | None = None
+    model: str | None = None
+
+
+def is_faces_database(conn: Connection) -> bool:
+    """Whether a database holds the tables that the pages read."""
+    rows = conn.execute("select name from sqlite_master where type in ('table', 'view')")
+    return {row[0] for row in rows} >= GALLERY_TABLES
+
+
+def internal_tables(conn: Connection) -> list[str]:
+    """The tables that vec0, the migrations and SQLite keep for themselves."""
+    rows = conn.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
+    vec0 = [name for name, sql in rows if sql and "using vec0" in sql.lower()]
+    own = ("_sqlite_migrations", "sqlite_sequence", *(f"{table}_" for table in vec0))
+    return [name for name, _ in rows if name.startswith(own)] if vec0 else []
+
+
+def totals(conn: Connection) -> Row:
+    """How many faces and photos there are."""
+    faces = conn.execute("select count(*) from faces").fetchone()[0]
+    photos = conn.execute("select count(*) from photos").fetchone()[0]
+    return {"faces": faces, "photos": photos}
+
+
+def model_ids(conn: Connection) -> list[str]:
+    """The models in the file, the first one ingested first."""
+    return [row[0] for row in conn.execute("select id from models order by rowid")]
+
+
+def embedding(conn: Connection, face_id: int, model_id: str | None = None) -> bytes | None:
+    """A face's vector by a model, or by the first model that has one."""
+    if model_id is not None:
+        query = "select embedding from face_embeddings where face_id = ? and model_id = ?"
+        row = conn.execute(query, [face_id, model_id]).fetchone()
+    else:
+        query = """
+            select embedding from face_embeddings join models on models.id = model_id
+            where face_id = ? order by models.rowid limit 1
+        """
+        row = conn.execute(query, [face_id]).fetchone()
+    return row[0] if row else None
+
+
+def gallery_query(
+    conn: Connection, filters: Filters, *, after: int | None, limit: int, crops: bool = False
+) -> Query:
+    """Faces, the newest first, as a query; `after` is the id of the last one already seen."""
+    conditions, params = _conditions(conn, filters)
+    if after is not None:
+        conditions.append("faces.id < :after")
+        params["after"] = after
+    where = f"\nwhere {' and '.join(conditions)}" if conditions else ""
+    crop = ", faces.crop" if crops else ""
+    sql = (
+        "select faces.id as face_id, faces.photo_id, photos.path, photos.taken_at, "
+        f"faces.width, faces.height, faces.detection_score, faces.sharpness{crop}\n"
+        "from faces join photos on photos.id = faces.photo_id\n"
+        "where faces.id in (\n"
+        f"    select faces.id from faces{where.replace(chr(10), chr(10) + '    ')}\n"
+        "    order by faces.id desc limit :limit\n"
+        ")\norder by faces.id desc"
+    )
+    return Query(sql, {**params, "limit": limit})
+
+
+def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str, Any]]:
+    wanted = (
+        ("min(faces.width, faces.height) >= :min_size", "min_size"),
+        ("faces.detection_score >= :min_score", "min_score"),
+        ("faces.sharpness >= :min_sharpness", "min_sharpness"),
+    )
+    conditions = [sql for sql, name in wanted if getattr(filters, name) is not None]
+    params = {
+        name: getattr(filters, name) for _, name in wanted if getattr(filters, name) is not None
+    }
+    if filters.model is not None:
+        conditions.append(
+            "exists (select 1 from face_embeddings where face_id = faces.id and model_id = :model)"
+        )
+        params["model"] = filters.model
+    if filters.taken_from or filters.taken_to:
+        params["taken_from"] = filters.taken_from or ""
+        # Days compare as text: everything on the last day sorts before the next character
+        params["taken_to"] = f"{filters.taken_to}~" if filters.taken_to else "~"
+        conditions.append(_taken_between(conn, params))
+    return conditions, params
+
+
+def _taken_between(conn: Connection, params: dict[str, Any]) -> str:
+    between = "taken_at between :taken_from and :taken_to"
+    few = conn.execute(
+        f"select count(*) from (select 1 from photos where {between} limit {NARROW_PHOTOS})", params
+    ).fetchone()[0]
+    if few < NARROW_PHOTOS:
+        return f"faces.photo_id in (select id from photos where {between})"
+    return f"exists (select 1 from photos where id = +faces.photo_id and {between})"
+
+
+def rows(conn: Connection, query: Query) -> list[Row]:
+    """A query's rows as dictionaries."""
+    cursor = conn.execute(query.sql, query.params)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def photo(conn: Connection, photo_id: int) -> Row | None:
+    """A photo's facts, without its picture."""
+    query = """
+        select id, path, sha256, bytes, modified_at, width, height, format, taken_at, camera,
+            latitude, longitude, ingested_at, missing_since
+        from photos where id = :id
+    """
+    return _first(conn, Query(query, {"id": photo_id}))
+
+
+def photo_paths(conn: Connection, photo_id: int) -> list[Row]:
+    """All places of a photo's content, those that are gone too."""
+    query = "select path, missing_since from photo_paths where photo_id = :id order by path"
+    return rows(conn, Query(query, {"id": photo_id}))
+
+
+def photos_beside(conn: Connection, photo_id: int) -> tuple[int | None, int | None]:
+    """The photos before and after one."""
+    before = conn.execute("select max(id) from photos where id < ?", [photo_id]).fetchone()[0]
+    after = conn.execute("select min(id) from photos where id > ?", [photo_id]).fetchone()[0]
+    return before, after
+
+
+FACES_OF_PHOTO = """
+select id as face_id, x, y, width, height, landmarks, detection_score, sharpness, yaw, pitch, roll,
+    person_id, crop
+from faces where photo_id = :photo_id order by x
+""".strip()
+
+
+def faces_of_photo(conn: Connection, photo_id: int) -> list[Row]:
+    """The faces of a photo from left to right, without their crops."""
+    found = rows(conn, Query(FACES_OF_PHOTO.replace(", crop", ""), {"photo_id": photo_id}))
+    for face in found:
+        face["landmarks"] = json.loads(face["landmarks"])
+    return found
+
+
+def face(conn: Connection, face_id: int) -> Row | None:
+    """A face's facts and the models that embedded it."""
+    query = """
+        select id as face_id, photo_id, x, y, width, height, landmarks, detection_score, sharpness,
+            yaw, pitch, roll, person_id
+        from faces where id = :id
+    """
+    found = _first(conn, Query(query, {"id": face_id}))
+    if found is None:
+        return None
+    models = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
+    return {
+        **found,
+        "landmarks": json.loads(found["landmarks"]),
+        "models": [row[0] for row in models],
+    }
+
+
+def nearest_query(model_id: str, face_id: int, k: int, *, crops: bool = False) -> Query:
+    """The k faces most like a face, exactly, as a query."""
+    crop = ", faces.crop" if crops else ""
+    sql = (
+        "select faces.id as face_id, 1 - knn.distance as similarity, faces.photo_id, photos.path, "
+        f"photos.taken_at{crop}\n"
+        f"from {table_name(model_id)} as knn\n"
+        "join faces on faces.id = knn.face_id\n"
+        "join photos on photos.id = faces.photo_id\n"
+        "where knn.embedding match face_embedding(:face_id, :model) and knn.k = :k\n"
+        "    and faces.id != :face_id\n"
+        "order by knn.distance"
+    )
+    # One more than is shown: the face finds itself
+    return Query(sql, {"face_id": face_id, "model": model_id, "k": k + 1})
+
+
+def crop(conn: Connection, face_id: int) -> bytes | None:
+    """A face's crop, JPEG."""
+    return _blob(conn, "select crop from faces where id = ?", face_id)
+
+
+def thumbnail(conn: Connection, photo_id: int) -> bytes | None:
+    """A photo's thumbnail, JPEG."""
+    return _blob(conn, "select thumbnail from photos where id = ?", photo_id)
+
+
+def original_paths(conn: Connection, photo_id: int) -> list[Row]:
+    """Where a photo's file should be, and what it should hold: path, path_bytes, sha256, format."""
+    query = """
+        select photo_paths.path, path_bytes, sha256, format
+        from photo_paths join photos on photos.id = photo_id
+        where photo_id = :id and photo_paths.missing_since is null
+        order by photo_paths.path != photos.path, photo_paths.path
+    """
+    return rows(conn, Query(query, {"id": photo_id}))
+
+
+def _blob(conn: Connection, query: str, row_id: int) -> bytes | None:
+    row = conn.execute(query, [row_id]).fetchone()
+    return bytes(row[0]) if row and row[0] is not None else None
+
+
+def _first(conn: Connection, query: Query) -> Row | None:
+    return next(iter(rows(conn, query)), None)

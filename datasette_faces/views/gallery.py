@@ -1,0 +1,157 @@
+"""The gallery, a photo's page and a face's page, each with its JSON."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from datasette.utils.asgi import NotFound, Response
+
+from .. import permissions
+from ..store import browse
+from ..store.browse import FACES_OF_PHOTO, Filters, Query, Row
+from .requests import MAX_ID, BadRequest, Page, number, page_view, row_id
+
+PAGE_FACES = 60
+NEAREST_FACES = 24
+_DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+
+
+@page_view("faces", "photos")
+async def gallery(page: Page) -> Response:
+    """Every face, the newest first, with filters, a page at a time."""
+    filters, after = _filters(page.request), _after(page.request)
+    # One more than a page shows tells whether there is another
+    query = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES + 1)
+    found = await page.read(browse.rows, query)
+    faces, more = found[:PAGE_FACES], len(found) > PAGE_FACES
+    chosen = {name: getattr(filters, name) for name in filters.__slots__}
+    next_url = page.url(**chosen, after=faces[-1]["face_id"]) if more else None
+    if page.as_json:
+        next_json = next_url and next_url.replace("/-/faces?", "/-/faces.json?", 1)
+        return Response.json(
+            {"faces": [_linked(page, face) for face in faces], "next_url": next_json}
+        )
+    shown = await page.read(
+        browse.gallery_query, filters, after=after, limit=PAGE_FACES, crops=True
+    )
+    return await page.html(
+        "gallery.html",
+        {
+            "faces": [_named(face) for face in faces],
+            "totals": await page.read(browse.totals),
+            "models": await page.read(browse.model_ids),
+            "filters": chosen,
+            "filtered": any(value is not None for value in chosen.values()),
+            "after": after,
+            "next_url": next_url,
+            "sql_url": await page.sql_url(shown),
+        },
+    )
+
+
+def _filters(request: Any) -> Filters:
+    return Filters(
+        min_size=number(request, "min_size"),
+        min_score=number(request, "min_score"),
+        min_sharpness=number(request, "min_sharpness"),
+        taken_from=_day(request, "taken_from"),
+        taken_to=_day(request, "taken_to"),
+        model=request.args.get("model") or None,
+    )
+
+
+def _day(request: Any, name: str) -> str | None:
+    text = (request.args.get(name) or "").strip()
+    if text and not _DAY.fullmatch(text):
+        raise BadRequest(f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}")
+    return text or None
+
+
+def _after(request: Any) -> int | None:
+    text = request.args.get("after") or ""
+    if text and not (text.isdecimal() and int(text) <= MAX_ID):
+        raise BadRequest(f"after takes the id of a face, not {text!r}")
+    return int(text) if text else None
+
+
+@page_view("faces", "photos")
+async def photo(page: Page) -> Response:
+    """A photo with a box round each face, and what is known of it."""
+    photo_id = row_id(page.request)
+    found = await page.read(browse.photo, photo_id)
+    if found is None:
+        raise NotFound(f"There is no photo {photo_id}")
+    faces = await page.read(browse.faces_of_photo, photo_id)
+    paths = await page.read(browse.photo_paths, photo_id)
+    if page.as_json:
+        linked = [_linked(page, face) for face in faces]
+        return Response.json({"photo": {**found, "paths": paths}, "faces": linked})
+    before, after = await page.read(browse.photos_beside, photo_id)
+    return await page.html(
+        "photo.html",
+        {
+            "photo": _named(found),
+            "paths": paths,
+            "faces": faces,
+            "picture_url": _picture_url(page, photo_id),
+            "original": permissions.serves_originals(page.datasette, page.database),
+            "before": before,
+            "after": after,
+            "sql_url": await page.sql_url(Query(FACES_OF_PHOTO, {"photo_id": photo_id})),
+        },
+    )
+
+
+@page_view("faces", "photos", "face_embeddings")
+async def face(page: Page) -> Response:
+    """A face, where it is, how good it is, and the faces most like it."""
+    face_id = row_id(page.request)
+    found = await page.read(browse.face, face_id)
+    if found is None:
+        raise NotFound(f"There is no face {face_id}")
+    model = page.request.args.get("model") or next(iter(found["models"]), None)
+    if model is not None and model not in found["models"]:
+        raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
+    nearest: list[Row] = []
+    sql_url = None
+    if model is not None:
+        nearest = await page.read(browse.rows, browse.nearest_query(model, face_id, NEAREST_FACES))
+        shown = browse.nearest_query(model, face_id, NEAREST_FACES, crops=True)
+        sql_url = await page.sql_url(shown)
+    if page.as_json:
+        linked = [_linked(page, other) for other in nearest]
+        return Response.json({"face": _linked(page, found), "model": model, "nearest": linked})
+    where = await page.read(browse.photo, found["photo_id"])
+    return await page.html(
+        "face.html",
+        {
+            "face": found,
+            "photo": _named(where or {}),
+            "picture_url": page.url(f"/thumbnail/{found['photo_id']}.jpg"),
+            "model": model,
+            "nearest": [_named(other) for other in nearest],
+            "sql_url": sql_url,
+        },
+    )
+
+
+def _picture_url(page: Page, photo_id: int) -> str:
+    kind = "image" if permissions.serves_originals(page.datasette, page.database) else "thumbnail"
+    return page.url(f"/{kind}/{photo_id}.jpg")
+
+
+def _linked(page: Page, row: Row) -> Row:
+    """A row of JSON with the addresses of its face's page and crop."""
+    absolute = page.datasette.absolute_url
+    return {
+        **row,
+        "url": absolute(page.request, page.url(f"/face/{row['face_id']}")),
+        "crop_url": absolute(page.request, page.url(f"/crop/{row['face_id']}.jpg")),
+    }
+
+
+def _named(row: Row) -> Row:
+    """A row with the name of its photo's file, for titles and alternative texts."""
+    return {**row, "file_name": os.path.basename(row.get("path") or "")}

@@ -1,0 +1,45 @@
+"""Links to the pages from Datasette's own: menus of the site, of a database, of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import permissions
+from ..store import browse
+
+TABLES = ("faces", "photos", "people", "face_embeddings")
+"""Tables whose menu leads to the gallery."""
+
+
+async def for_menu(datasette: Any, request: Any) -> list[dict[str, str]]:
+    """A link to the gallery of each database that holds faces."""
+    return [
+        {"href": _gallery(datasette, name), "label": f"Faces in {name}"}
+        for name in datasette.databases
+        if name != "_internal" and await _has_gallery(datasette, request, name)
+    ]
+
+
+async def for_database(datasette: Any, request: Any, database: str) -> list[dict[str, str]]:
+    """A link to the database's gallery."""
+    if not await _has_gallery(datasette, request, database):
+        return []
+    label, description = "Browse faces", "Every face in these photographs, with filters"
+    return [{"href": _gallery(datasette, database), "label": label, "description": description}]
+
+
+async def for_table(
+    datasette: Any, request: Any, database: str, table: str
+) -> list[dict[str, str]]:
+    """The same from the tables that the gallery shows."""
+    return await for_database(datasette, request, database) if table in TABLES else []
+
+
+async def _has_gallery(datasette: Any, request: Any, database: str) -> bool:
+    if not await datasette.get_database(database).execute_fn(browse.is_faces_database):
+        return False
+    return await permissions.may_view(datasette, request, database, "faces", "photos")
+
+
+def _gallery(datasette: Any, database: str) -> str:
+    return f"{datasette.urls.database(database)}/-/faces"

@@ -1,0 +1,100 @@
+"""Crops, thumbnails and full pictures, with caching headers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from datasette.utils.asgi import NotFound, Response
+
+from .. import permissions
+from ..images import MAX_FILE_BYTES
+from ..store import browse
+from .requests import Page, page_for, row_id
+
+CACHE_SECONDS = 3_600
+CONTENT_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+}
+"""Formats that browsers show as they are; of others the thumbnail is served."""
+
+
+def _picture_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        async def view(datasette: Any, request: Any) -> Response:
+            page = await page_for(datasette, request, *tables)
+            body, content_type = await function(page, row_id(request))
+            if body is None:
+                raise NotFound("There is no such picture")
+            return _cached(request, body, content_type)
+
+        # Otherwise any cookie makes Datasette forbid caching, and a gallery fetches all anew
+        view._datasette_static = True  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def _cached(request: Any, body: bytes, content_type: str) -> Response:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {
+        # Private: these are people's faces, and who may see them depends on the actor
+        "cache-control": f"private, max-age={CACHE_SECONDS}",
+        "etag": etag,
+        "x-content-type-options": "nosniff",
+    }
+    if etag in (request.headers.get("if-none-match") or ""):
+        return Response("", status=304, headers=headers)
+    return Response(body, headers=headers, content_type=content_type)
+
+
+@_picture_view("faces")
+async def crop(page: Page, face_id: int) -> tuple[bytes | None, str]:
+    """A face's crop."""
+    return await page.read(browse.crop, face_id), "image/jpeg"
+
+
+@_picture_view("photos")
+async def thumbnail(page: Page, photo_id: int) -> tuple[bytes | None, str]:
+    """A photo, small."""
+    return await page.read(browse.thumbnail, photo_id), "image/jpeg"
+
+
+@_picture_view("photos", "photo_paths")
+async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
+    """A photo's file from the disk, where `serve_originals` allows it."""
+    if not permissions.serves_originals(page.datasette, page.database):
+        raise NotFound("Full pictures are not served here (plugin setting serve_originals)")
+    places = await page.read(browse.original_paths, photo_id)
+    for place in places:
+        content_type = CONTENT_TYPES.get(place["format"])
+        if content_type is None:
+            break
+        path = os.fsdecode(place["path_bytes"] or place["path"])
+        body = await page.datasette.get_database(page.database).execute_fn(
+            lambda _, path=path, place=place: _original(path, place["sha256"])
+        )
+        if body is not None:
+            return body, content_type
+    return await page.read(browse.thumbnail, photo_id), "image/jpeg"
+
+
+def _original(path: str, sha256: str) -> bytes | None:
+    """The file's bytes if they are the ones that were ingested; whatever else lies there is not shown."""
+    try:
+        with open(path, "rb", opener=_open_regular) as stream:
+            body = stream.read(MAX_FILE_BYTES + 1)
+    except OSError:
+        return None
+    return body if hashlib.sha256(body).hexdigest() == sha256 else None
+
+
+def _open_regular(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,0 +1,150 @@
+"""What every page asks of its request: which database, may this actor, as JSON or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from datasette.utils import sqlite_timelimit, tilde_decode
+from datasette.utils.asgi import Forbidden, NotFound, Response
+
+from .. import compat, permissions
+from ..store import browse
+from ..store.browse import Query
+
+Answer = TypeVar("Answer")
+
+MAX_ID = 2**63 - 1
+PAGE_MS = 5_000
+"""A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
+
+
+class BadRequest(Exception):
+    """What was asked for makes no sense; the message says what would."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One request for one database that holds faces, and an actor who may see its tables."""
+
+    datasette: Any
+    request: Any
+    database: str
+    as_json: bool
+
+    async def read(
+        self, function: Callable[..., Answer], *arguments: Any, **options: Any
+    ) -> Answer:
+        """Run a function of the store in one of Datasette's threads, within PAGE_MS."""
+
+        def run(conn: Any) -> Answer:
+            with sqlite_timelimit(conn, PAGE_MS):
+                return function(conn, *arguments, **options)
+
+        answer: Answer = await self.datasette.get_database(self.database).execute_fn(run)
+        return answer
+
+    def url(self, path: str = "", **params: Any) -> str:
+        """The address of a page of this database: `url("/face/1")`."""
+        address = f"{self.datasette.urls.database(self.database)}/-/faces{path}"
+        given = {name: value for name, value in params.items() if value not in (None, "")}
+        return f"{address}?{urlencode(given)}" if given else str(address)
+
+    async def sql_url(self, query: Query) -> str | None:
+        """Where a query can be edited, if this actor may run SQL."""
+        if not await permissions.may_run_sql(self.datasette, self.request, self.database):
+            return None
+        address = compat.query_url(self.datasette, self.database)
+        return f"{address}?{urlencode({'sql': query.sql, **query.params})}"
+
+    async def html(self, template: str, context: dict[str, Any]) -> Response:
+        """A page in the house's look."""
+        rendered = await self.datasette.render_template(
+            f"faces/{template}",
+            {
+                "database": self.database,
+                "database_color": compat.database_color(self.datasette, self.database),
+                "faces_url": self.url,
+                "static_url": lambda name: self.datasette.urls.static_plugins(
+                    "datasette_faces", name
+                ),
+                "json_url": self._json_url(),
+                **context,
+            },
+            request=self.request,
+            view_name="faces",
+        )
+        return Response.html(rendered)
+
+    def _json_url(self) -> str:
+        path, query = self.request.path.rstrip("/"), self.request.query_string
+        return f"{path}.json?{query}" if query else f"{path}.json"
+
+
+async def page_for(datasette: Any, request: Any, *tables: str) -> Page:
+    """Check that the database exists, holds faces, and that the actor may see these tables.
+
+    Raises NotFound and Forbidden.
+    """
+    name = tilde_decode(request.url_vars["database"])
+    try:
+        database = datasette.get_database(name)
+    except KeyError:
+        raise NotFound(f"There is no database {name}") from None
+    if not await permissions.may_view(datasette, request, name, *tables):
+        raise Forbidden("Permission denied: view-table")
+    if not await database.execute_fn(browse.is_faces_database):
+        raise NotFound(f"{name} holds no faces; datasette faces ingest makes a database that does")
+    return Page(datasette, request, name, bool(request.url_vars.get("json")))
+
+
+def row_id(request: Any) -> int:
+    """The id in the address; one that SQLite could not hold is not found."""
+    value = int(request.url_vars["id"])
+    if value > MAX_ID:
+        raise NotFound("There is nothing of that id")
+    return value
+
+
+def number(request: Any, name: str) -> float | None:
+    """A number of the query string, or None. Raises BadRequest."""
+    text = (request.args.get(name) or "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadRequest(f"{name} takes a number, not {text!r}") from None
+    if not abs(value) <= MAX_ID:
+        raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text!r}")
+    return value
+
+
+def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a view of a function that takes a Page: checks first, errors as JSON where that is asked."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        async def view(datasette: Any, request: Any) -> Response:
+            as_json = bool(request.url_vars.get("json"))
+            try:
+                return await function(await page_for(datasette, request, *tables))
+            except BadRequest as error:
+                if as_json:
+                    return _json_error(str(error), 400)
+                return Response.text(f"{error}\n", status=400)
+            except (NotFound, Forbidden) as error:
+                if not as_json:
+                    raise
+                status = 404 if isinstance(error, NotFound) else 403
+                return _json_error(str(error) or "Permission denied", status)
+
+        view.__name__, view.__doc__ = function.__name__, function.__doc__
+        return view
+
+    return decorate
+
+
+def _json_error(message: str, status: int) -> Response:
+    return Response.json({"ok": False, "error": message, "status": status}, status=status)
