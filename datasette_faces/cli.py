@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import click
 
 from . import demo as demo_pictures
-from . import registry
+from . import registry, serving
 from .analysis import MIN_FACE_PX
 from .connections import reading
 from .errors import FacesError
@@ -23,6 +22,8 @@ from .ingest import Progress, Report, ingest
 from .store import summary
 from .store.photos import File
 
+DEFAULT_PORT = 8001
+"""Datasette's own."""
 PLAIN_EVERY = 100
 """Where the output is no terminal: a line each so many files."""
 
@@ -112,14 +113,20 @@ def ingest_command(
     if not report.pictures:
         sys.exit(1)
     if open_browser:
-        _serve(database)
+        serving.serve(database, port=DEFAULT_PORT, announce=click.echo)
 
 
 @faces.command()
 @click.argument("database", type=click.Path(dir_okay=False), default="faces-demo.db")
 @_model_option
 @click.option("--serve/--no-serve", default=True, help="Serve the result and open it in a browser")
-@click.option("--port", type=int, default=8001, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Or the next free one",
+)
 @_in_words
 def demo(database: str, model_id: str, serve: bool, port: int) -> None:
     """Take the five-minute tour: faces from pictures that installed packages ship.
@@ -130,7 +137,7 @@ def demo(database: str, model_id: str, serve: bool, port: int) -> None:
     report = ingest(database, pictures, registry.model(model_id))
     click.echo(_in_sentences(report, database))
     if serve:
-        _serve(database, port=port)
+        serving.serve(database, port=port, announce=click.echo)
 
 
 @faces.command()
@@ -247,10 +254,3 @@ def _in_sentences(report: Report, database: str) -> str:
 def _printable(path: str) -> str:
     """A path on one line, whatever its name holds."""
     return path if path.isprintable() else ascii(path)[1:-1]
-
-
-def _serve(database: str, *, port: int = 8001) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "datasette", "serve", database, "--open", "--port", str(port)],
-        check=False,
-    )

@@ -72,11 +72,11 @@ def writing(path: str) -> Iterator[Connection]:
             load_vector_extension(conn)
             if not existed:
                 conn.execute(f"pragma page_size = {PAGE_BYTES}")
-            conn.execute("pragma journal_mode = wal")
-            conn.execute("pragma synchronous = normal")
-            conn.execute("pragma foreign_keys = on")
-            _migrate(conn)
             try:
+                conn.execute("pragma journal_mode = wal")
+                conn.execute("pragma synchronous = normal")
+                conn.execute("pragma foreign_keys = on")
+                _migrate(conn)
                 yield conn
             finally:
                 _settle(conn)
@@ -90,7 +90,8 @@ def reading(path: str) -> Iterator[Connection]:
             raise NotAFacesDatabase(
                 f"There is no file {path}; make it with: datasette faces ingest"
             )
-        _check(path)
+        if not _check(path):
+            raise NotAFacesDatabase(f"{path} is still empty; fill it with: datasette faces ingest")
         with closing(_connect_to_read(path)) as conn:
             load_vector_extension(conn)
             yield conn
@@ -99,13 +100,15 @@ def reading(path: str) -> Iterator[Connection]:
 @contextmanager
 def transaction(conn: Connection) -> Iterator[Connection]:
     """One write transaction: all of it or nothing."""
-    conn.execute("begin immediate")
     try:
+        conn.execute("begin immediate")
         yield conn
+        conn.execute("commit")
     except BaseException:
-        conn.execute("rollback")
+        # A full disk may have rolled it back already
+        if conn.in_transaction:
+            conn.execute("rollback")
         raise
-    conn.execute("commit")
 
 
 @contextmanager
@@ -125,6 +128,11 @@ def _explanation(path: str, error: str) -> DatabaseError:
             f"The disk that holds {path} is full; free some space and run the same line again: "
             "all that was saved is kept"
         )
+    if "disk I/O error" in error:
+        return DatabaseNotWritable(
+            f"{path} could not be read or written (disk I/O error); look at its disk and the space "
+            "left there, and run the same line again: all that was saved is kept"
+        )
     if "locked" in error or "busy" in error:
         return DatabaseBusy(f"{path} is in use by another process; try again when it has ended")
     if "readonly" in error or "unable to open" in error:
@@ -143,30 +151,36 @@ def _connect_to_read(path: str) -> Connection:
     return sqlite().connect(address, uri=True, timeout=BUSY_SECONDS)
 
 
-def _check(path: str) -> None:
-    """Refuse what is not ours, or too new for us, before a byte of it is changed."""
+def _check(path: str) -> bool:
+    """Refuse what is not ours, or too new for us, before a byte of it is changed.
+
+    False where the file is still empty: new, or its first ingest ended before the first row.
+    """
     from .migrations import migrations
 
     with closing(_connect_to_read(path)) as conn:
-        tables = {row[0] for row in conn.execute("select name from sqlite_master")}
-        applied = set()
+        tables = {
+            row[0]
+            for row in conn.execute(
+                "select name from sqlite_master where type != 'index' and name not like 'sqlite~_%' "
+                "escape '~'"
+            )
+        }
+        applied = []
         if "_sqlite_migrations" in tables:
-            applied = {
-                row[0]
-                for row in conn.execute(
-                    "select name from _sqlite_migrations where migration_set = ?", [MIGRATION_SET]
-                )
-            }
-    if tables and not applied:
+            applied = conn.execute("select migration_set, name from _sqlite_migrations").fetchall()
+    ours = {name for migration_set, name in applied if migration_set == MIGRATION_SET}
+    if not ours and (applied or tables - {"_sqlite_migrations"}):
         raise NotAFacesDatabase(
             f"{path} is an SQLite database of something else; choose another file name"
         )
     known = {step.name for step in migrations._migrations}
-    if newer := applied - known:
+    if newer := ours - known:
         raise NewerSchema(
             f"{path} was written by a newer version of datasette-faces ({sorted(newer)[-1]}): "
             "pip install --upgrade datasette-faces"
         )
+    return bool(ours)
 
 
 def _migrate(conn: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from PIL import ExifTags, Image
@@ -87,13 +88,12 @@ def _moment(text: str) -> str | None:
     found = _DATE.match(text)
     if found is None:
         return None
-    year, month, day, hour, minute, second = found.groups()
     # Cameras whose clock was never set write zeros
-    if not (year >= "0001" and "01" <= month <= "12" and "01" <= day <= "31"):
+    try:
+        year, month, day, hour, minute, second = (int(part) for part in found.groups())
+        return datetime(year, month, day, hour, minute, second).isoformat()
+    except ValueError:
         return None
-    if hour > "23" or minute > "59" or second > "60":
-        return None
-    return f"{year}-{month}-{day}T{hour}:{minute}:{second}"
 
 
 def _camera(make: str, model: str) -> str | None:

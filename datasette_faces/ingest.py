@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import workers
 from .connections import Connection, transaction, writing
@@ -79,8 +80,8 @@ def ingest(
     Raises DatabaseError and ModelError; a broken file is a row in `ingest_errors`.
     """
     started = time.monotonic()
+    model.fetch()
     with _alone(database), writing(database) as conn:
-        model.fetch()
         count = worker_count or os.cpu_count() or 1
         run = _Run(conn, model, count, min_face_px, progress)
         try:
@@ -97,6 +98,9 @@ def _alone(database: str) -> Iterator[None]:
         from filelock import FileLock, Timeout
     except ImportError:
         raise MissingExtra(f"Ingesting needs filelock: {EXTRA_MEND}") from None
+    folder = os.path.dirname(os.path.abspath(database))
+    if not os.path.isdir(folder):
+        raise DatabaseNotWritable(f"There is no folder {folder}; make it, or name another place")
     lock = FileLock(f"{database}.lock", timeout=0)
     try:
         lock.acquire()
@@ -111,9 +115,10 @@ def _alone(database: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # Before it is let go, so that nobody can hold a file that is about to vanish
+        if os.name == "posix":
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        if os.path.exists(lock.lock_file):
-            os.unlink(lock.lock_file)
 
 
 class _Run:
@@ -138,6 +143,7 @@ class _Run:
         self._pool: workers.WorkerPool | None = None
         self._batch: list[_Job] = []
         self._in_hand: set[str] = set()
+        self._broken: dict[str, str] = {}
         self._written_at = time.monotonic()
 
     def everything(self, paths: list[str]) -> None:
@@ -162,8 +168,9 @@ class _Run:
         changed: list[File] = []
         returned: list[File] = []
         for found in walk(paths, self.scan):
+            if not store.see(self.conn, found.path, is_file=isinstance(found, File)):
+                continue
             self.report.found += 1
-            store.see(self.conn, found.path, is_file=isinstance(found, File))
             if isinstance(found, Rejected):
                 self._reject(found)
                 continue
@@ -199,7 +206,7 @@ class _Run:
             job.error = str(error)
             return
         job.sha256 = hashlib.sha256(data).hexdigest()
-        if job.sha256 in self._in_hand:
+        if job.sha256 in self._in_hand or job.sha256 in self._broken:
             return
         photo_id = store.photo_with_content(self.conn, job.sha256)
         if photo_id and store.is_analysed(self.conn, photo_id, self.model.id):
@@ -223,7 +230,7 @@ class _Run:
             try:
                 workers.result(job.future)
             except PictureError as error:
-                job.error = str(error)
+                job.error = self._broken[job.sha256] = str(error)
         self._batch.append(job)
         overdue = time.monotonic() - self._written_at > BATCH_SECONDS
         if overdue or len(self._batch) >= BATCH_PHOTOS:
@@ -233,18 +240,19 @@ class _Run:
 
     def _write(self) -> None:
         """Write what is finished, in one transaction."""
-        batch, self._batch = self._batch, []
-        if batch:
+        if self._batch:
             with transaction(self.conn):
-                for job in batch:
+                for job in self._batch:
                     self._save(job)
-        self._in_hand -= {job.sha256 for job in batch}
+        self._in_hand -= {job.sha256 for job in self._batch}
+        # Only now: what Ctrl-C tears out of this transaction is written at the end
+        self._batch = []
         self._written_at = time.monotonic()
 
     def _save(self, job: _Job) -> None:
         photo_id = None if job.error else self._photo(job)
         if photo_id is None:
-            reason = job.error or "the same content as another broken file"
+            reason = job.error or self._broken[job.sha256]
             self.report.errors.append(Rejected(job.file.path, reason))
             store.save_error(self.conn, job.file.path, reason)
             return
@@ -287,7 +295,8 @@ class _Run:
     def _end(self, error: BaseException | None) -> None:
         """Keep what is finished, and let the workers go."""
         try:
-            if error is not None:
+            # After an error of the database itself there is nothing more to write
+            if isinstance(error, KeyboardInterrupt):
                 self._batch = [
                     job for job in self._batch if job.future is None or job.future.done()
                 ]

@@ -12,11 +12,12 @@ import sys
 import threading
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any
 
 from . import analysis
-from .errors import MissingExtra, PictureError
+from .errors import FacesError, MissingExtra, ModelError, PictureError
 from .models.base import EXTRA_MEND, Engine, FaceModel
 from .shapes import Analysis, ModelInfo
 
@@ -56,9 +57,15 @@ class WorkerPool:
 
     def describe(self) -> ModelInfo:
         """Load the model in a worker and say what it is. Raises ModelError."""
-        info: ModelInfo = self._pool.schedule(
-            _describe, args=[self.model], timeout=LOAD_SECONDS
-        ).result()
+        from pebble import ProcessExpired
+
+        asked = self._pool.schedule(_describe, args=[self.model], timeout=LOAD_SECONDS)
+        try:
+            info: ModelInfo = asked.result()
+        except (ProcessExpired, BrokenProcessPool, FutureTimeoutError, MemoryError) as error:
+            raise ModelError(
+                f"The model {self.model.id} could not be loaded ({type(error).__name__}): {error}"
+            ) from None
         return info
 
     def submit(self, data: bytes) -> Future[Analysis]:
@@ -120,7 +127,13 @@ def _describe(model: FaceModel) -> ModelInfo:
 
 def _analyse(model: FaceModel, min_face_px: float, data: bytes) -> Analysis:
     engine = _loaded(model)
-    return analysis.analyse(data, engine, detect_px=model.detect_px, min_face_px=min_face_px)
+    try:
+        return analysis.analyse(data, engine, detect_px=model.detect_px, min_face_px=min_face_px)
+    except (FacesError, MemoryError):
+        raise
+    # A stranger's model may raise what it likes; one picture of many is no reason to stop
+    except Exception as error:
+        raise PictureError(f"analysing it failed: {type(error).__name__}: {error}") from None
 
 
 def _loaded(model: FaceModel) -> Engine:

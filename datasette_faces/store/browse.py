@@ -66,6 +66,12 @@ def model_ids(conn: Connection) -> list[str]:
     return [row[0] for row in conn.execute("select id from models order by rowid")]
 
 
+def threshold(conn: Connection, model_id: str | None) -> float | None:
+    """The similarity from which a model takes two faces for one person."""
+    row = conn.execute("select threshold from models where id = ?", [model_id]).fetchone()
+    return float(row[0]) if row else None
+
+
 def embedding(conn: Connection, face_id: int, model_id: str | None = None) -> bytes | None:
     """A face's vector by a model, or by the first model that has one."""
     if model_id is not None:
@@ -104,9 +110,10 @@ def gallery_query(
 
 def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str, Any]]:
     wanted = (
-        ("min(faces.width, faces.height) >= :min_size", "min_size"),
-        ("faces.detection_score >= :min_score", "min_score"),
-        ("faces.sharpness >= :min_sharpness", "min_sharpness"),
+        # Values that come from a web address are text, and the SQL page binds them so
+        ("min(faces.width, faces.height) >= cast(:min_size as real)", "min_size"),
+        ("faces.detection_score >= cast(:min_score as real)", "min_score"),
+        ("faces.sharpness >= cast(:min_sharpness as real)", "min_sharpness"),
     )
     conditions = [sql for sql, name in wanted if getattr(filters, name) is not None]
     params = {
@@ -190,7 +197,11 @@ def face(conn: Connection, face_id: int) -> Row | None:
     found = _first(conn, Query(query, {"id": face_id}))
     if found is None:
         return None
-    models = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
+    models = conn.execute(
+        "select model_id from face_embeddings join models on models.id = model_id "
+        "where face_id = ? order by models.rowid",
+        [face_id],
+    )
     return {
         **found,
         "landmarks": json.loads(found["landmarks"]),
@@ -198,21 +209,42 @@ def face(conn: Connection, face_id: int) -> Row | None:
     }
 
 
-def nearest_query(model_id: str, face_id: int, k: int, *, crops: bool = False) -> Query:
-    """The k faces most like a face, exactly, as a query."""
-    crop = ", faces.crop" if crops else ""
-    sql = (
-        "select faces.id as face_id, 1 - knn.distance as similarity, faces.photo_id, photos.path, "
-        f"photos.taken_at{crop}\n"
-        f"from {table_name(model_id)} as knn\n"
-        "join faces on faces.id = knn.face_id\n"
-        "join photos on photos.id = faces.photo_id\n"
-        "where knn.embedding match face_embedding(:face_id, :model) and knn.k = :k\n"
-        "    and faces.id != :face_id\n"
-        "order by knn.distance"
-    )
+def nearest_query(
+    conn: Connection, model_id: str, face_id: int, k: int, *, crops: bool = False
+) -> Query:
+    """The k faces most like a face, exactly, as a query: by the model's vec0 table if it is there."""
+    columns = f"faces.photo_id, photos.path, photos.taken_at{', faces.crop' if crops else ''}"
+    params = {"face_id": face_id, "model": model_id, "k": k}
+    if not _has_table(conn, table_name(model_id)):
+        return Query(NEAREST_WITHOUT_INDEX.format(columns=columns), params)
+    sql = NEAREST.format(columns=columns, table=table_name(model_id))
     # One more than is shown: the face finds itself
-    return Query(sql, {"face_id": face_id, "model": model_id, "k": k + 1})
+    return Query(sql, {**params, "k": k + 1})
+
+
+NEAREST = """
+select faces.id as face_id, 1 - knn.distance as similarity, {columns}
+from {table} as knn
+join faces on faces.id = knn.face_id
+join photos on photos.id = faces.photo_id
+where knn.embedding match face_embedding(:face_id, :model) and knn.k = cast(:k as integer)
+    and faces.id != cast(:face_id as integer)
+order by knn.distance
+""".strip()
+NEAREST_WITHOUT_INDEX = """
+select faces.id as face_id,
+    face_similarity(e.embedding, face_embedding(:face_id, :model)) as similarity, {columns}
+from face_embeddings as e
+join faces on faces.id = e.face_id
+join photos on photos.id = faces.photo_id
+where e.model_id = :model and faces.id != cast(:face_id as integer)
+order by similarity desc limit :k
+""".strip()
+
+
+def _has_table(conn: Connection, name: str) -> bool:
+    found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])
+    return found.fetchone() is not None
 
 
 def crop(conn: Connection, face_id: int) -> bytes | None:
@@ -226,9 +258,9 @@ def thumbnail(conn: Connection, photo_id: int) -> bytes | None:
 
 
 def original_paths(conn: Connection, photo_id: int) -> list[Row]:
-    """Where a photo's file should be, and what it should hold: path, path_bytes, sha256, format."""
+    """Where a photo's file should be, and what it should hold: path, path_bytes, sha256, bytes, format."""
     query = """
-        select photo_paths.path, path_bytes, sha256, format
+        select photo_paths.path, path_bytes, sha256, photos.bytes, format
         from photo_paths join photos on photos.id = photo_id
         where photo_id = :id and photo_paths.missing_since is null
         order by photo_paths.path != photos.path, photo_paths.path

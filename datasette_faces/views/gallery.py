@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+from datetime import date
 from typing import Any
 
 from datasette.utils.asgi import NotFound, Response
@@ -15,7 +15,8 @@ from .requests import MAX_ID, BadRequest, Page, number, page_view, row_id
 
 PAGE_FACES = 60
 NEAREST_FACES = 24
-_DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+_FIRST_DAY = "0000-01-01"
+"""What a year or a month lacks to be a day."""
 
 
 @page_view("faces", "photos")
@@ -30,6 +31,7 @@ async def gallery(page: Page) -> Response:
     next_url = page.url(**chosen, after=faces[-1]["face_id"]) if more else None
     if page.as_json:
         next_json = next_url and next_url.replace("/-/faces?", "/-/faces.json?", 1)
+        next_json = next_json and page.datasette.absolute_url(page.request, next_json)
         return Response.json(
             {"faces": [_linked(page, face) for face in faces], "next_url": next_json}
         )
@@ -64,9 +66,15 @@ def _filters(request: Any) -> Filters:
 
 def _day(request: Any, name: str) -> str | None:
     text = (request.args.get(name) or "").strip()
-    if text and not _DAY.fullmatch(text):
-        raise BadRequest(f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}")
-    return text or None
+    if not text:
+        return None
+    try:
+        date.fromisoformat(text + _FIRST_DAY[len(text) :] if len(text) in (4, 7) else text)
+    except ValueError:
+        raise BadRequest(
+            f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}"
+        ) from None
+    return text
 
 
 def _after(request: Any) -> int | None:
@@ -76,7 +84,7 @@ def _after(request: Any) -> int | None:
     return int(text) if text else None
 
 
-@page_view("faces", "photos")
+@page_view("faces", "photos", "photo_paths")
 async def photo(page: Page) -> Response:
     """A photo with a box round each face, and what is known of it."""
     photo_id = row_id(page.request)
@@ -117,8 +125,9 @@ async def face(page: Page) -> Response:
     nearest: list[Row] = []
     sql_url = None
     if model is not None:
-        nearest = await page.read(browse.rows, browse.nearest_query(model, face_id, NEAREST_FACES))
-        shown = browse.nearest_query(model, face_id, NEAREST_FACES, crops=True)
+        query = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES)
+        nearest = await page.read(browse.rows, query)
+        shown = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES, crops=True)
         sql_url = await page.sql_url(shown)
     if page.as_json:
         linked = [_linked(page, other) for other in nearest]
@@ -131,6 +140,7 @@ async def face(page: Page) -> Response:
             "photo": _named(where or {}),
             "picture_url": page.url(f"/thumbnail/{found['photo_id']}.jpg"),
             "model": model,
+            "threshold": await page.read(browse.threshold, model),
             "nearest": [_named(other) for other in nearest],
             "sql_url": sql_url,
         },

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from typing import Any
 
 from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
-from ..images import MAX_FILE_BYTES
 from ..store import browse
 from .requests import Page, page_for, row_id
 
@@ -79,22 +79,26 @@ async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
             break
         path = os.fsdecode(place["path_bytes"] or place["path"])
         body = await page.datasette.get_database(page.database).execute_fn(
-            lambda _, path=path, place=place: _original(path, place["sha256"])
+            lambda _, path=path, place=place: _original(path, place["bytes"], place["sha256"])
         )
         if body is not None:
             return body, content_type
     return await page.read(browse.thumbnail, photo_id), "image/jpeg"
 
 
-def _original(path: str, sha256: str) -> bytes | None:
+def _original(path: str, size_bytes: int, sha256: str) -> bytes | None:
     """The file's bytes if they are the ones that were ingested; whatever else lies there is not shown."""
     try:
-        with open(path, "rb", opener=_open_regular) as stream:
-            body = stream.read(MAX_FILE_BYTES + 1)
-    except OSError:
+        with open(path, "rb", opener=_open_at_once) as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
+                return None
+            body = stream.read(size_bytes)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
     return body if hashlib.sha256(body).hexdigest() == sha256 else None
 
 
-def _open_regular(path: str, flags: int) -> int:
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

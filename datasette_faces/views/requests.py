@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from datasette.utils import sqlite_timelimit, tilde_decode
-from datasette.utils.asgi import Forbidden, NotFound, Response
+from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from .. import compat, permissions
+from ..connections import sqlite
 from ..store import browse
 from ..store.browse import Query
 
@@ -19,10 +20,18 @@ Answer = TypeVar("Answer")
 MAX_ID = 2**63 - 1
 PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
+INTERRUPTED = ("interrupted", "chunks iter error")
+"""What SQLite and sqlite-vec say of a query that was stopped."""
 
 
-class BadRequest(Exception):
+class BadRequest(Base400):  # type: ignore[misc]
     """What was asked for makes no sense; the message says what would."""
+
+
+class TooSlow(Base400):  # type: ignore[misc]
+    """The query took longer than PAGE_MS."""
+
+    status = 503
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,16 @@ class Page:
     async def read(
         self, function: Callable[..., Answer], *arguments: Any, **options: Any
     ) -> Answer:
-        """Run a function of the store in one of Datasette's threads, within PAGE_MS."""
+        """Run a function of the store in one of Datasette's threads. Raises TooSlow after PAGE_MS."""
 
         def run(conn: Any) -> Answer:
-            with sqlite_timelimit(conn, PAGE_MS):
-                return function(conn, *arguments, **options)
+            try:
+                with sqlite_timelimit(conn, PAGE_MS):
+                    return function(conn, *arguments, **options)
+            except sqlite().OperationalError as error:
+                if not any(sign in str(error) for sign in INTERRUPTED):
+                    raise
+                raise TooSlow(f"This took longer than {PAGE_MS / 1000:g} seconds") from error
 
         answer: Answer = await self.datasette.get_database(self.database).execute_fn(run)
         return answer
@@ -79,8 +93,11 @@ class Page:
         return Response.html(rendered)
 
     def _json_url(self) -> str:
-        path, query = self.request.path.rstrip("/"), self.request.query_string
-        return f"{path}.json?{query}" if query else f"{path}.json"
+        # Behind a proxy the request's own path may or may not begin with base_url
+        path = self.request.scope.get("route_path") or self.request.path
+        address = str(self.datasette.urls.path(f"{path.rstrip('/')}.json"))
+        query = self.request.query_string
+        return f"{address}?{query}" if query else address
 
 
 async def page_for(datasette: Any, request: Any, *tables: str) -> Page:
@@ -119,7 +136,8 @@ def number(request: Any, name: str) -> float | None:
         raise BadRequest(f"{name} takes a number, not {text!r}") from None
     if not abs(value) <= MAX_ID:
         raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text!r}")
-    return value
+    # 50 stays 50 in the form and in addresses
+    return int(value) if value.is_integer() else value
 
 
 def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -130,15 +148,11 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
             as_json = bool(request.url_vars.get("json"))
             try:
                 return await function(await page_for(datasette, request, *tables))
-            except BadRequest as error:
-                if as_json:
-                    return _json_error(str(error), 400)
-                return Response.text(f"{error}\n", status=400)
-            except (NotFound, Forbidden) as error:
+            except (Base400, Forbidden) as error:
                 if not as_json:
                     raise
-                status = 404 if isinstance(error, NotFound) else 403
-                return _json_error(str(error) or "Permission denied", status)
+                status = 403 if isinstance(error, Forbidden) else error.status
+                return _json_error(str(error), status)
 
         view.__name__, view.__doc__ = function.__name__, function.__doc__
         return view

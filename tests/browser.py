@@ -1,0 +1,73 @@
+"""A real Datasette on a free port, and a real browser to look at it with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def chromium_path() -> str | None:
+    """Where the machine's browser lies."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """A headless browser; skips the test where there is none, unless the gate demands one."""
+    demanded = os.environ.get("DATASETTE_FACES_REQUIRE_BROWSER")
+    path = chromium_path()
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        assert not demanded, "the gate needs chromium and playwright"
+        pytest.skip("needs chromium and the package playwright")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def serving(*arguments: str | Path) -> Iterator[str]:
+    """The address of `datasette ARGUMENTS`, on a port that the system chose."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "datasette", *map(str, arguments), "-p", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield _address(process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    said = ""
+    assert process.stderr is not None
+    for line in process.stderr:
+        said += line
+        if found := re.search(r"running on (http://[^ ]+)", line):
+            return found[1]
+    raise AssertionError(f"Datasette did not start: {said}")

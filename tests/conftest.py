@@ -1,0 +1,64 @@
+"""Fixtures: pictures that packages ship, a database made of them, the toy model, real photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pictures import shipped
+from toy_model import ToyModel
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def t1_jpg() -> Path:
+    """A JPEG of 1280 x 886 pixels with six faces, from insightface's wheel."""
+    return shipped("six faces")
+
+
+@pytest.fixture(scope="session")
+def astronaut_png() -> Path:
+    """A PNG of 512 x 512 pixels with one face, from scikit-image's wheel."""
+    return shipped("one face")
+
+
+@pytest.fixture(scope="session")
+def faces_db(tmp_path_factory: pytest.TempPathFactory, t1_jpg: Path, astronaut_png: Path) -> Path:
+    """A database of two photos and seven faces by sface, photo 1 is t1.jpg; read it only."""
+    from datasette_faces.ingest import ingest
+    from datasette_faces.models.sface import SFace
+
+    database = tmp_path_factory.mktemp("faces") / "faces.db"
+    ingest(str(database), [str(t1_jpg), str(astronaut_png)], SFace(), worker_count=1)
+    return database
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real photographs and of a second pack, beside the project where it is at hand."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "photos" / "labels.csv").is_file():
+        pytest.skip("../shared with its photographs is not at hand")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """An empty folder for photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Iterator[ToyModel]:
+    """The toy model, known to `--model toy` while the test runs, which logs what it looks at."""
+    from datasette.plugins import pm
+
+    model = ToyModel(log=str(tmp_path / "toy.log"))
+    plugin = model.as_plugin()
+    pm.register(plugin)
+    yield model
+    pm.unregister(plugin)

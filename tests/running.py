@@ -1,0 +1,80 @@
+"""`datasette faces …` as a user runs it, in this process or in one of its own, and what it left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+from toy_model import ToyModel
+
+from datasette_faces.connections import load_vector_extension, sqlite
+
+HERE = Path(__file__).parent
+
+
+def faces(*arguments: object) -> Result:
+    """Run a command in this process; an exception in it is an exception here."""
+    from datasette.cli import cli
+
+    result = CliRunner().invoke(cli, ["faces", *map(str, arguments)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def ingest(database: Path, *arguments: object, model: str = "toy") -> dict[str, Any]:
+    """Ingest with two workers; what `--json` prints."""
+    options = ["--model", model, "--workers", 2, "--json"]
+    result = faces("ingest", database, *arguments, *options)
+    assert result.stderr == ""
+    report = json.loads(result.stdout)
+    assert result.exit_code == (0 if report["photos"] else 1)
+    return dict(report)
+
+
+def start(model: ToyModel, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Start a command in a process (and session) of its own, which knows the toy model."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            HERE / "toy_datasette.py",
+            model.as_argument(),
+            "faces",
+            *map(str, arguments),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def rows(database: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """What a query gives, read-only."""
+    with closing(sqlite().connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as conn:
+        load_vector_extension(conn)
+        return [tuple(row) for row in conn.execute(query, values).fetchall()]
+
+
+def errors(database: Path) -> dict[str, str]:
+    """Reasons in `ingest_errors` by the names of the files."""
+    found = rows(database, "select path, reason from ingest_errors order by path")
+    return {os.path.basename(path): reason for path, reason in found}
+
+
+def paths(database: Path) -> dict[str, int | None]:
+    """The photo of each file name; None where that file is missing now."""
+    found = rows(database, "select path, photo_id, missing_since from photo_paths")
+    return {os.path.basename(path): None if missing else photo for path, photo, missing in found}
+
+
+def beside(database: Path) -> list[str]:
+    """Names of the files that lie beside a database and belong to it."""
+    return sorted(item.name for item in database.parent.glob(f"{database.name}?*"))

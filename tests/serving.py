@@ -1,0 +1,103 @@
+"""Datasette in the test's own process: ask it for pages as an actor, or with headers."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from datasette.app import Datasette
+from datasette.utils import PrefixedUrlString, tilde_encode
+
+from datasette_faces.compat import V1
+from datasette_faces.connections import load_vector_extension, sqlite
+
+QUERY = "/-/query" if V1 else ""
+"""What follows a database's address where SQL is run."""
+
+
+class Site:
+    """A Datasette of some files, asked without a network."""
+
+    def __init__(self, *paths: Path, **options: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.datasette = Datasette([str(path) for path in paths], **options)
+        self._loop.run_until_complete(self.datasette.invoke_startup())
+
+    def get(
+        self, url: str, *, actor: str | None = None, follow: bool = False, **headers: str
+    ) -> Any:
+        """The response to GET a path or an address, as it is: base_url is not put before it."""
+        if actor:
+            cookie = self.datasette.sign({"a": {"id": actor}}, "actor")
+            headers["cookie"] = f"ds_actor={cookie}"
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        path = PrefixedUrlString(urlsplit(url)._replace(scheme="", netloc="").geturl())
+        client = self.datasette.client
+        return self._loop.run_until_complete(
+            client.get(path, headers=sent, follow_redirects=follow)
+        )
+
+    def json(self, path: str, *, status: int = 200) -> Any:
+        """The JSON at a path, after a check of its status."""
+        response = self.get(path)
+        assert response.status_code == status, response.text[:500]
+        return response.json()
+
+    def sql(self, database: str, sql: str, **params: Any) -> list[dict[str, Any]]:
+        """The rows that the SQL page's JSON gives for a query."""
+        address = f"/{tilde_encode(database)}{QUERY}.json"
+        asked = urlencode({"sql": sql, "_shape": "array", **params})
+        return self.json(f"{address}?{asked}")
+
+    def follow_sql(self, link: str) -> list[dict[str, Any]]:
+        """The rows behind a link **View and edit SQL**."""
+        parts = urlsplit(link)
+        params = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        asked = urlencode({**params, "_shape": "array"})
+        return self.json(f"{parts.path}.json?{asked}")
+
+    def close(self) -> None:
+        self._loop.close()
+
+
+@contextmanager
+def site(*paths: Path, **options: Any) -> Iterator[Site]:
+    """A Site that is closed at the end."""
+    served = Site(*paths, **options)
+    try:
+        yield served
+    finally:
+        served.close()
+
+
+def copied(database: Path, to: Path, *statements: str | tuple[str, list[Any]]) -> Path:
+    """A copy of a database, changed by these statements."""
+    shutil.copy(database, to)
+    with closing(sqlite().connect(str(to))) as conn:
+        load_vector_extension(conn)
+        for statement in statements:
+            conn.execute(*((statement,) if isinstance(statement, str) else statement))
+        conn.commit()
+    return to
+
+
+def asked(database: Path, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+    """What SQL gives, asked of the file itself."""
+    with closing(sqlite().connect(str(database))) as conn:
+        load_vector_extension(conn)
+        return conn.execute(sql, params).fetchall()
+
+
+def ids(rows: list[dict[str, Any]]) -> list[int]:
+    """The ids of the faces in rows."""
+    return [row["face_id"] for row in rows]
+
+
+def metadata_with(**settings: Any) -> dict[str, Any]:
+    """Metadata with settings of the plugin."""
+    return {"plugins": {"datasette-faces": settings}}

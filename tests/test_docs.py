@@ -1,0 +1,74 @@
+"""What a user can name is documented, and the documentation's examples run."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from datasette_faces import hookspecs, sql_functions
+from datasette_faces.cli import faces
+from datasette_faces.connections import reading, sqlite
+from datasette_faces.images import FORMATS
+
+ROOT = Path(__file__).parent.parent
+DOCS = {file.stem: file.read_text() for file in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("command", sorted(faces.commands))
+def test_every_command_is_documented(command: str) -> None:
+    assert f"## datasette faces {command}\n" in DOCS["commands"]
+    assert faces.commands[command].help
+
+
+def test_every_hook_is_documented() -> None:
+    hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+    assert hooks
+    for name in hooks:
+        assert f"`{name}`" in DOCS["models"]
+        assert getattr(hookspecs, name).__doc__
+
+
+def test_every_table_and_column_is_documented(faces_db: Path) -> None:
+    with reading(str(faces_db)) as conn:
+        tables = [
+            row[0]
+            for row in conn.execute("select name from sqlite_master where type = 'table'")
+            if not row[0].startswith(("sqlite_", "_sqlite", "vec_faces_"))
+        ]
+        for table in tables:
+            section = DOCS["schema"].split(f"\n## {table}\n")[1].split("\n## ")[0]
+            columns = [row[1] for row in conn.execute(f"pragma table_info({table})")]
+            assert columns
+            missing = [column for column in columns if f"`{column}`" not in section]
+            assert not missing, f"{table}: {missing}"
+
+
+def test_every_sql_function_is_documented() -> None:
+    with closing(sqlite().connect(":memory:")) as conn:
+        known = {row[0] for row in conn.execute("select name from pragma_function_list")}
+        sql_functions.register(conn)
+        ours = {row[0] for row in conn.execute("select name from pragma_function_list")} - known
+    assert ours
+    for name in ours:
+        assert f"`{name}(" in DOCS["sql"]
+
+
+@pytest.mark.parametrize("example", re.findall(r"```sql\n(.*?)```", DOCS["sql"], re.S))
+def test_the_documentations_queries_run(example: str, faces_db: Path) -> None:
+    with reading(str(faces_db)) as conn:
+        sql_functions.register(conn)
+        conn.execute(example, {"photo_id": 1}).fetchall()
+
+
+def test_every_format_is_documented() -> None:
+    for name in set(FORMATS.values()):
+        assert name in DOCS["ingest"].upper(), name
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name}: {target}"

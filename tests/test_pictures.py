@@ -1,0 +1,364 @@
+"""Bytes of every kind, mode and damage: upright RGB, or a reason that a person understands."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encoded, small, with_exif
+from PIL import Image
+
+from datasette_faces import images
+from datasette_faces.analysis import analyse
+from datasette_faces.errors import PictureError
+from datasette_faces.models.base import Engine
+from datasette_faces.models.sface import SFace
+
+UNTURNED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a camera stores an upright picture under each EXIF orientation."""
+
+
+@pytest.fixture(scope="module")
+def sface() -> Engine:
+    return SFace().load()
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Image.Image:
+    return small("one face", 240).crop((0, 0, 240, 200))
+
+
+def mean_difference(first: Image.Image, second: Image.Image) -> float:
+    one, two = (np.asarray(image.convert("RGB"), np.float32) for image in (first, second))
+    return float(np.abs(one - two).mean())
+
+
+@pytest.mark.parametrize(
+    ("file_format", "named"),
+    [
+        ("JPEG", "JPEG"),
+        ("PNG", "PNG"),
+        ("WEBP", "WEBP"),
+        ("TIFF", "TIFF"),
+        ("BMP", "BMP"),
+        ("GIF", "GIF"),
+        ("AVIF", "AVIF"),
+        ("MPO", "JPEG"),
+    ],
+)
+def test_every_format_gives_the_same_upright_rgb_picture(portrait, file_format, named):
+    picture = images.decode(encoded(portrait, file_format))
+    assert (picture.width, picture.height, picture.scale) == (240, 200, 1.0)
+    assert picture.image.mode == "RGB"
+    assert picture.format == named
+    assert mean_difference(picture.image, portrait) < 8
+
+
+def test_heic_is_decoded(portrait):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    pillow_heif.from_pillow(portrait).save(out, quality=80)
+    picture = images.decode(out.getvalue())
+    assert (picture.width, picture.height, picture.format) == (240, 200, "HEIF")
+    assert mean_difference(picture.image, portrait) < 8
+
+
+def test_orientation_of_a_heic_is_undone_once(portrait):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    pillow_heif.from_pillow(portrait).save(out, quality=80, exif=exif.tobytes())
+    with Image.open(io.BytesIO(out.getvalue())) as as_libheif_shows_it:
+        size = as_libheif_shows_it.size
+    picture = images.decode(out.getvalue())
+    assert picture.image.size == (picture.width, picture.height)
+    assert picture.image.size == size
+
+
+def test_pixels_of_cmyk_are_not_inverted(portrait):
+    picture = images.decode(encoded(portrait.convert("CMYK"), "JPEG", quality=95))
+    assert mean_difference(picture.image, portrait) < 20
+
+
+def test_16_bits_of_grey_keep_their_tones(portrait):
+    grey = np.asarray(portrait.convert("L"))
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    picture = images.decode(encoded(deep, "PNG"))
+    assert mean_difference(picture.image, portrait.convert("L")) < 1
+
+
+def test_32_bit_and_floating_point_tiffs_keep_their_tones(portrait):
+    grey = np.asarray(portrait.convert("L"))
+    for values in (grey.astype(np.int32) * 257, grey.astype(np.float32) / 255):
+        picture = images.decode(encoded(Image.fromarray(values), "TIFF"))
+        assert mean_difference(picture.image, portrait.convert("L")) < 2
+
+
+def test_a_16_bit_rgb_png_is_decoded():
+    row = b"\0" + struct.pack(">3H", 65535, 32768, 0) * 4
+    data = png(4, 2, depth=16, colour=2, rows=row * 2)
+    assert images.decode(data).image.getpixel((0, 0)) == (255, 128, 0)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P"])
+def test_modes_without_transparency_become_rgb(portrait, mode):
+    picture = images.decode(encoded(portrait.convert(mode), "PNG"))
+    assert picture.image.mode == "RGB"
+    wanted = portrait if mode == "P" else portrait.convert("L")
+    assert abs(np.asarray(picture.image).mean() - np.asarray(wanted).mean()) < 12
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_shows_as_white(mode):
+    layer = Image.new("RGBA", (4, 4), (10, 10, 10, 255))
+    layer.putpixel((0, 0), (10, 10, 10, 0))
+    picture = images.decode(encoded(layer.convert(mode), "PNG"))
+    assert picture.image.getpixel((0, 0)) == (255, 255, 255)
+    assert picture.image.getpixel((1, 1)) == (10, 10, 10)
+
+
+def test_a_palette_with_transparency_shows_it_as_white():
+    indexed = Image.new("P", (4, 4), 1)
+    indexed.putpalette([0, 0, 0, 200, 100, 50])
+    indexed.putpixel((0, 0), 0)
+    picture = images.decode(encoded(indexed, "PNG", transparency=0))
+    assert picture.image.getpixel((0, 0)) == (255, 255, 255)
+    assert picture.image.getpixel((1, 1)) == (200, 100, 50)
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_an_animation_the_first_frame_is_taken(file_format):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], file_format, save_all=True, append_images=frames[1:])
+    red, green, blue = images.decode(data).image.getpixel((8, 8))
+    assert red > 240
+    assert max(green, blue) < 15
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_are_upright_under_every_orientation(portrait, orientation):
+    turn = UNTURNED[orientation]
+    stored = portrait if turn is None else portrait.transpose(turn)
+    picture = images.decode(with_exif(stored, {0x0112: orientation}))
+    assert (picture.width, picture.height) == picture.image.size == portrait.size
+    assert mean_difference(picture.image, portrait) < 8
+
+
+def test_boxes_are_the_same_under_every_orientation(sface):
+    upright = small("six faces", 1280)
+    found = []
+    for orientation, turn in UNTURNED.items():
+        stored = upright if turn is None else upright.transpose(turn)
+        data = with_exif(stored, {0x0112: orientation})
+        faces = analyse(data, sface, detect_px=SFace.detect_px).faces
+        boxes = sorted(
+            (
+                item.detection.box.x,
+                item.detection.box.y,
+                item.detection.box.width,
+                item.detection.box.height,
+            )
+            for item in faces
+        )
+        found.append(np.array(boxes))
+    assert {len(boxes) for boxes in found} == {6}
+    assert max(np.abs(boxes - found[0]).max() for boxes in found) <= 2
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
+def test_an_orientation_that_does_not_exist_is_upright(portrait, orientation):
+    assert images.decode(with_exif(portrait, {0x0112: orientation})).image.size == portrait.size
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0garbage that is no header at all",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40,
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0",
+    ],
+    ids=["empty", "no header", "offset beyond the end", "too many entries", "cut off in an entry"],
+)
+def test_corrupt_exif_costs_only_the_exif(portrait, exif):
+    picture = images.decode(encoded(portrait, "JPEG", exif=exif))
+    assert picture.image.size == portrait.size
+    assert picture.exif.taken_at is None
+
+
+@pytest.mark.parametrize("at", range(0, 120, 3))
+def test_a_wrong_byte_anywhere_in_the_exif_raises_nothing(portrait, at):
+    data = bytearray(
+        with_exif(
+            portrait,
+            {0x010F: "Maker", 0x0110: "Model", 0x0112: 1, 0x0132: "2020:01:01 00:00:00"},
+            Exif={0x9003: "2020:01:01 00:00:00"},
+            GPSInfo={1: "N", 2: (1.0, 2.0, 3.0), 3: "E", 4: (1.0, 2.0, 3.0)},
+        )
+    )
+    start = data.index(b"Exif\0\0") + 6
+    data[start + at] ^= 0xFF
+    picture = images.decode(bytes(data))
+    assert sorted(picture.image.size) == sorted(portrait.size)
+
+
+@pytest.mark.parametrize(
+    ("at_least_px", "scale"),
+    [(None, 1.0), (640, 0.5), (641, 1.0), (321, 0.5), (320, 0.25), (1, 0.125)],
+)
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(at_least_px, scale):
+    data = encoded(Image.new("RGB", (1280, 960)), "JPEG")
+    picture = images.decode(data, at_least_px=at_least_px)
+    assert picture.scale == scale
+    assert (picture.width, picture.height) == (1280, 960)
+    assert picture.image.size == (1280 * scale, 960 * scale)
+
+
+def test_other_formats_are_decoded_at_full_size():
+    assert (
+        images.decode(encoded(Image.new("RGB", (1280, 960)), "PNG"), at_least_px=320).scale == 1.0
+    )
+
+
+def test_a_face_is_the_same_whether_decoded_small_or_large(sface, t1_jpg):
+    with Image.open(t1_jpg) as image:
+        large = image.convert("RGB").resize((image.width * 3, image.height * 3))
+    once = analyse(encoded(large, "JPEG", quality=92), sface, detect_px=SFace.detect_px)
+    full = analyse(encoded(large, "PNG"), sface, detect_px=SFace.detect_px)
+    for small_face, full_face in zip(once.faces, full.faces, strict=True):
+        assert abs(small_face.detection.box.x - full_face.detection.box.x) < 12
+        assert small_face.embedding @ full_face.embedding > 0.97
+
+
+def png(width: int, height: int, *, depth: int = 1, colour: int = 0, rows: bytes = b"") -> bytes:
+    """A PNG put together by hand, which may say more than it holds."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_60000_by_60000_in_a_few_kilobytes_is_refused_before_decoding(monkeypatch):
+    data = png(60_000, 60_000, rows=bytes(7501 * 100))
+    assert len(data) < 5000
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(PictureError, match=r"^the picture is too large: .*pixels"):
+        images.decode(data)
+
+
+def test_a_picture_just_over_the_limit_says_how_large_it_is():
+    with pytest.raises(PictureError, match=r"182,000,000 pixels; 178,956,970 are allowed"):
+        images.decode(png(14_000, 13_000))
+
+
+BROKEN = {
+    "0 bytes": (b"", "the file is empty (0 bytes)"),
+    "text": (b"Dear diary,\nno picture today.\n", "the file holds text, not a picture"),
+    "noise": (bytes(range(256)) * 8, "the file is no picture, or its beginning is damaged"),
+    "html": (b"<html><body>404 Not Found</body></html>", "the file holds text, not a picture"),
+    "a beginning": (b"\xff\xd8\xff\xe0\0\x10JFIF", "the picture is damaged: "),
+    "an svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "the file holds text, not a picture"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_no_picture_is_said_in_words(what):
+    data, reason = BROKEN[what]
+    with pytest.raises(PictureError) as error:
+        images.decode(data)
+    assert str(error.value).startswith(reason)
+    assert "BytesIO" not in str(error.value)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF"])
+def test_a_truncated_picture_is_refused_with_a_reason(portrait, file_format):
+    data = encoded(portrait, file_format)
+    with pytest.raises(PictureError) as error:
+        images.decode(data[: len(data) // 2])
+    assert str(error.value).startswith(("the picture is damaged: ", "the file is no picture"))
+    assert "\n" not in str(error.value)
+    assert "0x" not in str(error.value)
+
+
+def test_a_file_over_the_limit_is_refused_before_decoding(monkeypatch):
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 1_000_000)
+    with pytest.raises(PictureError, match="the file has over 1 MB"):
+        images.decode(bytes(1_000_001))
+
+
+def test_one_pixel_is_a_picture_without_faces(sface):
+    found = analyse(encoded(Image.new("RGB", (1, 1)), "PNG"), sface, detect_px=640)
+    assert (found.photo.width, found.photo.height, found.faces) == (1, 1, ())
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (3, 2)])
+def test_odd_shapes_are_pictures_without_faces(sface, size):
+    for file_format in ("PNG", "JPEG"):
+        found = analyse(encoded(Image.new("RGB", size), file_format), sface, detect_px=640)
+        assert (found.photo.width, found.photo.height) == size
+        assert found.faces == ()
+
+
+def test_a_thumbnail_is_a_jpeg_of_at_most_640_px_without_metadata():
+    data = with_exif(Image.new("RGB", (1280, 960)), {0x0110: "Secret camera"})
+    thumbnail = images.thumbnail(images.decode(data))
+    with Image.open(io.BytesIO(thumbnail)) as image:
+        assert (image.format, image.size) == ("JPEG", (640, 480))
+        assert not image.getexif()
+    assert b"Secret" not in thumbnail
+
+
+def test_a_crop_is_160_px_wide_and_upright_however_the_face_is_turned(sface, portrait):
+    (face,) = analyse(encoded(portrait, "PNG"), sface, detect_px=640).faces
+    landmarks = face.detection.landmarks
+    # A quarter turn clockwise takes (x, y) to (height - y, x)
+    turned = np.column_stack([portrait.height - landmarks[:, 1], landmarks[:, 0]])
+    picture = images.decode(encoded(portrait.transpose(Image.Transpose.ROTATE_270), "PNG"))
+    crops = [
+        Image.open(io.BytesIO(data))
+        for data in (face.crop, images.crop(picture, turned.astype(np.float32)))
+    ]
+    assert [crop.size for crop in crops] == [(160, 160), (160, 160)]
+    assert mean_difference(*crops) < 3
+
+
+def test_a_blurred_face_is_less_sharp(sface, portrait):
+    from PIL import ImageFilter
+
+    sharp, blurred = (
+        analyse(encoded(image, "PNG"), sface, detect_px=640).faces[0].sharpness
+        for image in (portrait, portrait.filter(ImageFilter.GaussianBlur(2)))
+    )
+    assert blurred < sharp / 3
+
+
+def test_faces_smaller_than_the_minimum_are_left_out(sface, t1_jpg):
+    data = Path(t1_jpg).read_bytes()
+    all_faces = analyse(data, sface, detect_px=640).faces
+    sides = sorted(min(face.detection.box.width, face.detection.box.height) for face in all_faces)
+    fewer = analyse(data, sface, detect_px=640, min_face_px=sides[2] - 0.01).faces
+    assert len(fewer) == len(all_faces) - 2

@@ -1,0 +1,141 @@
+"""Real photographs with known people: what is found, how well it tells people apart, by two models."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import beside, faces, ingest, rows
+
+from datasette_faces import images, vectors
+from datasette_faces.models.insightface import InsightFacePack
+
+MODELS = ("sface", "insightface-mini")
+FALSE_ACCEPTS = 0.001
+TRUE_ACCEPTS = 0.99
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def two_models(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[dict[str, Any]]]:
+    """The database of all photos by both models, and the two reports."""
+    database = tmp_path_factory.mktemp("shared") / "x.db"
+    packs = ("sface", shared / "models" / "insightface-mini")
+    return database, [ingest(database, shared / "photos", model=str(pack)) for pack in packs]
+
+
+def test_90_photos_and_no_errors(two_models):
+    database, (first, second) = two_models
+    assert (first["photos"], first["errors"]) == (90, [])
+    assert (second["photos"], second["errors"], second["analysed_again"]) == (
+        90,
+        [],
+        90 - second["unchanged"],
+    )
+    status = json.loads(faces("status", database, "--json").stdout)
+    assert (status["photos"], status["errors"], status["missing"]) == (90, 0, 0)
+    assert [model["id"] for model in status["models"]] == list(MODELS)
+    assert [model["dimensions"] for model in status["models"]][0] == 128
+    assert beside(database) == []
+
+
+@pytest.fixture(scope="module")
+def found(two_models, shared: Path) -> dict[str, dict[str, int]]:
+    """Faces by model and by the name of the file."""
+    database, _ = two_models
+    query = """
+        select model_id, photo_paths.path, count(*)
+        from face_embeddings join faces on faces.id = face_id join photo_paths using (photo_id)
+        group by 1, 2
+    """
+    counts: dict[str, dict[str, int]] = {model: Counter() for model in MODELS}
+    for model, path, count in rows(database, query):
+        counts[model][str(Path(path).relative_to((shared / "photos").resolve()))] = count
+    return counts
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_labelled_photo_has_a_face(found, shared, model):
+    labelled = [row["file"] for row in table(shared / "photos" / "labels.csv")]
+    assert [file for file in labelled if not found[model][file]] == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_counts_of_faces_hold(found, shared, model):
+    wrong = {
+        row["file"]: found[model][row["file"]]
+        for row in table(shared / "photos" / "counts.csv")
+        if not int(row["at_least"]) <= found[model][row["file"]] <= int(row["at_most"])
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_same_person_is_told_from_others(two_models, shared, model):
+    """True accepts at the similarity that 0.1 % of the pairs of two people reach."""
+    database, _ = two_models
+    query = """
+        select photo_paths.path, embedding, max(faces.width * faces.height)
+        from faces join face_embeddings on face_id = faces.id join photo_paths using (photo_id)
+        where model_id = ? group by photo_paths.path
+    """
+    folder = (shared / "photos").resolve()
+    embeddings = {
+        str(Path(path).relative_to(folder)): vectors.decode(blob)
+        for path, blob, _ in rows(database, query, model)
+    }
+    several = {row["file"] for row in table(shared / "photos" / "counts.csv")}
+    people = [
+        (row["person"], embeddings[row["file"]])
+        for row in table(shared / "photos" / "labels.csv")
+        if row["file"] not in several
+    ]
+    same, other = [], []
+    for (one, first), (two, second) in combinations(people, 2):
+        (same if one == two else other).append(float(first @ second))
+    limit = np.sort(other)[::-1][int(FALSE_ACCEPTS * len(other))]
+    accepted = float(np.mean(np.array(same) > limit))
+    assert accepted >= TRUE_ACCEPTS, (
+        f"{accepted:.4f} at {limit:.3f}; {len(same)} and {len(other)} pairs"
+    )
+
+
+def test_the_adapter_gives_what_face_analysis_gives(shared):
+    """Every file, decoded once; boxes within 2 px, embeddings at cosine 0.999."""
+    insightface_app = pytest.importorskip("insightface.app")
+    folder = shared / "models" / "insightface-mini"
+    engine = InsightFacePack("", folder=str(folder)).load()
+    published = insightface_app.FaceAnalysis(name=str(folder), providers=["CPUExecutionProvider"])
+    published.prepare(ctx_id=-1)
+    files = sorted(row["file"] for row in table(shared / "photos" / "labels.csv"))[::3]
+    for file in [*files, *(row["file"] for row in table(shared / "photos" / "counts.csv"))]:
+        picture = images.decode((shared / "photos" / file).read_bytes())
+        pixels = picture.pixels()
+        wanted = published.get(np.ascontiguousarray(pixels[:, :, ::-1]))
+        ours = engine.detect(pixels)
+        assert len(ours) == len(wanted), file
+        embeddings = vectors.normalise(
+            engine.embed([engine.align(picture, item.landmarks) for item in ours])
+        )
+        boxes = np.array(
+            [
+                [one.box.x, one.box.y, one.box.x + one.box.width, one.box.y + one.box.height]
+                for one in ours
+            ]
+        )
+        for face in wanted:
+            nearest = np.abs(boxes - face.bbox).max(axis=1).argmin()
+            assert np.abs(boxes[nearest] - face.bbox).max() <= 2, file
+            assert float(embeddings[nearest] @ face.normed_embedding) >= 0.999, file
