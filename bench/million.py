@@ -62,7 +62,9 @@ class Timing:
         return self.p95_ms <= BOUND_MS and self.statuses == (200,)
 
 
-def build(path: str, face_count: int, *, crop_bytes: int, thumbnail_bytes: int, seed: int = 1) -> None:
+def build(
+    path: str, face_count: int, *, crop_bytes: int, thumbnail_bytes: int, seed: int = 1
+) -> None:
     """Make a faces database of synthetic faces through the real schema."""
     rng = np.random.default_rng(seed)
     photo_count = max(1, round(face_count / FACES_PER_PHOTO))
@@ -297,8 +299,12 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=1_000_000)
     parser.add_argument("--requests", type=int, default=40, help="of each kind of page")
     parser.add_argument("--crop-bytes", type=int, default=1_500, help="real ones have about 5,000")
-    parser.add_argument("--thumbnail-bytes", type=int, default=3_000, help="real ones: about 30,000")
-    parser.add_argument("--db", help="where to make it, or one that is there (with --faces as made)")
+    parser.add_argument(
+        "--thumbnail-bytes", type=int, default=3_000, help="real ones: about 30,000"
+    )
+    parser.add_argument(
+        "--db", help="where to make it, or one that is there (with --faces as made)"
+    )
     parser.add_argument("--keep", action="store_true", help="leave what was made at --db")
     parser.add_argument("--only", default="", help="pages whose name holds this")
     parser.add_argument("--json", action="store_true")

@@ -48,6 +48,18 @@ def startup(datasette: Any) -> None:
 
 
 @hookimpl
+def permission_allowed(
+    datasette: Any, actor: Any, action: str, resource: Any
+) -> Awaitable[bool | None] | None:
+    # Asked of everything: only vec0's tables of ours concern us
+    if action != "view-table" or not resource or not resource[1].startswith("vec_faces_"):
+        return None
+    from . import permissions
+
+    return permissions.of_vectors(datasette, actor, *resource)
+
+
+@hookimpl
 def register_routes() -> list[tuple[str, Any]]:
     from .views import routes
 

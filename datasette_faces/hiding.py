@@ -1,4 +1,4 @@
-"""Which tables Datasette leaves out of its lists: those that nobody reads. Decides no permission."""
+"""Tables that vec0 keeps: left out of Datasette's lists, and as private as the embeddings in them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def hide_internal_tables(datasette: Any) -> None:
     """
     for name, database in datasette.databases.items():
         if name != "_internal":
-            _wrap(database)
+            _wrap_hidden(database)
+            _wrap_derived(database)
 
 
-def _wrap(database: Any) -> None:
+def _wrap_hidden(database: Any) -> None:
     listed = database.hidden_table_names
 
     async def hidden_table_names() -> list[str]:
@@ -27,3 +28,19 @@ def _wrap(database: Any) -> None:
         return [*hidden, *(table for table in ours if table not in hidden)]
 
     database.hidden_table_names = hidden_table_names
+
+
+def _wrap_derived(database: Any) -> None:
+    """Datasette 1.0: who may not see a table may not see what is derived from it.
+
+    On 0.65 `permissions.of_vectors` says so.
+    """
+    known = getattr(database, "derived_table_dependencies", None)
+    if known is None:
+        return
+
+    async def derived_table_dependencies() -> dict[str, str]:
+        copies = await database.execute_fn(browse.vector_tables)
+        return {**await known(), **dict.fromkeys(copies, browse.VECTORS)}
+
+    database.derived_table_dependencies = derived_table_dependencies

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .compat import allowed
+from .store import browse
 
 PLUGIN = "datasette-faces"
 
@@ -22,6 +23,18 @@ async def may_view(datasette: Any, request: Any, database: str, *tables: str) ->
 async def may_run_sql(datasette: Any, request: Any, database: str) -> bool:
     """Whether the actor of a request may run SQL of their own."""
     return await allowed(datasette, request.actor, "execute-sql", database=database)
+
+
+async def of_vectors(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
+    """Datasette 0.65: who may not see the embeddings may not see vec0's copies; else no opinion.
+
+    On 1.0 `hiding` says so.
+    """
+    copies = await datasette.get_database(database).execute_fn(browse.vector_tables)
+    if table not in copies:
+        return None
+    may = await allowed(datasette, actor, "view-table", database=database, table=browse.VECTORS)
+    return None if may else False
 
 
 def serves_originals(datasette: Any, database: str) -> bool:

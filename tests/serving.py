@@ -62,6 +62,10 @@ class Site:
         return self.json(f"{parts.path}.json?{asked}")
 
     def close(self) -> None:
+        """Close the files and end the threads."""
+        for database in self.datasette.databases.values():
+            database.close()
+        self.datasette.executor.shutdown()
         self._loop.close()
 
 

@@ -360,7 +360,10 @@ def test_an_edited_photo_is_seen_anew_by_each_model_as_it_comes(toy, second, pho
     ingest(ingested, photos, model="second")
     draw(photos / "b.png", GREEN, RED)
     ingest(ingested, photos)
-    count = "select count(*) from face_embeddings join faces on faces.id = face_id where photo_id = 2 and model_id = ?"
+    count = """
+        select count(*) from face_embeddings join faces on faces.id = face_id
+        where photo_id = 2 and model_id = ?
+    """
     assert rows(ingested, count, "toy") == [(2,)]
     assert rows(ingested, count, "second") == [(0,)]
     assert rows(ingested, "select count(*) from vec_faces_second") == [(1,)]

@@ -154,7 +154,7 @@ def test_a_kill_before_the_first_row_leaves_nothing_in_the_way(toy, album, tmp_p
     with closing(sqlite().connect(database)) as conn:
         conn.execute("pragma journal_mode = wal")
         conn.execute(
-            "create table _sqlite_migrations (id integer primary key, migration_set text, name text, applied_at text)"
+            "create table _sqlite_migrations (id integer primary key, migration_set, name, applied_at)"
         )
     assert ingest(database, album)["photos"] == 90
     assert_whole(database)

@@ -86,7 +86,7 @@ def test_a_folder_without_a_pack_is_no_model(tmp_path):
 
 def test_a_pack_with_a_broken_file_is_one_line(tmp_path):
     (tmp_path / "det.onnx").write_bytes(b"no model")
-    with pytest.raises(ModelError, match="cannot be loaded|holds no detector") as error:
+    with pytest.raises(ModelError, match=r"cannot be loaded|holds no detector") as error:
         registry.model(str(tmp_path)).load()
     assert "Traceback" not in str(error.value)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from archive import FACES, OTHERS, make_archive
+from archive import OTHERS, make_archive
 from PIL import Image
 from serving import Site, asked, copied, ids, metadata_with, site
 from toy_model import BLUE, GREEN, RED, ToyModel, draw

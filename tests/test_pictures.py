@@ -82,9 +82,9 @@ def test_orientation_of_a_heic_is_undone_once(portrait):
     exif[0x0112] = 6
     out = io.BytesIO()
     pillow_heif.from_pillow(portrait).save(out, quality=80, exif=exif.tobytes())
+    picture = images.decode(out.getvalue())
     with Image.open(io.BytesIO(out.getvalue())) as as_libheif_shows_it:
         size = as_libheif_shows_it.size
-    picture = images.decode(out.getvalue())
     assert picture.image.size == (picture.width, picture.height)
     assert picture.image.size == size
 

@@ -47,7 +47,7 @@ def test_90_photos_and_no_errors(two_models):
     status = json.loads(faces("status", database, "--json").stdout)
     assert (status["photos"], status["errors"], status["missing"]) == (90, 0, 0)
     assert [model["id"] for model in status["models"]] == list(MODELS)
-    assert [model["dimensions"] for model in status["models"]][0] == 128
+    assert status["models"][0]["dimensions"] == 128
     assert beside(database) == []
 
 

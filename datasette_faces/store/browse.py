@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..connections import Connection
-from ..indexes.sqlite_vec import table_name
+from ..indexes.sqlite_vec import PREFIX, table_name
 
 Row = dict[str, Any]
 
+VECTORS = "face_embeddings"
+"""The table of which vec0's are copies."""
 GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
 NARROW_PHOTOS = 2_000
 """A date range of fewer photos is gone through by photo, a wider one by face."""
@@ -52,6 +54,12 @@ def internal_tables(conn: Connection) -> list[str]:
     vec0 = [name for name, sql in rows if sql and "using vec0" in sql.lower()]
     own = ("_sqlite_migrations", "sqlite_sequence", *(f"{table}_" for table in vec0))
     return [name for name, _ in rows if name.startswith(own)] if vec0 else []
+
+
+def vector_tables(conn: Connection) -> list[str]:
+    """The tables that hold copies of the embeddings: our vec0 tables and what vec0 keeps for them."""
+    names = [row[0] for row in conn.execute("select name from sqlite_master where type = 'table'")]
+    return [name for name in names if name.startswith(PREFIX)] if VECTORS in names else []
 
 
 def totals(conn: Connection) -> Row:
@@ -220,6 +228,12 @@ def nearest_query(
     sql = NEAREST.format(columns=columns, table=table_name(model_id))
     # One more than is shown: the face finds itself
     return Query(sql, {**params, "k": k + 1})
+
+
+def values_compared(conn: Connection, model_id: str) -> int:
+    """How many values an exact search goes through: faces (at most) times dimensions."""
+    query = "select coalesce((select max(id) from faces), 0) * dimensions from models where id = ?"
+    return int(conn.execute(query, [model_id]).fetchone()[0])
 
 
 NEAREST = """

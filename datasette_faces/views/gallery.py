@@ -15,6 +15,8 @@ from .requests import MAX_ID, BadRequest, Page, number, page_view, row_id
 
 PAGE_FACES = 60
 NEAREST_FACES = 24
+VALUES_AT_ONCE = 25_000_000
+"""Up to so many values of vectors (faces x dimensions) the exact search keeps a page under 100 ms."""
 _FIRST_DAY = "0000-01-01"
 """What a year or a month lacks to be a day."""
 
@@ -122,16 +124,17 @@ async def face(page: Page) -> Response:
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
-    nearest: list[Row] = []
-    sql_url = None
-    if model is not None:
-        query = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES)
-        nearest = await page.read(browse.rows, query)
-        shown = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES, crops=True)
-        sql_url = await page.sql_url(shown)
+    nearest, sql_url = await _nearest(page, face_id, model)
+    later_url = (
+        None if nearest is not None else page.url(f"/face/{face_id}", model=model, nearest=1)
+    )
     if page.as_json:
-        linked = [_linked(page, other) for other in nearest]
-        return Response.json({"face": _linked(page, found), "model": model, "nearest": linked})
+        linked = None if nearest is None else [_linked(page, other) for other in nearest]
+        answer = {"face": _linked(page, found), "model": model, "nearest": linked}
+        if later_url:
+            address = later_url.replace("?", ".json?", 1)
+            answer["nearest_url"] = page.datasette.absolute_url(page.request, address)
+        return Response.json(answer)
     where = await page.read(browse.photo, found["photo_id"])
     return await page.html(
         "face.html",
@@ -141,10 +144,30 @@ async def face(page: Page) -> Response:
             "picture_url": page.url(f"/thumbnail/{found['photo_id']}.jpg"),
             "model": model,
             "threshold": await page.read(browse.threshold, model),
-            "nearest": [_named(other) for other in nearest],
+            "nearest": [_named(other) for other in nearest or []],
+            "later_url": later_url,
             "sql_url": sql_url,
         },
     )
+
+
+async def _nearest(
+    page: Page, face_id: int, model: str | None
+) -> tuple[list[Row] | None, str | None]:
+    """The nearest faces and where their query can be edited.
+
+    Among very many faces the exact search takes longer than a page should: None, until it is asked
+    for with `?nearest=1`.
+    """
+    if model is None:
+        return [], None
+    shown = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES, crops=True)
+    sql_url = await page.sql_url(shown)
+    asked_for = page.request.args.get("nearest") == "1"
+    if not asked_for and await page.read(browse.values_compared, model) > VALUES_AT_ONCE:
+        return None, sql_url
+    query = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES)
+    return await page.read(browse.rows, query), sql_url
 
 
 def _picture_url(page: Page, photo_id: int) -> str:
