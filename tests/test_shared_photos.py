@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -62,7 +63,7 @@ def found(two_models, shared: Path) -> dict[str, dict[str, int]]:
     """
     counts: dict[str, dict[str, int]] = {model: Counter() for model in MODELS}
     for model, path, count in rows(database, query):
-        counts[model][str(Path(path).relative_to((shared / "photos").resolve()))] = count
+        counts[model][str(Path(path).relative_to(Path(os.path.abspath(shared / "photos"))))] = count
     return counts
 
 
@@ -91,7 +92,7 @@ def test_the_same_person_is_told_from_others(two_models, shared, model):
         from faces join face_embeddings on face_id = faces.id join photo_paths using (photo_id)
         where model_id = ? group by photo_paths.path
     """
-    folder = (shared / "photos").resolve()
+    folder = Path(os.path.abspath(shared / "photos"))
     embeddings = {
         str(Path(path).relative_to(folder)): vectors.decode(blob)
         for path, blob, _ in rows(database, query, model)
