@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ LARGE_REPEATS = 4
 """So many that the workers' heaviest moments coincide."""
 SMALL_FACE_PX = 200
 """A face so small in a large picture needs more of its pixels than the detector does."""
-SAMPLE_SECONDS = 0.02
+PEAK_SECONDS = 0.02
+"""How often memory is looked at; often enough to see a peak, too often for a stopwatch."""
+STOPWATCH_SECONDS = 0.5
 
 SCRIPT = """
 import sys, time
@@ -176,7 +178,7 @@ def _ingest(setting: Setting, name: str) -> Iterator[Figure]:
         database = setting.scratch / f"{model.id}-{run}.db"
         command = _ingest_command(database, setting.folder, name)
         parts_s = _parts_seconds(setting, name) * setting.repeats / _cores()
-        first, again_s = _watch(*command), _run(*command)
+        first, again_s = _watch(*command, every_s=STOPWATCH_SECONDS), _run(*command)
         script_s = _script_seconds(setting) * setting.repeats if is_pack else 0.0
         shares = (first.seconds / parts_s, again_s / first.seconds, script_s / first.seconds)
         rows.append((first.seconds, parts_s, again_s, script_s, first.others, *shares))
@@ -256,7 +258,7 @@ def memory(setting: Setting) -> Iterator[Figure]:
         for run in range(setting.runs):
             database = setting.scratch / f"large-{model_id}-{run}.db"
             command = (*_ingest_command(database, folder, name), "--workers", "2")
-            peaks.append(_watch(*command).peak_mb)
+            peaks.append(_watch(*command, every_s=PEAK_SECONDS).peak_mb)
         with reading(str(database)) as conn:
             query = "select count(*), min(min(width, height)), max(height) from faces"
             faces, least, most = conn.execute(query).fetchone()
@@ -289,7 +291,7 @@ def _large_pictures(photos: list[Path], folder: Path) -> None:
         drawn += 1
 
 
-def _watch(*command: str) -> Watched:
+def _watch(*command: str, every_s: float) -> Watched:
     """Run a command and watch it and its descendants, as Linux's /proc shows them."""
     peak, cpu_s = 0, {}
     busy_s, started = _busy_seconds(), time.perf_counter()
@@ -298,7 +300,8 @@ def _watch(*command: str) -> Watched:
         family = _family(process.pid)
         peak = max(peak, sum(_resident_bytes(pid) for pid in family))
         cpu_s |= {pid: seconds for pid in family if (seconds := _cpu_seconds(pid))}
-        time.sleep(SAMPLE_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(every_s)
     if process.returncode:
         raise SystemExit(f"failed: {' '.join(command)}")
     seconds = time.perf_counter() - started

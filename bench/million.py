@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import io
 import json
+import math
 import os
 import random
 import sys
@@ -34,6 +35,8 @@ from datasette_faces.shapes import ModelInfo
 from datasette_faces.store import photos as store
 
 BOUND_MS = 100
+ON_REQUEST = "face, nearest asked for"
+"""An exact search through a large database, which its page offers and does not begin by itself."""
 FACES_PER_PHOTO = 1.5
 DIMENSIONS = 128
 FACES_PER_PERSON = 40
@@ -58,8 +61,12 @@ class Timing:
     statuses: tuple[int, ...]
 
     @property
+    def bound_ms(self) -> float:
+        return math.inf if self.page == ON_REQUEST else BOUND_MS
+
+    @property
     def holds(self) -> bool:
-        return self.p95_ms <= BOUND_MS and self.statuses == (200,)
+        return self.p95_ms <= self.bound_ms and self.statuses == (200,)
 
 
 def build(
@@ -128,8 +135,9 @@ def _insert_faces(
 ) -> None:
     statement = """
         insert into faces(id, photo_id, x, y, width, height, landmarks, detection_score, sharpness,
-            yaw, pitch, roll, crop)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1.5, 2.5, -3.5, ?)
+            yaw, pitch, roll, crop, photo_taken_at)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1.5, 2.5, -3.5, ?,
+            (select taken_at from photos where id = ?2))
     """
     landmarks = json.dumps([[1234.56, 1234.56]] * 5)
     photo_ids = np.sort(rng.integers(1, photo_count + 1, count))
@@ -204,6 +212,8 @@ def requests(database: str, face_count: int, how_many: int) -> dict[str, list[st
     ):
         ids = [chance.randint(1, most) for _ in range(how_many)]
         found[f"{kind}{ending}"] = [f"{base}/{kind}/{row}{ending}" for row in ids]
+    faces = [chance.randint(1, face_count) for _ in range(how_many)]
+    found[ON_REQUEST] = [f"{base}/face/{row}?nearest=1" for row in faces]
     return found
 
 
@@ -265,7 +275,7 @@ def print_table(timings: list[Timing]) -> None:
         holds = "yes" if item.holds else "NO"
         statuses = ",".join(map(str, item.statuses))
         print(
-            f"{item.page:<42}{item.p50_ms:>8.1f}{item.p95_ms:>8.1f}{BOUND_MS:>7}  {holds:<6}"
+            f"{item.page:<42}{item.p50_ms:>8.1f}{item.p95_ms:>8.1f}{item.bound_ms:>7}  {holds:<6}"
             f"{item.bytes:>9,}  {statuses}"
         )
 

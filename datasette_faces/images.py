@@ -62,18 +62,50 @@ _UPRIGHTING = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each EXIF orientation (CIPA DC-008, 4.6.4)."""
+TURNED = (5, 6, 7, 8)
+"""Orientations whose width and height are exchanged."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright RGB picture, decoded at `scale` (0..1] of its full size."""
+    """An RGB picture, decoded at `scale` (0..1] of its full size, upright in all that it gives.
 
-    image: Image.Image
+    Of a large picture only regions are turned upright: all of it, twice, takes too much memory.
+    """
+
+    decoded: Image.Image
     width: int
     height: int
     scale: float
     format: str
     exif: Exif
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the decoded picture, upright."""
+        width, height = self.decoded.size
+        return (height, width) if self.exif.orientation in TURNED else (width, height)
+
+    @property
+    def image(self) -> Image.Image:
+        """All of the decoded picture, upright."""
+        return _upright(self.decoded, self.exif.orientation)
+
+    def region(self, left: int, top: int, right: int, bottom: int) -> Image.Image:
+        """A part of the decoded picture, upright, in its pixels."""
+        width, height = self.size
+        as_stored = {
+            1: (left, top, right, bottom),
+            2: (width - right, top, width - left, bottom),
+            3: (width - right, height - bottom, width - left, height - top),
+            4: (left, height - bottom, right, height - top),
+            5: (top, left, bottom, right),
+            6: (top, width - right, bottom, width - left),
+            7: (height - bottom, width - right, height - top, width - left),
+            8: (height - bottom, left, height - top, right),
+        }
+        orientation = self.exif.orientation
+        return _upright(self.decoded.crop(as_stored[orientation]), orientation)
 
     def pixels(self) -> RgbArray:
         """The decoded pixels as an array (height, width, 3)."""
@@ -117,11 +149,11 @@ def _decode(data: bytes, at_least_px: int | None) -> Picture:
             raise Image.DecompressionBombError(f"{width * height} pixels")
         exif = read_exif(image)
         scale = _draft(image, at_least_px)
-        upright = _upright(_rgb(image), exif.orientation)
-        if exif.orientation in (5, 6, 7, 8):
+        decoded = _rgb(image)
+        if exif.orientation in TURNED:
             width, height = height, width
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
-        return Picture(upright, width, height, scale, file_format, exif)
+        return Picture(decoded, width, height, scale, file_format, exif)
 
 
 def _formats() -> list[str]:
@@ -202,9 +234,9 @@ def at_least_px_for(faces: list[Box], picture: Picture) -> int | None:
 
 def thumbnail(picture: Picture) -> bytes:
     """A JPEG of the whole picture, its long side at most THUMBNAIL_PX."""
-    small = picture.image.copy()
+    small = picture.decoded.copy()
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    return to_jpeg(small)
+    return to_jpeg(_upright(small, picture.exif.orientation))
 
 
 def crop(picture: Picture, landmarks: Landmarks) -> bytes:
@@ -229,16 +261,10 @@ def _warp(
     """Sample a picture so that landmarks fall on a target; beyond its edges black, or its mean."""
     source = landmarks * np.float32(picture.scale)
     inverse = geometry.invert_transform(geometry.similarity_transform(source, target))
-    corners = geometry.transform_points(
-        inverse, np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float32)
-    )
-    left, top = np.floor(corners.min(axis=0)).astype(int) - 2
-    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2
-    left, top = max(left, 0), max(top, 0)
-    right, bottom = min(right, picture.image.width), min(bottom, picture.image.height)
+    left, top, right, bottom = _region(inverse, picture, side_px)
     if right <= left or bottom <= top:
         return Image.new("RGB", (side_px, side_px))
-    region = picture.image.crop((left, top, right, bottom))
+    region = picture.region(left, top, right, bottom)
     # Bilinear sampling alone would skip pixels of a large face: halve it until it does not
     shrink = max(1, int(math.hypot(*inverse[:, 0])))
     if shrink > 1:
@@ -254,6 +280,21 @@ def _warp(
         Image.Resampling.BILINEAR,
         fillcolor=mean,
     )
+
+
+def source_region(matrix: FloatArray, picture: Picture, side_px: int) -> tuple[int, int, int, int]:
+    """The part of a picture (decoded pixels) that a transform onto a square of side_px reads."""
+    return _region(geometry.invert_transform(matrix), picture, side_px)
+
+
+def _region(inverse: FloatArray, picture: Picture, side_px: int) -> tuple[int, int, int, int]:
+    corners = geometry.transform_points(
+        inverse, np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float32)
+    )
+    left, top = (int(value) - 2 for value in np.floor(corners.min(axis=0)))
+    right, bottom = (int(value) + 2 for value in np.ceil(corners.max(axis=0)))
+    width, height = picture.size
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
 
 
 def sharpness(aligned: RgbArray) -> float:

@@ -76,14 +76,21 @@ def photos_faces_embeddings(db: Database) -> None:
             roll real not null,
             person_id integer references people(id) on delete set null,
             person_source text,
+            photo_taken_at text, -- of its photo, kept in step by a trigger: the gallery filters by it
             crop blob not null -- jpeg, turned upright
         )
+        """,
+        """
+        create trigger photos_taken_at after update of taken_at on photos
+        when old.taken_at is not new.taken_at begin
+            update faces set photo_taken_at = new.taken_at where photo_id = new.id;
+        end
         """,
         "create index faces_photo on faces(photo_id)",
         "create index faces_person on faces(person_id)",
         """
         create index faces_gallery
-            on faces(id, min(width, height), detection_score, sharpness, photo_id)
+            on faces(id, min(width, height), detection_score, sharpness, photo_id, photo_taken_at)
         """,
         """
         create table models (
@@ -103,6 +110,7 @@ def photos_faces_embeddings(db: Database) -> None:
             primary key (face_id, model_id)
         )
         """,
+        "create index face_embeddings_model on face_embeddings(model_id, face_id)",
         """
         create table analyses ( -- which photo was looked at by which model, faces or none
             photo_id integer not null references photos(id) on delete cascade,

@@ -5,6 +5,7 @@ A picture that crashes its decoder or hangs costs its own worker, never the inge
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import threading
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +27,10 @@ PICTURE_SECONDS = 60
 LOAD_SECONDS = 300
 MEMORY_BYTES = 3 * 1024**3
 """What one worker may allocate: the largest picture allowed, decoded twice, and a large model."""
+
+
+LARGE_BYTES = 2_000_000
+"""A file of this size gives a picture whose memory is given back at once."""
 
 
 class WorkerPool:
@@ -134,6 +140,15 @@ def _analyse(model: FaceModel, min_face_px: float, data: bytes) -> Analysis:
     # A stranger's model may raise what it likes; one picture of many is no reason to stop
     except Exception as error:
         raise PictureError(f"analysing it failed: {type(error).__name__}: {error}") from None
+    finally:
+        if len(data) >= LARGE_BYTES:
+            _return_memory()
+
+
+def _return_memory() -> None:
+    """Have glibc give back what a large picture took; it keeps that otherwise."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _loaded(model: FaceModel) -> Engine:

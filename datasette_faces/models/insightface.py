@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import geometry
+from .. import geometry, images
 from ..errors import MissingExtra, MissingWeights, ModelError
 from ..images import Picture
 from ..shapes import Box, Detection, FloatArray, Landmarks, ModelInfo, RgbArray
@@ -82,6 +82,7 @@ class InsightFacePack(FaceModel):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # see graphs.session
         try:
             pack = face_analysis(
                 name=self.folder,
@@ -191,6 +192,11 @@ def align(picture: Picture, landmarks: Landmarks) -> RgbArray:
     import cv2
 
     matrix = geometry.similarity_transform(landmarks * picture.scale, geometry.ARCFACE_TEMPLATE)
-    side = (geometry.ALIGNED_PX, geometry.ALIGNED_PX)
-    aligned = cv2.warpAffine(picture.pixels(), matrix, side, borderValue=0.0)
+    side_px = geometry.ALIGNED_PX
+    left, top, right, bottom = images.source_region(matrix, picture, side_px)
+    if right <= left or bottom <= top:
+        return np.zeros((side_px, side_px, 3), np.uint8)
+    region = np.asarray(picture.region(left, top, right, bottom))
+    matrix[:, 2] += matrix[:, :2] @ (left, top)
+    aligned = cv2.warpAffine(region, matrix, (side_px, side_px), borderValue=0.0)
     return np.asarray(aligned, dtype=np.uint8)

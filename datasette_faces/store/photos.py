@@ -325,7 +325,12 @@ def _face_values(face: Face) -> dict[str, object]:
 def _insert_face(conn: Connection, photo_id: int, face: Face) -> int:
     values = {"photo_id": photo_id, **_face_values(face)}
     names, bound = ", ".join(values), ", ".join(f":{name}" for name in values)
-    return int(conn.execute(f"insert into faces({names}) values ({bound})", values).lastrowid)
+    cursor = conn.execute(
+        f"insert into faces({names}, photo_taken_at) "
+        f"values ({bound}, (select taken_at from photos where id = :photo_id))",
+        values,
+    )
+    return int(cursor.lastrowid)
 
 
 def _update_face(conn: Connection, face_id: int, face: Face) -> None:
