@@ -119,7 +119,9 @@ def _insert_photos(conn: Connection, count: int, thumbnails: list[bytes]) -> Non
             yield number, path, digest, taken, shown, store.now(), picture
 
     conn.executemany(statement, rows())
-    conn.execute("insert into photo_paths select path, id, bytes, 0, null, null from photos")
+    conn.execute(
+        "insert into photo_paths select path, id, bytes, 0, sha256, null, null from photos"
+    )
     conn.execute("insert into analyses select id, ? from photos", [MODEL])
 
 

@@ -38,7 +38,7 @@ def _picture(
     own_table, width_px = PICTURES[column]
     page = {"faces": "face", "photos": "photo"}[own_table]
     row_id = _id_of(row, own_table, table)
-    if row_id is not None and table == own_table:
+    if row_id is not None and table == own_table and _is_ours(row, own_table):
         source = f"{faces_url}/{column}/{row_id}.jpg"
     elif len(value) <= INLINE_BYTES:
         source = "data:image/jpeg;base64," + base64.b64encode(value).decode()
@@ -51,6 +51,11 @@ def _picture(
     if row_id is None:
         return picture
     return Markup('<a href="{}/{}/{}">{}</a>').format(faces_url, page, row_id, picture)
+
+
+def _is_ours(row: Any, own_table: str) -> bool:
+    """Whether a row is of our schema, not of another database's table of the same name."""
+    return {"faces": "landmarks", "photos": "sha256"}[own_table] in row.keys()  # noqa: SIM118
 
 
 def _id_of(row: Any, own_table: str, table: str | None) -> int | None:

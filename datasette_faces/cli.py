@@ -19,8 +19,8 @@ from .analysis import MIN_FACE_PX
 from .connections import reading
 from .errors import FacesError
 from .ingest import Progress, Report, ingest
+from .shapes import File
 from .store import summary
-from .store.photos import File
 
 DEFAULT_PORT = 8001
 """Datasette's own."""
@@ -91,6 +91,8 @@ def ingest_command(
     again after adding, moving or editing some, or after it was stopped, and only what is new is
     looked at.
     """
+    if as_json and open_browser:
+        raise click.UsageError("--json prints JSON and nothing else; it goes without --open")
     model = registry.model(model_id)
     if not as_json and not model.commercial:
         click.echo(f"Licence of {model.id}: {model.licence}", err=True)
@@ -156,6 +158,8 @@ def status(database: str, as_json: bool) -> None:
     for model in counts["models"]:
         line = "model     {faces:>12,} faces by {id}, {dimensions} dimensions; licence: {licence}"
         click.echo(line.format(**model))
+        if model["waiting"]:
+            click.echo(f"          {model['waiting']:>12,} photos wait to be ingested with it")
     for index in counts["indexes"]:
         click.echo(f"index     {index}")
     for error in errors:
@@ -230,9 +234,8 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _in_sentences(report: Report, database: str) -> str:
-    lines = [
-        f"{report.faces:,} faces in {report.found:,} files ({report.seconds:.1f} s): {database}"
-    ]
+    found = f"{report.faces:,} faces found" if report.faces else "No new faces"
+    lines = [f"{found} in {report.found:,} files ({report.seconds:.1f} s): {database}"]
     for name, count in (
         ("new", report.new),
         ("edited", report.edited),
@@ -247,7 +250,9 @@ def _in_sentences(report: Report, database: str) -> str:
     lines += [f"    {_printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")
-    lines.append(f"Look at them: datasette {database} --open")
+    if report.pictures:
+        address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
+        lines.append(f"Look at them: datasette {database}, then {address}")
     return "\n".join(lines)
 
 

@@ -74,7 +74,7 @@ def writing(path: str) -> Iterator[Connection]:
                 conn.execute(f"pragma page_size = {PAGE_BYTES}")
             try:
                 conn.execute("pragma journal_mode = wal")
-                conn.execute("pragma synchronous = normal")
+                conn.execute("pragma synchronous = full")
                 conn.execute("pragma foreign_keys = on")
                 _migrate(conn)
                 yield conn

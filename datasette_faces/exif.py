@@ -30,18 +30,21 @@ class Exif:
 
 def read_exif(image: Image.Image) -> Exif:
     """Read what can be read; a corrupt block costs only what it holds."""
-    # Pillow parses tags as they are asked for, and raises what the bytes make it raise
-    try:
-        tags = image.getexif()
-        details = tags.get_ifd(ExifTags.IFD.Exif)
-    except Exception:
+    # Pillow parses a block when it is asked for, and raises what the bytes make it raise
+    tags: Any = _quietly(image.getexif)
+    if tags is None:
         return Exif()
-    latitude, longitude = _position(tags)
-    orientation = _quietly(tags.get, ExifTags.Base.Orientation)
+    details = _quietly(lambda: tags.get_ifd(ExifTags.IFD.Exif)) or {}
+    position = _quietly(lambda: tags.get_ifd(ExifTags.IFD.GPSInfo)) or {}
+    latitude, longitude = _position(position)
+    base = ExifTags.Base
+    orientation, make, model, changed_at = (
+        _quietly(tags.get, tag) for tag in (base.Orientation, base.Make, base.Model, base.DateTime)
+    )
     return Exif(
         orientation=orientation if orientation in range(1, 9) else UPRIGHT,
-        taken_at=_taken_at(dict(tags), details),
-        camera=_camera(_text(tags.get(ExifTags.Base.Make)), _text(tags.get(ExifTags.Base.Model))),
+        taken_at=_quietly(_taken_at, changed_at, details),
+        camera=_camera(_text(make), _text(model)),
         latitude=latitude,
         longitude=longitude,
     )
@@ -61,12 +64,12 @@ def _text(value: Any) -> str:
     return text.replace("\0", " ").strip()
 
 
-def _taken_at(tags: dict[int, Any], details: dict[int, Any]) -> str | None:
+def _taken_at(changed_at: Any, details: dict[int, Any]) -> str | None:
     base = ExifTags.Base
     candidates = (
         (details.get(base.DateTimeOriginal), base.SubsecTimeOriginal, base.OffsetTimeOriginal),
         (details.get(base.DateTimeDigitized), base.SubsecTimeDigitized, base.OffsetTimeDigitized),
-        (tags.get(base.DateTime), base.SubsecTime, base.OffsetTime),
+        (changed_at, base.SubsecTime, base.OffsetTime),
     )
     for value, subsecond_tag, offset_tag in candidates:
         moment = _moment(_text(value))
@@ -103,8 +106,7 @@ def _camera(make: str, model: str) -> str | None:
     return " ".join(filter(None, (make, model))) or None
 
 
-def _position(tags: Image.Exif) -> tuple[float | None, float | None]:
-    gps = _quietly(tags.get_ifd, ExifTags.IFD.GPSInfo) or {}
+def _position(gps: dict[int, Any]) -> tuple[float | None, float | None]:
     latitude = _degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
     longitude = _degrees(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180)
     # Cameras without a fix write 0, 0; half a position is none

@@ -19,9 +19,9 @@ from PIL import Image, UnidentifiedImageError
 from . import geometry
 from .errors import PictureError
 from .exif import UPRIGHT, Exif, read_exif
+from .files import MAX_FILE_BYTES
 from .shapes import Box, FloatArray, Landmarks, RgbArray
 
-MAX_FILE_BYTES = 500_000_000
 MAX_PIXELS = 178_956_970
 """Pillow's own limit for a decompression bomb: twice `Image.MAX_IMAGE_PIXELS`."""
 
@@ -189,9 +189,10 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return _from_deep(image)
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", layer.size, "white")
+        white.paste(layer, mask=layer)
+        return white
     return image.convert("RGB")
 
 

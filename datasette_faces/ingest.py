@@ -6,6 +6,7 @@ that a stopped ingest goes on where it was and gives the same rows. No HTTP, no 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import time
@@ -18,18 +19,20 @@ from pathlib import Path
 
 from . import workers
 from .connections import Connection, transaction, writing
-from .errors import DatabaseBusy, DatabaseNotWritable, MissingExtra, PictureError
-from .images import MAX_FILE_BYTES
+from .errors import DatabaseBusy, DatabaseNotWritable, FacesError, MissingExtra, PictureError
+from .files import as_path, read
 from .models.base import EXTRA_MEND, FaceModel
-from .scan import Rejected, Scan, as_path, walk
-from .shapes import Analysis
+from .scan import Rejected, Scan, walk
+from .shapes import Analysis, File
+from .store import faces, scans
 from .store import photos as store
-from .store.photos import File
 
 BATCH_PHOTOS = 64
 BATCH_SECONDS = 1.0
 READ_AHEAD = 3
 """Pictures in hand for each worker: enough that none waits for the disk."""
+
+READ_AHEAD_BYTES = 256_000_000
 
 Progress = Callable[[int, int, File | None], None]
 """Called with files done, files in all, and the one just done."""
@@ -80,6 +83,8 @@ def ingest(
     Raises DatabaseError and ModelError; a broken file is a row in `ingest_errors`.
     """
     started = time.monotonic()
+    if not os.path.exists(database) and not any(map(_may_exist, paths)):
+        raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
     model.fetch()
     with _alone(database), writing(database) as conn:
         count = worker_count or os.cpu_count() or 1
@@ -89,6 +94,10 @@ def ingest(
         finally:
             run.report.seconds = round(time.monotonic() - started, 2)
     return run.report
+
+
+def _may_exist(path: str) -> bool:
+    return os.path.lexists(path) or glob.has_magic(path)
 
 
 @contextmanager
@@ -154,8 +163,10 @@ class _Run:
                 self._batch.append(_Job(file))
             self._work(_Job(file) for file in fresh)
             self._mark_missing()
-            # Edited files come last: what moved away from under their names is known by then
-            self._work(_Job(file) for file in changed)
+            # Edited files come last: all that moved away from under their names is known by then
+            moved, edited = self._tell_moved_from_edited(changed)
+            self._work(_Job(file) for file in moved)
+            self._work(_Job(file) for file in edited)
         except BaseException as error:
             self._end(error)
             raise
@@ -163,29 +174,46 @@ class _Run:
 
     def _sort_out(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
         """Files whose content must be read, files that were there with another, files come back."""
-        store.begin_scan(self.conn)
+        scans.begin_scan(self.conn)
+        errors = scans.errors(self.conn)
         fresh: list[File] = []
         changed: list[File] = []
         returned: list[File] = []
         for found in walk(paths, self.scan):
-            if not store.see(self.conn, found.path, is_file=isinstance(found, File)):
+            if not scans.see(self.conn, found.path, is_file=isinstance(found, File)):
                 continue
             self.report.found += 1
             if isinstance(found, Rejected):
                 self._reject(found)
                 continue
+            error = errors.get(found.path)
             known = store.known_path(self.conn, found)
-            if known is None:
+            if error and scans.is_broken(error, found):
+                self.report.errors.append(Rejected(found.path, error[0]))
+            elif known is None:
                 fresh.append(found)
             elif not known.unchanged:
                 changed.append(found)
             elif not store.is_analysed(self.conn, known.photo_id, self.model.id):
                 fresh.append(found)
-            elif known.missing:
+            elif known.missing or error:
                 returned.append(found)
             else:
                 self.report.unchanged += 1
         return fresh, changed, returned
+
+    def _tell_moved_from_edited(self, changed: list[File]) -> tuple[list[File], list[File]]:
+        """Of files that changed: those that hold a known photo's content now, and the others."""
+        moved: list[File] = []
+        edited: list[File] = []
+        for file in changed:
+            try:
+                sha256 = hashlib.sha256(read(file)).hexdigest()
+            except PictureError:
+                sha256 = ""
+            known = store.photo_with_content(self.conn, sha256) is not None
+            (moved if known else edited).append(file)
+        return moved, edited
 
     def _work(self, jobs: Iterable[_Job]) -> None:
         """Read, analyse and write files, in their order, a few of them at once."""
@@ -193,7 +221,10 @@ class _Run:
         for job in jobs:
             self._begin(job)
             waiting.append(job)
-            if len(waiting) >= READ_AHEAD * self.worker_count:
+            while (
+                len(waiting) >= READ_AHEAD * self.worker_count
+                or sum(other.file.size_bytes for other in waiting) > READ_AHEAD_BYTES
+            ):
                 self._finish(waiting.popleft())
         while waiting:
             self._finish(waiting.popleft())
@@ -222,7 +253,7 @@ class _Run:
             )
             info = self._pool.describe()
             with transaction(self.conn):
-                store.register_model(self.conn, info)
+                faces.register_model(self.conn, info)
         return self._pool
 
     def _finish(self, job: _Job) -> None:
@@ -254,7 +285,9 @@ class _Run:
         if photo_id is None:
             reason = job.error or self._broken[job.sha256]
             self.report.errors.append(Rejected(job.file.path, reason))
-            store.save_error(self.conn, job.file.path, reason)
+            # With a hash, the file could be read: it is the content that is broken
+            broken = job.file if job.sha256 else None
+            scans.save_error(self.conn, job.file.path, reason, broken)
             return
         store.save_path(self.conn, photo_id, job.file)
 
@@ -262,35 +295,37 @@ class _Run:
         """The photo of a file, saved if it is new; None where its content is known to be broken."""
         if not job.sha256:
             known = store.known_path(self.conn, job.file)
-            self.report.moved += 1
+            self.report.unchanged += 1
             return known.photo_id if known else None
         photo_id = store.photo_with_content(self.conn, job.sha256)
         if job.future is None:
             self.report.moved += photo_id is not None
             return photo_id
         found = job.future.result()
-        edited = False
+        change: store.Change | None = None
         if photo_id is None:
-            photo_id, edited = store.save_photo(self.conn, job.file, job.sha256, found)
-            self.report.edited += edited
-            self.report.new += not edited
-        else:
-            self.report.analysed_again += 1
-        store.save_faces(self.conn, photo_id, self.model.id, found.faces, edited=edited)
+            photo_id, change = store.save_photo(self.conn, job.file, job.sha256, found)
+        self.report.new += change == "new"
+        self.report.edited += change in ("picture", "caption")
+        self.report.analysed_again += change is None
+        edited = change == "picture"
+        faces.save_faces(self.conn, photo_id, self.model.id, found.faces, edited=edited)
         self.report.faces += len(found.faces)
         return photo_id
 
     def _reject(self, rejected: Rejected) -> None:
         self.report.errors.append(rejected)
         with transaction(self.conn):
-            store.save_error(self.conn, rejected.path, rejected.reason)
+            scans.save_error(self.conn, rejected.path, rejected.reason)
 
     def _mark_missing(self) -> None:
         """Mark what the folders held before and hold no longer."""
-        gone = store.vanished(self.conn, self.scan.folders, self.scan.named, self.scan.unreadable)
+        unseen = scans.vanished(self.conn, self.scan.folders, self.scan.named, self.scan.unreadable)
+        # A file can be there and not be seen: its name says nothing, or it lies behind a link
+        gone = [path for path, raw in unseen if not os.path.isfile(as_path(path, raw))]
         with transaction(self.conn):
             self.report.missing = store.mark_missing(self.conn, gone)
-            store.forget_errors(self.conn, self.scan.folders)
+            scans.forget_errors(self.conn, self.scan.folders)
 
     def _end(self, error: BaseException | None) -> None:
         """Keep what is finished, and let the workers go."""
@@ -304,29 +339,3 @@ class _Run:
         finally:
             if self._pool is not None:
                 self._pool.__exit__(type(error) if error else None, error, None)
-
-
-def read(file: File) -> bytes:
-    """A file's bytes. Raises PictureError if it cannot be read, or changes meanwhile."""
-    if file.size_bytes > MAX_FILE_BYTES:
-        raise PictureError(f"the file has over {MAX_FILE_BYTES // 1_000_000} MB")
-    try:
-        with open(as_path(file), "rb", opener=_open_without_waiting) as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-            after = os.fstat(stream.fileno())
-    except FileNotFoundError:
-        raise PictureError("the file vanished while it was to be read") from None
-    except OSError as error:
-        raise PictureError(f"the file cannot be read: {error.strerror}") from None
-    if (after.st_mtime_ns, after.st_size, len(data)) != (
-        file.modified_ns,
-        file.size_bytes,
-        file.size_bytes,
-    ):
-        raise PictureError("the file changed while it was read; ingest it again")
-    return data
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that was put in its place since the scan would never answer."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

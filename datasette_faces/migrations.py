@@ -47,6 +47,7 @@ def photos_faces_embeddings(db: Database) -> None:
             photo_id integer not null references photos(id) on delete cascade,
             bytes integer not null,
             modified_ns integer not null,
+            sha256 text not null, -- what it held when it was last read
             path_bytes blob, -- the name itself, where it is not utf-8
             missing_since text
         )
@@ -122,7 +123,10 @@ def photos_faces_embeddings(db: Database) -> None:
         create table ingest_errors (
             path text primary key,
             reason text not null,
-            seen_at text not null
+            seen_at text not null,
+            bytes integer, -- of a file whose content is broken: it is tried again once it changes,
+            modified_ns integer,
+            tried_by text -- or with another version
         )
         """,
     ):

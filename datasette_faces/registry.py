@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,8 @@ def model(name: str) -> FaceModel:
         return known[name]
     if is_pack(name):
         return InsightFacePack("", folder=name)
+    if os.path.isdir(name):
+        raise UnknownModel(f"The folder {name} holds no pack (*.onnx); name the folder that does")
     raise UnknownModel(
         f"Unknown model {name!r}; known: {', '.join(known)}, or a folder with an InsightFace pack"
     )

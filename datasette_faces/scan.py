@@ -8,8 +8,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .files import as_text
 from .images import FORMATS
-from .store.photos import File
+from .shapes import File
 
 SKIPPED_FOLDERS = {"@eaDir", "$RECYCLE.BIN", "System Volume Information"}
 """Other programs' folders of thumbnails and bins; so are all whose names begin with a dot."""
@@ -106,17 +107,3 @@ def _kind(mode: int) -> str:
         (stat.S_ISCHR, "character device"),
     )
     return next((name for is_kind, name in kinds if is_kind(mode)), "special file")
-
-
-def as_text(path: str) -> tuple[str, bytes | None]:
-    """A path as text that SQLite can hold, and its bytes where the text is not the name itself."""
-    raw = os.fsencode(path)
-    try:
-        return raw.decode("utf-8"), None
-    except UnicodeDecodeError:
-        return raw.decode("utf-8", "backslashreplace"), raw
-
-
-def as_path(file: File) -> str:
-    """The path to open a file by."""
-    return os.fsdecode(file.path_bytes) if file.path_bytes else file.path

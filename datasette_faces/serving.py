@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def serve(database: str, *, port: int, announce: Callable[[str], None]) -> int:
     address = f"http://{HOST}:{port}{gallery_path(database)}"
     command = [sys.executable, "-m", "datasette", "serve", database, "--port", str(port)]
     with subprocess.Popen(command) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         try:
             if _is_up(server, port):
                 announce(f"The gallery: {address} (Ctrl-C ends it)")

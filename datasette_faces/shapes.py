@@ -22,6 +22,16 @@ in a frontal face.
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that was found: its path as text, and as bytes where it is not UTF-8."""
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+    path_bytes: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """A bounding box in pixels of the upright, full-size picture."""
 

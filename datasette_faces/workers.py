@@ -118,12 +118,12 @@ def _begin() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-# A worker process serves one pool: the one place for the model that it loads on first use
 def _end_with(parent: Any) -> None:
     parent.join()
     os._exit(1)
 
 
+# A worker process serves one pool: the one place for the model that it loads on first use
 _engines: dict[str, Engine] = {}
 
 

@@ -21,10 +21,10 @@ from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RAISES, RED, WHITE, Deadl
 
 from datasette_faces import workers
 from datasette_faces.errors import ModelError, PictureError
+from datasette_faces.files import as_path, read
 from datasette_faces.ingest import ingest as run
-from datasette_faces.ingest import read
-from datasette_faces.scan import Rejected, Scan, as_path, walk
-from datasette_faces.store.photos import File
+from datasette_faces.scan import Rejected, Scan, walk
+from datasette_faces.shapes import File
 
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has such files")
 
@@ -324,10 +324,18 @@ def test_folders_that_link_to_each_other_are_entered_once(toy, photos, database)
     assert (report["found"], report["new"]) == (1, 1)
 
 
-def test_a_path_that_is_not_there_is_a_row_and_the_status_is_1(toy, photos, database):
+def test_a_path_that_is_not_there_is_a_row_beside_others(toy, photos, database):
+    draw(photos / "a.png", RED)
+    result = faces("ingest", database, photos / "nowhere.jpg", photos, "--model", "toy")
+    assert result.exit_code == 0
+    assert errors(database) == {"nowhere.jpg": "no such file"}
+
+
+def test_nothing_but_a_mistyped_path_makes_no_database(toy, photos, database):
     result = faces("ingest", database, photos / "nowhere.jpg", "--model", "toy")
     assert result.exit_code == 1
-    assert errors(database) == {"nowhere.jpg": "no such file"}
+    assert "There is no such file or folder" in result.output
+    assert not database.exists()
 
 
 @pytest.mark.parametrize("what", ["empty folder", "text only", "broken only"])
@@ -398,7 +406,7 @@ def test_the_bytes_of_a_name_open_the_file(photos):
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
     (found,) = walk([str(photos)], Scan())
-    assert os.fsencode(as_path(found)) == raw
+    assert os.fsencode(as_path(found.path, found.path_bytes)) == raw
 
 
 def test_interrupting_is_left_to_the_parent():

@@ -366,7 +366,7 @@ def test_status_in_words_names_each_broken_file_on_one_line(some, database):
 def test_lines_are_plain_where_there_is_no_terminal(some, database):
     result = faces("ingest", database, some, "--model", "toy")
     assert result.stderr == "30 of 30 files\n"
-    assert result.stdout.startswith("30 faces in 30 files (")
+    assert result.stdout.startswith("30 faces found in 30 files (")
     assert "\x1b" not in result.output
 
 

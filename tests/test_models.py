@@ -80,7 +80,7 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch):
 
 
 def test_a_folder_without_a_pack_is_no_model(tmp_path):
-    with pytest.raises(UnknownModel, match="Unknown model"):
+    with pytest.raises(UnknownModel, match="holds no pack"):
         registry.model(str(tmp_path))
 
 

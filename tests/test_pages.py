@@ -427,7 +427,7 @@ class TestPictures:
         picture = served.get("/faces/-/faces/crop/1.jpg", actor=actor)
         control = picture.headers["cache-control"]
         assert "private" in control
-        assert "max-age=3600" in control
+        assert "max-age=300" in control
         assert "no-store" not in control
         etag = picture.headers["etag"]
         again = served.get("/faces/-/faces/crop/1.jpg", actor=actor, if_none_match=f'"x", {etag}')

@@ -52,6 +52,8 @@ class InsightFacePack(FaceModel):
         if absent:
             return f"the model {self.id} needs {' and '.join(absent)}: {EXTRA_MEND}"
         if not any(Path(self.folder).glob("*.onnx")):
+            if self.published:
+                return f"{self.id} is not at hand yet; it is downloaded when an ingest names it"
             return f"{self.folder} holds no model pack (*.onnx)"
         return None
 

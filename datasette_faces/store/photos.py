@@ -1,36 +1,21 @@
-"""What an ingest asks and writes: photographs by content, their paths, faces and errors."""
+"""Photographs by their content, and the paths at which it lies: what an ingest asks and writes."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Literal, TypeAlias
 
-from .. import geometry, vectors
 from ..connections import Connection
-from ..errors import WrongWeights
-from ..indexes import sqlite_vec
-from ..shapes import Analysis, Box, Face, ModelInfo
+from ..shapes import Analysis, File
 
-SAME_FACE_OVERLAP = 0.5
-"""Two boxes of one photo are one face from this IoU on (as in Immich)."""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that was found: its path as text, and as bytes where it is not UTF-8."""
-
-    path: str
-    size_bytes: int
-    modified_ns: int
-    path_bytes: bytes | None = None
+Change: TypeAlias = Literal["new", "picture", "caption"]
+"""What is new in a photo: all of it, its picture, or only what stands beside the pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPath:
-    """What the database remembers of a path."""
+    """What the database remembers of a path: unchanged if its photo's content must be there still."""
 
     photo_id: int
     unchanged: bool
@@ -42,33 +27,24 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def register_model(conn: Connection, info: ModelInfo) -> None:
-    """Remember a model and make its vec0 table. Raises WrongWeights if its id had other weights."""
-    known = conn.execute("select weights_sha256 from models where id = ?", [info.id]).fetchone()
-    if known and known[0] != info.weights_sha256:
-        raise WrongWeights(
-            f"This database holds embeddings of another model named {info.id!r} (other weights); "
-            "rename the pack's folder to ingest with it beside the first"
-        )
-    if not known:
-        conn.execute(
-            "insert into models(id, name, dimensions, threshold, licence, weights_sha256) "
-            "values (:id, :name, :dimensions, :threshold, :licence, :weights_sha256)",
-            {name: getattr(info, name) for name in info.__slots__},
-        )
-    sqlite_vec.create(conn, info.id, info.dimensions)
-
-
 def known_path(conn: Connection, file: File) -> KnownPath | None:
-    """What is known of a path; `unchanged` if size and time of the file are as they were."""
+    """What is known of a path.
+
+    It is unchanged if size and time of the file are as they were, and its photo still has the
+    content that the file had then: a photo may have been edited under another of its paths.
+    """
     row = conn.execute(
-        "select photo_id, bytes, modified_ns, missing_since from photo_paths where path = ?",
+        """
+        select photo_id, photo_paths.bytes, modified_ns, photo_paths.missing_since,
+            photo_paths.sha256 = photos.sha256
+        from photo_paths join photos on photos.id = photo_id where photo_paths.path = ?
+        """,
         [file.path],
     ).fetchone()
     if row is None:
         return None
-    photo_id, size, modified_ns, missing_since = row
-    unchanged = (size, modified_ns) == (file.size_bytes, file.modified_ns)
+    photo_id, size, modified_ns, missing_since, same_content = row
+    unchanged = bool(same_content) and (size, modified_ns) == (file.size_bytes, file.modified_ns)
     return KnownPath(photo_id, unchanged, missing_since is not None)
 
 
@@ -86,11 +62,12 @@ def is_analysed(conn: Connection, photo_id: int, model_id: str) -> bool:
     return found.fetchone() is not None
 
 
-def save_photo(conn: Connection, file: File, sha256: str, analysis: Analysis) -> tuple[int, bool]:
-    """Store a photo whose content is new; its id, and whether it is an edited one.
+def save_photo(conn: Connection, file: File, sha256: str, analysis: Analysis) -> tuple[int, Change]:
+    """Store a photo whose content is new; its id, and what that was.
 
-    Where the file was there before with another content, and that content is nowhere else, the
-    photo was edited: its row keeps its id.
+    Where the file was there before with another content, and that content has no other place, the
+    photo was edited: its row keeps its id. If size and thumbnail are the same as before, only what
+    stands beside the pixels was edited (a caption, a date), and all models' faces stay.
     """
     values = _photo_values(file, sha256, analysis)
     photo_id = _edited_photo(conn, file.path)
@@ -98,11 +75,19 @@ def save_photo(conn: Connection, file: File, sha256: str, analysis: Analysis) ->
         names = ", ".join(values)
         bound = ", ".join(f":{name}" for name in values)
         cursor = conn.execute(f"insert into photos({names}) values ({bound})", values)
-        return int(cursor.lastrowid), False
+        return int(cursor.lastrowid), "new"
+    values["id"] = photo_id
+    same_picture = conn.execute(
+        "select width = :width and height = :height and thumbnail = :thumbnail "
+        "from photos where id = :id",
+        values,
+    ).fetchone()[0]
     assignments = ", ".join(f"{name} = :{name}" for name in values)
-    conn.execute(f"update photos set {assignments} where id = :id", {**values, "id": photo_id})
+    conn.execute(f"update photos set {assignments} where id = :id", values)
+    if same_picture:
+        return photo_id, "caption"
     conn.execute("delete from analyses where photo_id = ?", [photo_id])
-    return photo_id, True
+    return photo_id, "picture"
 
 
 def _photo_values(file: File, sha256: str, analysis: Analysis) -> dict[str, object]:
@@ -133,13 +118,13 @@ def _moment(modified_ns: int) -> str | None:
 
 
 def _edited_photo(conn: Connection, path: str) -> int | None:
+    """The photo whose content lay at this path and, as far as is known, nowhere else."""
     row = conn.execute(
         """
         select photo_id from photo_paths as here
         where path = ? and not exists (
             select 1 from photo_paths as elsewhere
-            where elsewhere.photo_id = here.photo_id
-                and elsewhere.path != here.path and elsewhere.missing_since is null
+            where elsewhere.photo_id = here.photo_id and elsewhere.path != here.path
         )
         """,
         [path],
@@ -152,10 +137,11 @@ def save_path(conn: Connection, photo_id: int, file: File) -> None:
     before = conn.execute("select photo_id from photo_paths where path = ?", [file.path]).fetchone()
     conn.execute(
         """
-        insert into photo_paths(path, photo_id, bytes, modified_ns, path_bytes)
-        values (?, ?, ?, ?, ?)
+        insert into photo_paths(path, photo_id, bytes, modified_ns, path_bytes, sha256)
+        values (?, ?, ?, ?, ?, (select sha256 from photos where id = ?2))
         on conflict(path) do update set photo_id = excluded.photo_id, bytes = excluded.bytes,
-            modified_ns = excluded.modified_ns, missing_since = null
+            modified_ns = excluded.modified_ns, path_bytes = excluded.path_bytes,
+            sha256 = excluded.sha256, missing_since = null
         """,
         [file.path, photo_id, file.size_bytes, file.modified_ns, file.path_bytes],
     )
@@ -191,49 +177,6 @@ def _refresh(conn: Connection, photo_id: int) -> None:
     )
 
 
-def begin_scan(conn: Connection) -> None:
-    """Make the temporary table of what a scan sees."""
-    conn.execute("create temp table seen (path text primary key, is_file integer) without rowid")
-
-
-def see(conn: Connection, path: str, *, is_file: bool) -> bool:
-    """Note that a scan saw a path; whether that is the first time."""
-    cursor = conn.execute("insert or ignore into seen values (?, ?)", [path, is_file])
-    return bool(cursor.rowcount)
-
-
-def vanished(
-    conn: Connection, folders: list[str], named: list[str], unreadable: list[str]
-) -> list[str]:
-    """Paths of photos under these folders, or named, that the scan did not see as files."""
-    lost = "missing_since is null and path not in (select path from seen where is_file)"
-    found = set(_known_under(conn, folders, "photo_paths", lost))
-    for path in named:
-        query = f"select path from photo_paths where path = ? and {lost}"
-        found.update(row[0] for row in conn.execute(query, [path]))
-    closed = tuple(_prefix(folder) for folder in unreadable)
-    return sorted(path for path in found if not path.startswith(closed))
-
-
-def forget_errors(conn: Connection, folders: list[str]) -> None:
-    """Drop the errors of files that are no longer there."""
-    lost = "path not in (select path from seen)"
-    for path in list(_known_under(conn, folders, "ingest_errors", lost)):
-        conn.execute("delete from ingest_errors where path = ?", [path])
-
-
-def _known_under(conn: Connection, folders: list[str], table: str, condition: str) -> Iterator[str]:
-    for folder in folders:
-        first = _prefix(folder)
-        after = first[:-1] + chr(ord(first[-1]) + 1)
-        query = f"select path from {table} where path >= ? and path < ? and {condition}"
-        yield from (row[0] for row in conn.execute(query, [first, after]))
-
-
-def _prefix(folder: str) -> str:
-    return folder.rstrip(os.sep) + os.sep
-
-
 def mark_missing(conn: Connection, paths: list[str]) -> int:
     """Mark paths whose files are gone, and photos that lie nowhere else; how many photos those are."""
     moment, gone = now(), set()
@@ -249,109 +192,3 @@ def mark_missing(conn: Connection, paths: list[str]) -> int:
         ).fetchone()[0]
         for photo in gone
     )
-
-
-def save_error(conn: Connection, path: str, reason: str) -> None:
-    """Remember why a file gave no photo."""
-    conn.execute(
-        """
-        insert into ingest_errors(path, reason, seen_at) values (?, ?, ?)
-        on conflict(path) do update set reason = excluded.reason, seen_at = excluded.seen_at
-        """,
-        [path, reason, now()],
-    )
-
-
-def save_faces(
-    conn: Connection, photo_id: int, model_id: str, faces: tuple[Face, ...], *, edited: bool
-) -> None:
-    """Store what a model found in a photo.
-
-    A face that is there already (by its box) keeps its id and gets this model's embedding. In an
-    edited photo it is measured anew, and faces that are no longer there are removed.
-    """
-    known = _boxes(conn, photo_id)
-    for face in faces:
-        face_id = _same_face(face.detection.box, known)
-        if face_id is None:
-            face_id = _insert_face(conn, photo_id, face)
-        else:
-            del known[face_id]
-            if edited:
-                _update_face(conn, face_id, face)
-        _save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
-    if edited:
-        for face_id in known:
-            _delete_face(conn, face_id)
-    conn.execute(
-        "insert or ignore into analyses(photo_id, model_id) values (?, ?)", [photo_id, model_id]
-    )
-
-
-def _boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
-    rows = conn.execute(
-        "select id, x, y, width, height from faces where photo_id = ? order by id", [photo_id]
-    )
-    return {face_id: Box(*box) for face_id, *box in rows}
-
-
-def _same_face(box: Box, known: dict[int, Box]) -> int | None:
-    overlaps = {
-        face_id: geometry.intersection_over_union(box, other) for face_id, other in known.items()
-    }
-    best = max(overlaps, key=overlaps.__getitem__, default=None)
-    return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
-
-
-def _face_values(face: Face) -> dict[str, object]:
-    box, pose = face.detection.box, face.pose
-    return {
-        "x": round(box.x, 2),
-        "y": round(box.y, 2),
-        "width": round(box.width, 2),
-        "height": round(box.height, 2),
-        "landmarks": json.dumps(
-            [[round(float(v), 2) for v in p] for p in face.detection.landmarks]
-        ),
-        "detection_score": round(face.detection.score, 4),
-        "sharpness": round(face.sharpness, 1),
-        "yaw": round(pose.yaw, 1),
-        "pitch": round(pose.pitch, 1),
-        "roll": round(pose.roll, 1),
-        "crop": face.crop,
-    }
-
-
-def _insert_face(conn: Connection, photo_id: int, face: Face) -> int:
-    values = {"photo_id": photo_id, **_face_values(face)}
-    names, bound = ", ".join(values), ", ".join(f":{name}" for name in values)
-    cursor = conn.execute(
-        f"insert into faces({names}, photo_taken_at) "
-        f"values ({bound}, (select taken_at from photos where id = :photo_id))",
-        values,
-    )
-    return int(cursor.lastrowid)
-
-
-def _update_face(conn: Connection, face_id: int, face: Face) -> None:
-    values = _face_values(face)
-    assignments = ", ".join(f"{name} = :{name}" for name in values)
-    conn.execute(f"update faces set {assignments} where id = :id", {**values, "id": face_id})
-    # Other models' vectors were of the old picture; those models look again when they ingest next
-    others = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
-    sqlite_vec.remove(conn, [row[0] for row in others.fetchall()], face_id)
-    conn.execute("delete from face_embeddings where face_id = ?", [face_id])
-
-
-def _save_embedding(conn: Connection, face_id: int, model_id: str, embedding: bytes) -> None:
-    conn.execute(
-        "insert or replace into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
-        [face_id, model_id, embedding],
-    )
-    sqlite_vec.put(conn, model_id, face_id, embedding)
-
-
-def _delete_face(conn: Connection, face_id: int) -> None:
-    models = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
-    sqlite_vec.remove(conn, [row[0] for row in models.fetchall()], face_id)
-    conn.execute("delete from faces where id = ?", [face_id])

@@ -21,15 +21,21 @@ def counts(conn: Connection) -> dict[str, Any]:
 
 
 def models(conn: Connection) -> list[dict[str, Any]]:
-    """The models whose embeddings are in the file, the first one ingested first."""
+    """The models whose embeddings are in the file, the first one ingested first.
+
+    `waiting`: photos that the model has not looked at since they came, or since they were edited.
+    """
     rows = conn.execute(
         """
-        select models.id, count(face_embeddings.face_id) as faces, dimensions, licence, threshold
-        from models left join face_embeddings on face_embeddings.model_id = models.id
-        group by models.id order by models.rowid
+        select id,
+            (select count(*) from face_embeddings where model_id = models.id) as faces,
+            dimensions, licence, threshold,
+            (select count(*) from photos)
+                - (select count(*) from analyses where model_id = models.id) as waiting
+        from models order by rowid
         """
     )
-    names = ("id", "faces", "dimensions", "licence", "threshold")
+    names = ("id", "faces", "dimensions", "licence", "threshold", "waiting")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

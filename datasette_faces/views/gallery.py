@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from typing import Any
 
@@ -17,6 +18,7 @@ PAGE_FACES = 60
 NEAREST_FACES = 24
 VALUES_AT_ONCE = 25_000_000
 """Up to so many values of vectors (faces x dimensions) the exact search keeps a page under 100 ms."""
+_DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 _FIRST_DAY = "0000-01-01"
 """What a year or a month lacks to be a day."""
 
@@ -71,7 +73,9 @@ def _day(request: Any, name: str) -> str | None:
     if not text:
         return None
     try:
-        date.fromisoformat(text + _FIRST_DAY[len(text) :] if len(text) in (4, 7) else text)
+        date.fromisoformat(text + _FIRST_DAY[len(text) :])
+        if not _DAY.fullmatch(text):  # fromisoformat takes 20190531 as well
+            raise ValueError
     except ValueError:
         raise BadRequest(
             f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}"
@@ -81,7 +85,7 @@ def _day(request: Any, name: str) -> str | None:
 
 def _after(request: Any) -> int | None:
     text = request.args.get("after") or ""
-    if text and not (text.isdecimal() and int(text) <= MAX_ID):
+    if text and not (text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
         raise BadRequest(f"after takes the id of a face, not {text!r}")
     return int(text) if text else None
 

@@ -11,10 +11,12 @@ from typing import Any
 from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
+from ..files import as_path, open_at_once
 from ..store import browse
 from .requests import Page, page_for, row_id
 
-CACHE_SECONDS = 3_600
+CACHE_SECONDS = 300
+"""After that a browser asks again, and is told by the ETag that nothing has changed."""
 CONTENT_TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -77,7 +79,7 @@ async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
         content_type = CONTENT_TYPES.get(place["format"])
         if content_type is None:
             break
-        path = os.fsdecode(place["path_bytes"] or place["path"])
+        path = as_path(place["path"], place["path_bytes"])
         body = await page.datasette.get_database(page.database).execute_fn(
             lambda _, path=path, place=place: _original(path, place["bytes"], place["sha256"])
         )
@@ -89,7 +91,7 @@ async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
 def _original(path: str, size_bytes: int, sha256: str) -> bytes | None:
     """The file's bytes if they are the ones that were ingested; whatever else lies there is not shown."""
     try:
-        with open(path, "rb", opener=_open_at_once) as stream:
+        with open_at_once(path) as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
                 return None
@@ -97,8 +99,3 @@ def _original(path: str, size_bytes: int, sha256: str) -> bytes | None:
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
     return body if hashlib.sha256(body).hexdigest() == sha256 else None
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting for the other end of a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,0 +1,140 @@
+"""Faces and their embeddings, and the models that made them: what an ingest writes of them."""
+
+from __future__ import annotations
+
+import json
+
+from .. import geometry, vectors
+from ..connections import Connection
+from ..errors import ModelError, WrongWeights
+from ..indexes import sqlite_vec
+from ..shapes import Box, Face, ModelInfo
+
+SAME_FACE_OVERLAP = 0.5
+"""Two boxes of one photo are one face from this IoU on (as in Immich)."""
+
+
+def register_model(conn: Connection, info: ModelInfo) -> None:
+    """Remember a model and make its vec0 table. Raises WrongWeights if its id had other weights."""
+    known = conn.execute("select weights_sha256 from models where id = ?", [info.id]).fetchone()
+    if known and known[0] != info.weights_sha256:
+        raise WrongWeights(
+            f"This database holds embeddings of another model named {info.id!r} (other weights); "
+            "rename the pack's folder to ingest with it beside the first"
+        )
+    if not known:
+        _refuse_shared_table(conn, info.id)
+        conn.execute(
+            "insert into models(id, name, dimensions, threshold, licence, weights_sha256) "
+            "values (:id, :name, :dimensions, :threshold, :licence, :weights_sha256)",
+            {name: getattr(info, name) for name in info.__slots__},
+        )
+    sqlite_vec.create(conn, info.id, info.dimensions)
+
+
+def _refuse_shared_table(conn: Connection, model_id: str) -> None:
+    for (other,) in conn.execute("select id from models"):
+        if sqlite_vec.table_name(other) == sqlite_vec.table_name(model_id):
+            raise ModelError(
+                f"The models {other!r} and {model_id!r} would share the table "
+                f"{sqlite_vec.table_name(model_id)}; rename the pack's folder"
+            )
+
+
+def save_faces(
+    conn: Connection, photo_id: int, model_id: str, faces: tuple[Face, ...], *, edited: bool
+) -> None:
+    """Store what a model found in a photo.
+
+    A face that is there already (by its box) keeps its id and gets this model's embedding. In an
+    edited picture it is measured anew, and faces that are no longer there are removed, but for
+    those that a person was given.
+    """
+    known = _boxes(conn, photo_id)
+    for face in faces:
+        face_id = _same_face(face.detection.box, known)
+        if face_id is None:
+            face_id = _insert_face(conn, photo_id, face)
+        else:
+            del known[face_id]
+            if edited:
+                _update_face(conn, face_id, face)
+        _save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
+    if edited:
+        for face_id in known:
+            _delete_unnamed_face(conn, face_id)
+    conn.execute(
+        "insert or ignore into analyses(photo_id, model_id) values (?, ?)", [photo_id, model_id]
+    )
+
+
+def _boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
+    rows = conn.execute(
+        "select id, x, y, width, height from faces where photo_id = ? order by id", [photo_id]
+    )
+    return {face_id: Box(*box) for face_id, *box in rows}
+
+
+def _same_face(box: Box, known: dict[int, Box]) -> int | None:
+    overlaps = {
+        face_id: geometry.intersection_over_union(box, other) for face_id, other in known.items()
+    }
+    best = max(overlaps, key=overlaps.__getitem__, default=None)
+    return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
+
+
+def _face_values(face: Face) -> dict[str, object]:
+    box, pose = face.detection.box, face.pose
+    return {
+        "x": round(box.x, 2),
+        "y": round(box.y, 2),
+        "width": round(box.width, 2),
+        "height": round(box.height, 2),
+        "landmarks": json.dumps(
+            [[round(float(v), 2) for v in p] for p in face.detection.landmarks]
+        ),
+        "detection_score": round(face.detection.score, 4),
+        "sharpness": round(face.sharpness, 1),
+        "yaw": round(pose.yaw, 1),
+        "pitch": round(pose.pitch, 1),
+        "roll": round(pose.roll, 1),
+        "crop": face.crop,
+    }
+
+
+def _insert_face(conn: Connection, photo_id: int, face: Face) -> int:
+    values = {"photo_id": photo_id, **_face_values(face)}
+    names, bound = ", ".join(values), ", ".join(f":{name}" for name in values)
+    cursor = conn.execute(
+        f"insert into faces({names}, photo_taken_at) "
+        f"values ({bound}, (select taken_at from photos where id = :photo_id))",
+        values,
+    )
+    return int(cursor.lastrowid)
+
+
+def _update_face(conn: Connection, face_id: int, face: Face) -> None:
+    values = _face_values(face)
+    assignments = ", ".join(f"{name} = :{name}" for name in values)
+    conn.execute(f"update faces set {assignments} where id = :id", {**values, "id": face_id})
+    # Other models' vectors were of the old picture; those models look again when they ingest next
+    others = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
+    sqlite_vec.remove(conn, [row[0] for row in others.fetchall()], face_id)
+    conn.execute("delete from face_embeddings where face_id = ?", [face_id])
+
+
+def _save_embedding(conn: Connection, face_id: int, model_id: str, embedding: bytes) -> None:
+    conn.execute(
+        "insert or replace into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
+        [face_id, model_id, embedding],
+    )
+    sqlite_vec.put(conn, model_id, face_id, embedding)
+
+
+def _delete_unnamed_face(conn: Connection, face_id: int) -> None:
+    named = conn.execute("select person_id from faces where id = ?", [face_id]).fetchone()[0]
+    if named is not None:
+        return
+    models = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
+    sqlite_vec.remove(conn, [row[0] for row in models.fetchall()], face_id)
+    conn.execute("delete from faces where id = ?", [face_id])
