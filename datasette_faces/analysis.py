@@ -31,6 +31,7 @@ def analyse(
     larger_px = images.at_least_px_for([item.box for item in kept], picture)
     if larger_px:
         del picture
+        images.return_memory()
         picture = images.decode(data, at_least_px=larger_px)
     return Analysis(photo, _faces(picture, kept, engine))
 

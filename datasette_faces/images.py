@@ -6,11 +6,13 @@ No models, no SQL. Boxes and landmarks are always in pixels of the upright, full
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import io
 import math
 import re
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -312,3 +314,9 @@ def to_jpeg(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=False)
     return out.getvalue()
+
+
+def return_memory() -> None:
+    """Have glibc give back what a large picture took; it keeps that otherwise."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -5,7 +5,6 @@ A picture that crashes its decoder or hangs costs its own worker, never the inge
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -14,17 +13,17 @@ import threading
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from . import analysis
+from . import analysis, images
 from .errors import FacesError, MissingExtra, ModelError, PictureError
 from .models.base import EXTRA_MEND, Engine, FaceModel
 from .shapes import Analysis, ModelInfo
 
 PICTURE_SECONDS = 60
 LOAD_SECONDS = 300
+STOP_SECONDS = 3
 MEMORY_BYTES = 3 * 1024**3
 """What one worker may allocate: the largest picture allowed, decoded twice, and a large model."""
 
@@ -57,9 +56,13 @@ class WorkerPool:
     ) -> None:
         if kind is None:
             self._pool.close()
-        else:
-            self._pool.stop()
-        self._pool.join()
+            self._pool.join()
+            return
+        self._pool.stop()
+        # Pebble's join can wait for ever for a thread that missed the stop; what is left ends with us
+        last = threading.Thread(target=self._pool.join, daemon=True)
+        last.start()
+        last.join(STOP_SECONDS)
 
     def describe(self) -> ModelInfo:
         """Load the model in a worker and say what it is. Raises ModelError."""
@@ -142,13 +145,7 @@ def _analyse(model: FaceModel, min_face_px: float, data: bytes) -> Analysis:
         raise PictureError(f"analysing it failed: {type(error).__name__}: {error}") from None
     finally:
         if len(data) >= LARGE_BYTES:
-            _return_memory()
-
-
-def _return_memory() -> None:
-    """Have glibc give back what a large picture took; it keeps that otherwise."""
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
+            images.return_memory()
 
 
 def _loaded(model: FaceModel) -> Engine:

@@ -11,6 +11,8 @@ from ..shapes import Match
 MAX_K = 4096
 """The most neighbours that vec0 gives: `SQLITE_VEC_VEC0_K_MAX` of sqlite-vec 0.1."""
 PREFIX = "vec_faces_"
+CHUNK_FACES = 256
+"""vec0 allots space for so many vectors at once; its 1,024 would be half of a small file."""
 
 
 def table_name(model_id: str) -> str:
@@ -22,7 +24,8 @@ def create(conn: Connection, model_id: str, dimensions: int) -> None:
     """Make a model's table where there is none."""
     conn.execute(
         f"create virtual table if not exists {table_name(model_id)} using vec0("
-        f"face_id integer primary key, embedding float[{int(dimensions)}] distance_metric=cosine)"
+        f"face_id integer primary key, embedding float[{int(dimensions)}] distance_metric=cosine, "
+        f"chunk_size={CHUNK_FACES})"
     )
 
 
