@@ -257,17 +257,33 @@ class _Run:
         return self._pool
 
     def _finish(self, job: _Job) -> None:
-        if job.future is not None:
-            try:
-                workers.result(job.future)
-            except PictureError as error:
-                job.error = self._broken[job.sha256] = str(error)
+        try:
+            self._await(job)
+        except PictureError as error:
+            job.error = self._broken[job.sha256] = str(error)
         self._batch.append(job)
         overdue = time.monotonic() - self._written_at > BATCH_SECONDS
         if overdue or len(self._batch) >= BATCH_PHOTOS:
             self._write()
         self.done += 1
         self.progress(self.done, self.total, job.file)
+
+    def _await(self, job: _Job) -> None:
+        """Wait for a picture's analysis. Raises PictureError.
+
+        Where a worker died, the picture is tried again: another one may have killed it.
+        """
+        for last in (False, False, True):
+            if job.future is None:
+                return
+            try:
+                workers.result(job.future)
+            except workers.WorkerDied:
+                if last:
+                    raise
+                job.future = self._workers().submit(read(job.file))
+            else:
+                return
 
     def _write(self) -> None:
         """Write what is finished, in one transaction."""

@@ -85,8 +85,12 @@ class WorkerPool:
         return future
 
 
+class WorkerDied(PictureError):
+    """The worker ended before it had an answer: by this picture, or by one that it had just begun."""
+
+
 def result(future: Future[Analysis]) -> Analysis:
-    """The answer to `submit`. Raises PictureError where the picture is broken, or broke a worker."""
+    """The answer to `submit`. Raises PictureError where it is broken, or broke a worker."""
     from pebble import ProcessExpired
 
     try:
@@ -94,7 +98,7 @@ def result(future: Future[Analysis]) -> Analysis:
     except FutureTimeoutError:
         raise PictureError(f"decoding it took over {PICTURE_SECONDS} seconds") from None
     except ProcessExpired as error:
-        raise PictureError(f"it crashed the decoder (exit code {error.exitcode})") from None
+        raise WorkerDied(f"it crashed the decoder (exit code {error.exitcode})") from None
     except (CancelledError, MemoryError):
         raise PictureError("analysing it takes more memory than is allowed") from None
 
