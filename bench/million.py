@@ -32,6 +32,7 @@ from datasette_faces import vectors
 from datasette_faces.connections import Connection, transaction, writing
 from datasette_faces.indexes import sqlite_vec
 from datasette_faces.shapes import ModelInfo
+from datasette_faces.store import faces
 from datasette_faces.store import photos as store
 
 BOUND_MS = 100
@@ -81,7 +82,7 @@ def build(
             conn.execute(f"pragma {pragma}")
         for model_id in (MODEL, RARE_MODEL):
             info = ModelInfo(model_id, model_id, DIMENSIONS, 0.363, "none: synthetic", "0" * 64)
-            store.register_model(conn, info)
+            faces.register_model(conn, info)
         with transaction(conn):
             _insert_photos(conn, photo_count, _jpegs(640, 427, thumbnail_bytes))
             _insert_faces(conn, face_count, photo_count, _jpegs(160, 160, crop_bytes), rng)
