@@ -2,6 +2,7 @@
 
 FacesError                 one line for a person: names the thing, and the mend
 ├── PictureError           this file gives no picture; the rest goes on
+│   └── BrokenPicture      its bytes are at fault, and will be next time
 ├── ModelError             a model cannot be used
 │   ├── UnknownModel
 │   ├── MissingExtra       the packages of an extra are not installed
@@ -22,6 +23,10 @@ class FacesError(Exception):
 
 class PictureError(FacesError):
     """A file gives no picture; the message is the reason that `ingest_errors` keeps."""
+
+
+class BrokenPicture(PictureError):
+    """The bytes themselves are no picture that can be read: the same bytes need no second try."""
 
 
 class ModelError(FacesError):

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from . import geometry
-from .errors import PictureError
+from .errors import BrokenPicture, PictureError
 from .exif import UPRIGHT, Exif, read_exif
 from .files import MAX_FILE_BYTES
 from .shapes import Box, FloatArray, Landmarks, RgbArray
@@ -118,12 +118,13 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Picture:
     """Decode a picture upright, RGB, at the smallest JPEG scale whose long side is `at_least_px`.
 
     Without `at_least_px`, and for other formats than JPEG, at full size. Of an animation: the
-    first frame. Raises PictureError with a reason that a person understands.
+    first frame. Raises PictureError, or BrokenPicture where the bytes are at fault, with a
+    reason that a person understands.
     """
     if not data:
-        raise PictureError("the file is empty (0 bytes)")
+        raise BrokenPicture("the file is empty (0 bytes)")
     if len(data) > MAX_FILE_BYTES:
-        raise PictureError(f"the file has over {MAX_FILE_BYTES // 1_000_000} MB")
+        raise BrokenPicture(f"the file has over {MAX_FILE_BYTES // 1_000_000} MB")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,14 +132,14 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Picture:
     except PictureError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(_why_unidentified(data)) from None
+        raise BrokenPicture(_why_unidentified(data)) from None
     except Image.DecompressionBombError as error:
-        raise PictureError(_too_large(error)) from None
+        raise BrokenPicture(_too_large(error)) from None
     except MemoryError:
         raise PictureError("decoding it takes more memory than is allowed") from None
     # Pillow's decoders raise what broken bytes make them raise: OSError, SyntaxError, struct.error…
     except Exception as error:
-        raise PictureError(
+        raise BrokenPicture(
             f"the picture is damaged: {str(error) or type(error).__name__}"
         ) from None
 

@@ -19,7 +19,14 @@ from pathlib import Path
 
 from . import workers
 from .connections import Connection, transaction, writing
-from .errors import DatabaseBusy, DatabaseNotWritable, FacesError, MissingExtra, PictureError
+from .errors import (
+    BrokenPicture,
+    DatabaseBusy,
+    DatabaseNotWritable,
+    FacesError,
+    MissingExtra,
+    PictureError,
+)
 from .files import as_path, read
 from .models.base import EXTRA_MEND, FaceModel
 from .scan import Rejected, Scan, walk
@@ -66,7 +73,7 @@ class _Job:
     file: File
     sha256: str = ""
     future: Future[Analysis] | None = None
-    error: str | None = None
+    error: PictureError | None = None
 
 
 def ingest(
@@ -152,7 +159,7 @@ class _Run:
         self._pool: workers.WorkerPool | None = None
         self._batch: list[_Job] = []
         self._in_hand: set[str] = set()
-        self._broken: dict[str, str] = {}
+        self._broken: dict[str, PictureError] = {}
         self._written_at = time.monotonic()
 
     def everything(self, paths: list[str]) -> None:
@@ -234,7 +241,7 @@ class _Run:
         try:
             data = read(job.file)
         except PictureError as error:
-            job.error = str(error)
+            job.error = error
             return
         job.sha256 = hashlib.sha256(data).hexdigest()
         if job.sha256 in self._in_hand or job.sha256 in self._broken:
@@ -260,7 +267,7 @@ class _Run:
         try:
             self._await(job)
         except PictureError as error:
-            job.error = self._broken[job.sha256] = str(error)
+            job.error = self._broken[job.sha256] = error
         self._batch.append(job)
         overdue = time.monotonic() - self._written_at > BATCH_SECONDS
         if overdue or len(self._batch) >= BATCH_PHOTOS:
@@ -299,11 +306,11 @@ class _Run:
     def _save(self, job: _Job) -> None:
         photo_id = None if job.error else self._photo(job)
         if photo_id is None:
-            reason = job.error or self._broken[job.sha256]
-            self.report.errors.append(Rejected(job.file.path, reason))
-            # With a hash, the file could be read: it is the content that is broken
-            broken = job.file if job.sha256 else None
-            scans.save_error(self.conn, job.file.path, reason, broken)
+            error = job.error or self._broken[job.sha256]
+            self.report.errors.append(Rejected(job.file.path, str(error)))
+            # What a busy machine or a model did to a picture may go better next time
+            broken = job.file if isinstance(error, BrokenPicture) else None
+            scans.save_error(self.conn, job.file.path, str(error), broken)
             return
         store.save_path(self.conn, photo_id, job.file)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running import errors, faces, ingest, paths, rows
-from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
+from toy_model import BLUE, GREEN, KILLS, RED, YELLOW, ToyModel, draw
 
 from datasette_faces.errors import ModelError
 from datasette_faces.store.faces import register_model
@@ -112,11 +112,24 @@ def test_a_broken_file_is_tried_again_only_when_it_changes(toy, photos, database
     broken = photos / "b.png"
     broken.write_bytes((photos / "a.png").read_bytes()[:60])
     reason = errors_after(database, photos)
+    # Its bytes are not even opened: a file of the same size and time would be taken for it
+    before = broken.stat()
+    broken.write_bytes(bytes(before.st_size))
+    os.utime(broken, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert errors_after(database, photos) == reason
     assert len(ingest(database, photos)["errors"]) == 1
     draw(broken, GREEN)
     assert errors_after(database, photos) == {}
     check(database, photos)
+
+
+def test_a_picture_that_crashed_its_decoder_is_tried_again_each_time(toy, photos, database):
+    draw(photos / "a.png", RED)
+    draw(photos / "b.png", KILLS)
+    assert "crashed" in errors_after(database, photos)["b.png"]
+    toy.forget()
+    assert "crashed" in errors_after(database, photos)["b.png"]
+    assert [KILLS] in toy.looked_at()
 
 
 def errors_after(database: Path, photos: Path) -> dict[str, str]:
