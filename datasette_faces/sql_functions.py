@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from . import vectors
-from .connections import Connection, sqlite
+from .connections import Connection, has_vector_tables, load_vector_extension, sqlite
 from .errors import NoVectorExtension
 from .store import browse
 
@@ -62,8 +62,6 @@ def prepare(conn: Connection, path: str | None) -> None:
 
     Raises ClickException, with the file's name, where its tables cannot be read without.
     """
-    from .connections import has_vector_tables, load_vector_extension
-
     try:
         load_vector_extension(conn)
     except NoVectorExtension as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .. import images
+from ..errors import MissingWeights
 from ..images import Picture
 from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 
@@ -55,7 +56,5 @@ class FaceModel(ABC):
 
     def fetch(self) -> None:
         """Bring weights that are not at hand, where that can be done. Raises ModelError."""
-        from ..errors import MissingWeights
-
         if reason := self.missing():
             raise MissingWeights(reason)

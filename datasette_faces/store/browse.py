@@ -96,9 +96,12 @@ def embedding(conn: Connection, face_id: int, model_id: str | None = None) -> by
     return row[0] if row else None
 
 
-def gallery_query(
-    conn: Connection, filters: Filters, *, after: int | None, limit: int, crops: bool = False
-) -> Query:
+def lean(query: Query) -> Query:
+    """The same query without the crops: a page has an address for each of them."""
+    return Query(query.sql.replace(", faces.crop", ""), query.params)
+
+
+def gallery_query(conn: Connection, filters: Filters, *, after: int | None, limit: int) -> Query:
     """Faces, the newest first, as a query; `after` is the id of the last one already seen."""
     conditions, params = _conditions(conn, filters)
     if after is not None:
@@ -107,10 +110,9 @@ def gallery_query(
     elif filters.model is not None:
         conditions.append(f"faces.id <= (select max(face_id) {OF_MODEL})")
     where = f"\nwhere {' and '.join(conditions)}" if conditions else ""
-    crop = ", faces.crop" if crops else ""
     sql = (
         "select faces.id as face_id, faces.photo_id, photos.path, photos.taken_at, "
-        f"faces.width, faces.height, faces.detection_score, faces.sharpness{crop}\n"
+        "faces.width, faces.height, faces.detection_score, faces.sharpness, faces.crop\n"
         "from faces join photos on photos.id = faces.photo_id\n"
         "where faces.id in (\n"
         f"    select faces.id from faces{where.replace(chr(10), chr(10) + '    ')}\n"
@@ -188,14 +190,14 @@ def photos_beside(conn: Connection, photo_id: int) -> tuple[int | None, int | No
 
 FACES_OF_PHOTO = """
 select id as face_id, x, y, width, height, landmarks, detection_score, sharpness, yaw, pitch, roll,
-    person_id, crop
+    person_id, faces.crop
 from faces where photo_id = :photo_id order by x
 """.strip()
 
 
 def faces_of_photo(conn: Connection, photo_id: int) -> list[Row]:
     """The faces of a photo from left to right, without their crops."""
-    found = rows(conn, Query(FACES_OF_PHOTO.replace(", crop", ""), {"photo_id": photo_id}))
+    found = rows(conn, lean(Query(FACES_OF_PHOTO, {"photo_id": photo_id})))
     for face in found:
         face["landmarks"] = json.loads(face["landmarks"])
     return found
@@ -223,15 +225,12 @@ def face(conn: Connection, face_id: int) -> Row | None:
     }
 
 
-def nearest_query(
-    conn: Connection, model_id: str, face_id: int, k: int, *, crops: bool = False
-) -> Query:
+def nearest_query(conn: Connection, model_id: str, face_id: int, k: int) -> Query:
     """The k faces most like a face, exactly, as a query: by the model's vec0 table if it is there."""
-    columns = f"faces.photo_id, photos.path, photos.taken_at{', faces.crop' if crops else ''}"
     params = {"face_id": face_id, "model": model_id, "k": k}
     if not _has_table(conn, table_name(model_id)):
-        return Query(NEAREST_WITHOUT_INDEX.format(columns=columns), params)
-    sql = NEAREST.format(columns=columns, table=table_name(model_id))
+        return Query(NEAREST_WITHOUT_INDEX, params)
+    sql = NEAREST.format(table=table_name(model_id))
     # One more than is shown: the face finds itself
     return Query(sql, {**params, "k": k + 1})
 
@@ -243,7 +242,8 @@ def values_compared(conn: Connection, model_id: str) -> int:
 
 
 NEAREST = """
-select faces.id as face_id, 1 - knn.distance as similarity, {columns}
+select faces.id as face_id, 1 - knn.distance as similarity, faces.photo_id,
+    photos.path, photos.taken_at, faces.crop
 from {table} as knn
 join faces on faces.id = knn.face_id
 join photos on photos.id = faces.photo_id
@@ -253,7 +253,8 @@ order by knn.distance
 """.strip()
 NEAREST_WITHOUT_INDEX = """
 select faces.id as face_id,
-    face_similarity(e.embedding, face_embedding(:face_id, :model)) as similarity, {columns}
+    face_similarity(e.embedding, face_embedding(:face_id, :model)) as similarity,
+    faces.photo_id, photos.path, photos.taken_at, faces.crop
 from face_embeddings as e
 join faces on faces.id = e.face_id
 join photos on photos.id = faces.photo_id

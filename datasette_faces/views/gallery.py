@@ -27,9 +27,10 @@ _FIRST_DAY = "0000-01-01"
 async def gallery(page: Page) -> Response:
     """Every face, the newest first, with filters, a page at a time."""
     filters, after = _filters(page.request), _after(page.request)
+    shown = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES)
     # One more than a page shows tells whether there is another
-    query = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES + 1)
-    found = await page.read(browse.rows, query)
+    one_more = Query(shown.sql, {**shown.params, "limit": PAGE_FACES + 1})
+    found = await page.read(browse.rows, browse.lean(one_more))
     faces, more = found[:PAGE_FACES], len(found) > PAGE_FACES
     chosen = {name: getattr(filters, name) for name in filters.__slots__}
     next_url = page.url(**chosen, after=faces[-1]["face_id"]) if more else None
@@ -39,9 +40,6 @@ async def gallery(page: Page) -> Response:
         return Response.json(
             {"faces": [_linked(page, face) for face in faces], "next_url": next_json}
         )
-    shown = await page.read(
-        browse.gallery_query, filters, after=after, limit=PAGE_FACES, crops=True
-    )
     return await page.html(
         "gallery.html",
         {
@@ -72,15 +70,17 @@ def _day(request: Any, name: str) -> str | None:
     text = (request.args.get(name) or "").strip()
     if not text:
         return None
-    try:
-        date.fromisoformat(text + _FIRST_DAY[len(text) :])
-        if not _DAY.fullmatch(text):  # fromisoformat takes 20190531 as well
-            raise ValueError
-    except ValueError:
-        raise BadRequest(
-            f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}"
-        ) from None
+    if not _DAY.fullmatch(text) or not _is_day(text + _FIRST_DAY[len(text) :]):
+        raise BadRequest(f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}")
     return text
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _after(request: Any) -> int | None:
@@ -94,9 +94,7 @@ def _after(request: Any) -> int | None:
 async def photo(page: Page) -> Response:
     """A photo with a box round each face, and what is known of it."""
     photo_id = row_id(page.request)
-    found = await page.read(browse.photo, photo_id)
-    if found is None:
-        raise NotFound(f"There is no photo {photo_id}")
+    found = await _found(page, browse.photo, "photo", photo_id)
     faces = await page.read(browse.faces_of_photo, photo_id)
     paths = await page.read(browse.photo_paths, photo_id)
     if page.as_json:
@@ -122,9 +120,7 @@ async def photo(page: Page) -> Response:
 async def face(page: Page) -> Response:
     """A face, where it is, how good it is, and the faces most like it."""
     face_id = row_id(page.request)
-    found = await page.read(browse.face, face_id)
-    if found is None:
-        raise NotFound(f"There is no face {face_id}")
+    found = await _found(page, browse.face, "face", face_id)
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
@@ -165,13 +161,19 @@ async def _nearest(
     """
     if model is None:
         return [], None
-    shown = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES, crops=True)
-    sql_url = await page.sql_url(shown)
+    query = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES)
+    sql_url = await page.sql_url(query)
     asked_for = page.request.args.get("nearest") == "1"
     if not asked_for and await page.read(browse.values_compared, model) > VALUES_AT_ONCE:
         return None, sql_url
-    query = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES)
-    return await page.read(browse.rows, query), sql_url
+    return await page.read(browse.rows, browse.lean(query)), sql_url
+
+
+async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
+    found: Row | None = await page.read(function, wanted_id)
+    if found is None:
+        raise NotFound(f"There is no {kind} {wanted_id}")
+    return found
 
 
 def _picture_url(page: Page, photo_id: int) -> str:
