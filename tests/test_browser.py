@@ -85,6 +85,12 @@ def show(page: Any, url: str) -> None:
     )
 
 
+def follow(page: Any, link: Any) -> None:
+    """Press what leads to another page, and wait until the whole of it has come."""
+    with page.expect_navigation(wait_until="load"):
+        link.click()
+
+
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
@@ -202,20 +208,20 @@ def test_filters_and_pages_work(chromium: Any, address: str, scripts: bool) -> N
         page.get_by_label("Size from").fill("30")
         page.get_by_label("Taken from").fill("2018-11-01")
         page.get_by_label("Model").select_option("toy")
-        page.get_by_role("button", name="Filter").click()
+        follow(page, page.get_by_role("button", name="Filter"))
         assert "min_size=30" in page.url
         assert page.get_by_label("Size from").input_value() == "30"
         assert page.get_by_label("Taken from").input_value() == "2018-11-01"
         first = shown_faces(page)
         assert len(first) == 60
-        page.get_by_role("link", name="Next page").click()
+        follow(page, page.get_by_role("link", name="Next page"))
         assert "min_size=30" in page.url
         second = shown_faces(page)
         assert second
         assert not set(first) & set(second)
-        page.get_by_role("link", name="First page").click()
+        follow(page, page.get_by_role("link", name="First page"))
         assert shown_faces(page) == first
-        page.get_by_role("link", name="Show all").click()
+        follow(page, page.get_by_role("link", name="Show all"))
         assert page.get_by_label("Size from").input_value() == ""
         assert shown_faces(page) != first
         assert wrong == []
@@ -232,18 +238,18 @@ def test_one_goes_from_photo_to_photo_to_face_and_to_sql(chromium: Any, address:
     with opened(chromium) as (page, wrong):
         page.goto(f"{address}/faces")
         page.locator(".actions-menu-links summary").click()
-        page.get_by_text("Browse faces").click()
+        follow(page, page.get_by_text("Browse faces"))
         assert page.url == f"{address}/faces/-/faces"
         page.goto(f"{address}/faces/-/faces/photo/1")
-        page.get_by_role("link", name="Next photo").click()
+        follow(page, page.get_by_role("link", name="Next photo"))
         assert page.url.endswith("/photo/2")
         assert page.get_by_role("link", name="Next photo").count() == 0
-        page.get_by_role("link", name="Photo before").click()
+        follow(page, page.get_by_role("link", name="Photo before"))
         assert page.url.endswith("/photo/1")
         assert page.get_by_role("link", name="Photo before").count() == 0
-        page.locator(".faces-boxes a").first.click()
+        follow(page, page.locator(".faces-boxes a").first)
         assert "/face/" in page.url
-        page.get_by_role("link", name="View and edit SQL").click()
+        follow(page, page.get_by_role("link", name="View and edit SQL"))
         page.wait_for_load_state("networkidle")
         assert page.locator("table.rows-and-columns tbody tr").count() == 6
         assert page.locator("table.rows-and-columns img").count() == 6
