@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import click
     from markupsafe import Markup
 
+    from .indexes.base import FaceIndex
     from .models.base import FaceModel
 
 hookimpl = pluggy.HookimplMarker("datasette")
@@ -33,26 +34,87 @@ def register_face_models(register: Callable[[FaceModel], None]) -> None:
 
 
 @hookimpl
-def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    from . import sql_functions
+def register_face_indexes(register: Callable[[FaceIndex], None]) -> None:
+    from . import registry
 
-    known = datasette.databases.get(database)
-    sql_functions.prepare(conn, getattr(known, "path", None))
+    registry.register_builtin_indexes(register)
 
 
 @hookimpl
-def startup(datasette: Any) -> None:
-    from . import hiding
+def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
+    from . import sql_errors, sql_functions, state
+
+    known = datasette.databases.get(database)
+    path = getattr(known, "path", None)
+    sql_functions.prepare(conn, path, state.state_of(datasette).shared(database, path))
+    # Here and not on starting: databases that are added later come by here as well
+    if known is not None:
+        sql_errors.tell(known)
+
+
+@hookimpl
+def startup(datasette: Any) -> Awaitable[None]:
+    from . import canned, hiding
 
     hiding.hide_internal_tables(datasette)
+    return canned.add(datasette)
+
+
+@hookimpl
+def canned_queries(datasette: Any, database: str) -> Awaitable[dict[str, dict[str, Any]]]:
+    from . import canned
+
+    return canned.of_database(datasette, database)
+
+
+@hookimpl
+def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
+    if action.startswith("faces-"):
+        from . import permissions
+
+        return permissions.by_default(action)
+    if action != "view-query":
+        return None
+    from . import canned
+
+    return canned.denied(datasette, actor)
+
+
+@hookimpl
+def shutdown(datasette: Any) -> None:
+    from . import state
+
+    state.close(datasette)
+
+
+@hookimpl
+def skip_csrf(datasette: Any, scope: Any) -> bool | None:
+    from . import compat
+
+    return compat.skips_csrf(datasette, scope) or None
+
+
+@hookimpl
+def register_actions() -> list[Any]:
+    from . import permissions
+
+    return permissions.actions()
 
 
 @hookimpl
 def permission_allowed(
     datasette: Any, actor: Any, action: str, resource: Any
 ) -> Awaitable[bool | None] | None:
-    # Asked of everything: only vec0's tables of ours concern us
-    if action != "view-table" or not resource or not resource[1].startswith("vec_faces_"):
+    # Asked of everything: only canned queries, and vec0's tables, of ours concern us
+    if action == "view-query" and isinstance(resource, tuple):
+        from . import canned
+
+        return canned.may_view(datasette, actor, *resource)
+    if (
+        action != "view-table"
+        or not resource
+        or not resource[1].startswith(("vec_faces_", "face_"))
+    ):
         return None
     from . import permissions
 
@@ -76,6 +138,13 @@ def render_cell(
     from . import cells
 
     return cells.render(row, value, column, table, f"{datasette.urls.database(database)}/-/faces")
+
+
+@hookimpl
+def register_output_renderer(datasette: Any) -> dict[str, Any]:
+    from .views import renderer
+
+    return renderer.output_renderer()
 
 
 @hookimpl

@@ -10,20 +10,55 @@ import numpy as np
 from . import geometry, images, vectors
 from .images import Picture
 from .models.base import Engine
-from .shapes import Analysis, Box, Detection, Face, FloatArray, Photo
+from .shapes import Analysis, Box, Detection, Face, FloatArray, Looked, Photo, RgbArray
 
 MIN_FACE_PX = 20
 """Shorter side of a face that is kept, in full-size pixels."""
+DARK = 20
+"""Mean brightness, 0..255. Measured: sface loses the faces of `tests/pictures.py` from 6 downwards;
+noise makes dark photographs worse than these."""
+TURNS = {
+    1: "turn it by 90° to the left",
+    2: "turn it upside down",
+    3: "turn it by 90° to the right",
+}
+"""What brings a picture upright, by the number of quarter turns counter-clockwise."""
+
+
+def look(
+    data: bytes,
+    engine: Engine,
+    *,
+    detect_px: int,
+    min_face_px: float = MIN_FACE_PX,
+    max_pixels: int = images.MAX_PIXELS,
+) -> Looked:
+    """Analyse one picture, and say why it has no face where it has none. Raises PictureError."""
+    found = analyse(
+        data, engine, detect_px=detect_px, min_face_px=min_face_px, max_pixels=max_pixels
+    )
+    if found.faces:
+        return Looked(found, None)
+    # The same picture that `analyse` looked at: it was within the limits
+    picture = images.decode(data, at_least_px=max(detect_px, images.THUMBNAIL_PX))
+    return Looked(found, why_no_face(picture, engine, detect_px, min_face_px))
 
 
 def analyse(
-    data: bytes, engine: Engine, *, detect_px: int, min_face_px: float = MIN_FACE_PX
+    data: bytes,
+    engine: Engine,
+    *,
+    detect_px: int,
+    min_face_px: float = MIN_FACE_PX,
+    max_pixels: int = images.MAX_PIXELS,
 ) -> Analysis:
     """Find, measure and embed the faces of one picture, the largest first.
 
     data: the bytes of an image file. Raises PictureError.
     """
-    picture = images.decode(data, at_least_px=max(detect_px, images.THUMBNAIL_PX))
+    picture = images.decode(
+        data, at_least_px=max(detect_px, images.THUMBNAIL_PX), max_pixels=max_pixels
+    )
     found = [_full_size(item, picture) for item in engine.detect(picture.pixels())]
     kept = [item for item in found if min(item.box.width, item.box.height) >= min_face_px]
     kept.sort(key=lambda item: item.box.width * item.box.height, reverse=True)
@@ -34,6 +69,31 @@ def analyse(
         images.return_memory()
         picture = images.decode(data, at_least_px=larger_px)
     return Analysis(photo, _faces(picture, kept, engine))
+
+
+def why_no_face(picture: Picture, engine: Engine, detect_px: int, min_face_px: float) -> str:
+    """Why a picture in which no face was kept has none, for a person, with the mend."""
+    found = [_full_size(item, picture).box for item in engine.detect(picture.pixels())]
+    if found:
+        largest_px = max(min(box.width, box.height) for box in found)
+        return f"the face is too small: {int(largest_px)} px; {min_face_px:g} are needed"
+    small = picture.image
+    small.thumbnail((detect_px, detect_px))
+    if turns := _quarter_turns(np.asarray(small), engine):
+        return f"the picture is turned: {TURNS[turns]}"
+    if np.asarray(small.convert("L")).mean() < DARK:
+        return "the picture is too dark: take a brighter one"
+    return "no face was found"
+
+
+def _quarter_turns(image_rgb: RgbArray, engine: Engine) -> int | None:
+    """How many quarter turns counter-clockwise let the detector see a face best, if any do."""
+    scores: dict[int, float] = {}
+    for turns in TURNS:
+        found = engine.detect(np.ascontiguousarray(np.rot90(image_rgb, turns)))
+        scores[turns] = max((item.score for item in found), default=0.0)
+    best = max(scores, key=scores.__getitem__)
+    return best if scores[best] else None
 
 
 def _faces(picture: Picture, detections: list[Detection], engine: Engine) -> tuple[Face, ...]:

@@ -14,8 +14,12 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 INLINE_BYTES = 100_000
 """A picture without an address of its own goes into the page up to this size."""
 SHOWN_DIMENSIONS = 4
-PICTURES = {"crop": ("faces", 80), "thumbnail": ("photos", 160)}
-"""Columns that hold pictures: the table that they come from, and how wide they are shown."""
+PICTURES = {
+    "crop": ("faces", "face_id", 80),
+    "other_crop": ("faces", "other_face_id", 80),  # of pairs of faces
+    "thumbnail": ("photos", "photo_id", 160),
+}
+"""Columns that hold pictures: their table, the column that says of whom, and how wide to show them."""
 VECTOR_COLUMNS = {"embedding", "vector", "query"}
 
 
@@ -35,9 +39,9 @@ def render(row: Any, value: Any, column: str, table: str | None, faces_url: str)
 def _picture(
     row: Any, value: bytes, column: str, table: str | None, faces_url: str
 ) -> Markup | None:
-    own_table, width_px = PICTURES[column]
+    own_table, id_column, width_px = PICTURES[column]
     page = {"faces": "face", "photos": "photo"}[own_table]
-    row_id = _id_of(row, own_table, table)
+    row_id = _id_of(row, "id" if table == own_table else id_column)
     if row_id is not None and table == own_table and _is_ours(row, own_table):
         source = f"{faces_url}/{column}/{row_id}.jpg"
     elif len(value) <= INLINE_BYTES:
@@ -58,9 +62,8 @@ def _is_ours(row: Any, own_table: str) -> bool:
     return {"faces": "landmarks", "photos": "sha256"}[own_table] in row.keys()  # noqa: SIM118
 
 
-def _id_of(row: Any, own_table: str, table: str | None) -> int | None:
+def _id_of(row: Any, name: str) -> int | None:
     """The id of the face or photo that a row is about, as far as its columns say."""
-    name = "id" if table == own_table else {"faces": "face_id", "photos": "photo_id"}[own_table]
     try:
         value = row[name]
     except (KeyError, IndexError):

@@ -8,6 +8,8 @@ FacesError                 one line for a person: names the thing, and the mend
 │   ├── MissingExtra       the packages of an extra are not installed
 │   ├── MissingWeights     the pack is not at hand and could not be fetched
 │   └── WrongWeights       the weights are not those that they should be
+├── SearchError            a search that makes no sense: a vector, a number, a model
+├── Busy                   the server has its hands full, or is ending; later it may go
 └── DatabaseError          a database cannot be used
     ├── NotAFacesDatabase
     ├── NewerSchema
@@ -47,6 +49,14 @@ class MissingWeights(ModelError):
 
 class WrongWeights(ModelError):
     """A model's weights differ from the ones that are expected."""
+
+
+class SearchError(FacesError):
+    """What was searched for makes no sense; the message says what would."""
+
+
+class Busy(FacesError):
+    """More pictures wait than the server takes at once; the same request may go in a moment."""
 
 
 class DatabaseError(FacesError):

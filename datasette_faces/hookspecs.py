@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
+    from .indexes.base import FaceIndex
     from .models.base import FaceModel
 
 hookspec = HookspecMarker("datasette")
@@ -16,3 +17,8 @@ hookspec = HookspecMarker("datasette")
 @hookspec
 def register_face_models(register: Callable[[FaceModel], None]) -> None:
     """Register face models by calling register(model), once for each."""
+
+
+@hookspec
+def register_face_indexes(register: Callable[[FaceIndex], None]) -> None:
+    """Register kinds of index by calling register(index), once for each."""

@@ -114,12 +114,12 @@ class Picture:
         return np.asarray(self.image)
 
 
-def decode(data: bytes, *, at_least_px: int | None = None) -> Picture:
+def decode(data: bytes, *, at_least_px: int | None = None, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a picture upright, RGB, at the smallest JPEG scale whose long side is `at_least_px`.
 
     Without `at_least_px`, and for other formats than JPEG, at full size. Of an animation: the
-    first frame. Raises PictureError, or BrokenPicture where the bytes are at fault, with a
-    reason that a person understands.
+    first frame. More than `max_pixels` are refused before they are decoded. Raises PictureError,
+    or BrokenPicture where the bytes are at fault, with a reason that a person understands.
     """
     if not data:
         raise BrokenPicture("the file is empty (0 bytes)")
@@ -128,13 +128,13 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(data, at_least_px)
+            return _decode(data, at_least_px, max_pixels)
     except PictureError:
         raise
     except UnidentifiedImageError:
         raise BrokenPicture(_why_unidentified(data)) from None
     except Image.DecompressionBombError as error:
-        raise BrokenPicture(_too_large(error)) from None
+        raise BrokenPicture(_too_large(error, max_pixels)) from None
     except MemoryError:
         raise PictureError("decoding it takes more memory than is allowed") from None
     # Pillow's decoders raise what broken bytes make them raise: OSError, SyntaxError, struct.error…
@@ -144,11 +144,11 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Picture:
         ) from None
 
 
-def _decode(data: bytes, at_least_px: int | None) -> Picture:
+def _decode(data: bytes, at_least_px: int | None, max_pixels: int) -> Picture:
     _register_heif(data)
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
+        if width * height > max_pixels:
             raise Image.DecompressionBombError(f"{width * height} pixels")
         exif = read_exif(image)
         scale = _draft(image, at_least_px)
@@ -212,11 +212,13 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image if orientation == UPRIGHT else image.transpose(_UPRIGHTING[orientation])
 
 
-def _too_large(error: Image.DecompressionBombError) -> str:
+def _too_large(error: Image.DecompressionBombError, max_pixels: int) -> str:
     """Pillow names the number of pixels in its own words; some decoders name none."""
     named = re.search(r"(\d+) pixels", str(error))
     size = f"{int(named[1]):,}" if named else "more"
-    return f"the picture is too large: {size} pixels; {MAX_PIXELS:,} are allowed"
+    return (
+        f"the picture is too large: {size} pixels; {max_pixels:,} are allowed, so make it smaller"
+    )
 
 
 def _why_unidentified(data: bytes) -> str:

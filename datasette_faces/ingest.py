@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import workers
+from . import indexing, workers
 from .connections import Connection, transaction, writing
 from .errors import (
     BrokenPicture,
@@ -31,7 +31,7 @@ from .files import as_path, read
 from .models.base import EXTRA_MEND, FaceModel
 from .scan import Rejected, Scan, walk
 from .shapes import Analysis, File
-from .store import faces, scans
+from .store import faces, models, scans
 from .store import photos as store
 
 BATCH_PHOTOS = 64
@@ -178,6 +178,7 @@ class _Run:
             self._end(error)
             raise
         self._end(None)
+        indexing.settle(self.conn)
 
     def _sort_out(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
         """Files whose content must be read, files that were there with another, files come back."""
@@ -260,7 +261,8 @@ class _Run:
             )
             info = self._pool.describe()
             with transaction(self.conn):
-                faces.register_model(self.conn, info)
+                models.register(self.conn, info)
+                indexing.follow(self.conn)
         return self._pool
 
     def _finish(self, job: _Job) -> None:
@@ -298,6 +300,7 @@ class _Run:
             with transaction(self.conn):
                 for job in self._batch:
                     self._save(job)
+                indexing.follow(self.conn)
         self._in_hand -= {job.sha256 for job in self._batch}
         # Only now: what Ctrl-C tears out of this transaction is written at the end
         self._batch = []

@@ -131,3 +131,57 @@ def photos_faces_embeddings(db: Database) -> None:
         """,
     ):
         db.execute(statement)
+
+
+@migrations(name="0002_face_indexes")
+def face_indexes(db: Database) -> None:
+    """What changed in the embeddings, and the indexes that are kept of them.
+
+    Triggers write the log, so that an index knows what it lacks whoever changed the vectors, in
+    whatever process.
+    """
+    for statement in (
+        """
+        create table face_changes (
+            id integer primary key autoincrement,
+            model_id text not null,
+            face_id integer not null -- its vector is new, another one, or gone
+        )
+        """,
+        _log_change("inserted", "insert", "new"),
+        # A row whose key changed is gone under the old one
+        _log_change("rekeyed", "update of face_id, model_id", "old"),
+        _log_change("updated", "update", "new"),
+        _log_change("deleted", "delete", "old"),
+        """
+        create table face_indexes (
+            model_id text not null references models(id),
+            index_id text not null, -- which kind: sqlite-vec, pq
+            seen integer not null, -- the last of face_changes that it holds
+            faces integer not null,
+            built_at text not null,
+            sha256 text, -- of its parts
+            primary key (model_id, index_id)
+        )
+        """,
+        """
+        create table face_index_parts ( -- codes made of embeddings: as private as those
+            model_id text not null,
+            index_id text not null,
+            place integer not null,
+            name text not null,
+            data blob not null,
+            primary key (model_id, index_id, place),
+            foreign key (model_id, index_id) references face_indexes on delete cascade
+        )
+        """,
+    ):
+        db.execute(statement)
+
+
+def _log_change(name: str, event: str, row: str) -> str:
+    return f"""
+        create trigger face_embeddings_{name} after {event} on face_embeddings begin
+            insert into face_changes(model_id, face_id) values ({row}.model_id, {row}.face_id);
+        end
+    """

@@ -1,4 +1,4 @@
-"""The hooks' answers: face models by their id. Loads nothing."""
+"""The hooks' answers: face models and kinds of index by their id. Loads nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import UnknownModel
+from .indexes.base import FaceIndex
+from .indexes.pq import Pq
+from .indexes.sqlite_vec import SqliteVec
 from .models.base import FaceModel
 from .models.insightface import PACKS, InsightFacePack, is_pack
 from .models.sface import SFace
@@ -40,6 +43,19 @@ def model(name: str) -> FaceModel:
     raise UnknownModel(
         f"Unknown model {name!r}; known: {', '.join(known)}, or a folder with an InsightFace pack"
     )
+
+
+def register_builtin_indexes(register: Callable[[FaceIndex], None]) -> None:
+    """Register the indexes that come with this package, as any plugin registers its own."""
+    register(SqliteVec())
+    register(Pq())
+
+
+def indexes() -> list[FaceIndex]:
+    """All registered kinds of index; the first to register an id keeps it."""
+    known: dict[str, FaceIndex] = {}
+    _plugins().hook.register_face_indexes(register=lambda kind: known.setdefault(kind.id, kind))
+    return list(known.values())
 
 
 def _plugins() -> Any:

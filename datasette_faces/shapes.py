@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +12,9 @@ RgbArray: TypeAlias = npt.NDArray[np.uint8]
 """A picture: (height, width, 3), red-green-blue, 0..255."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+IdArray: TypeAlias = npt.NDArray[np.int64]
+"""Ids of faces: (n,)."""
 
 Landmarks: TypeAlias = FloatArray
 """(5, 2) pixels: right eye, left eye, nose, right and left mouth corner.
@@ -93,6 +96,14 @@ class Analysis:
 
     photo: Photo
     faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What an uploaded picture gave; where it has no face, why it has none."""
+
+    analysis: Analysis = field(repr=False)
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

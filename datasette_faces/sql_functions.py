@@ -3,37 +3,178 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import click
 
-from . import vectors
+from . import search, vectors
 from .connections import Connection, has_vector_tables, load_vector_extension, sqlite
-from .errors import NoVectorExtension
+from .errors import NoVectorExtension, SearchError
+from .indexes.sqlite_vec import was_stopped
+from .search import NO_FILTERS, Searcher
+from .shapes import FloatArray, Match
+from .sql_errors import named
 from .store import browse
+from .store.embeddings import Filters
+
+Answer = TypeVar("Answer")
+QueryVector = Callable[[str], "tuple[str, FloatArray] | None"]
+
+REMEMBERED = 4_096
 
 
-def register(conn: Connection) -> None:
+class Origins:
+    """Which model made the vectors that were lately handed out: two of one length look alike."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[bytes, frozenset[str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, vector: bytes | None, model_id: str) -> bytes | None:
+        """Remember the model of a vector, and hand the vector on."""
+        if vector is not None:
+            with self._lock:
+                self._models[vector] = self._models.get(vector, frozenset()) | {model_id}
+                self._models.move_to_end(vector)
+                if len(self._models) > REMEMBERED:
+                    self._models.popitem(last=False)
+        return vector
+
+    def of(self, vector: bytes) -> str | None:
+        """The model that made a vector, if it was handed out lately, as that of one model only."""
+        with self._lock:
+            made_by = self._models.get(vector, frozenset())
+        return next(iter(made_by)) if len(made_by) == 1 else None
+
+    def compare(self, vector: bytes, model_id: str | None) -> None:
+        """Raise SearchError where a vector is known to be another model's."""
+        made_by = self.of(vector)
+        if made_by and model_id and made_by != model_id:
+            raise SearchError(
+                f"this vector is by {made_by}; it cannot be compared with those of {model_id}"
+            )
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the connections of one database share.
+
+    query_vector: the model and the vector of a query face, by its key.
+    """
+
+    searcher: Searcher = field(default_factory=Searcher)
+    query_vector: QueryVector = lambda key: None
+    origins: Origins = field(default_factory=Origins)
+
+
+def register(conn: Connection, shared: Shared | None = None) -> None:
     """Register every function on a connection."""
     caller_of = _borrowed(conn)
+    shared = shared or Shared()
+    nearest, query_vector, known = shared.searcher.nearest, shared.query_vector, shared.origins
 
-    def face_embedding(face_id: int, *model_id: str | None) -> bytes | None:
+    @named("face_embedding")
+    def face_embedding(face_id: int, model_id: str | None = "") -> bytes | None:
         """That face's vector; of the first model that has one, if none is named."""
-        if model_id == (None,):
+        if model_id is None:
             return None
         caller = caller_of()
-        try:
-            return browse.embedding(caller, face_id, *model_id)
-        except sqlite().OperationalError as error:
-            if "interrupt" not in str(error):
-                raise
-            # The time limit fell into this look-up: it is the query that called it that is over time
-            caller.interrupt()
-            return None
+        found = _unless_stopped(caller, lambda: browse.embedding(caller, face_id, model_id or None))
+        return known.note(found[1], found[0]) if found else None
 
-    conn.create_function("face_embedding", 1, face_embedding, deterministic=True)
-    conn.create_function("face_embedding", 2, face_embedding, deterministic=True)
-    conn.create_function("face_similarity", 2, face_similarity, deterministic=True)
+    @named("face_query")
+    def face_query(key: str | None) -> bytes | None:
+        """The vector of an uploaded query face; NULL without a key."""
+        if key in (None, ""):
+            return None
+        found = query_vector(str(key))
+        if found is None:
+            raise SearchError(
+                "there is no query face of this key: it is kept for an hour; upload the photo again"
+            )
+        return known.note(vectors.encode(found[1]), found[0])
+
+    @named("face_similarity")
+    def face_similarity(first: bytes | None, second: bytes | None) -> float | None:
+        """Cosine similarity of two vectors, -1..1; NULL where one is NULL."""
+        if first is None or second is None:
+            return None
+        similarity = vectors.cosine(_decoded(first), _decoded(second))
+        known.compare(second, known.of(first))
+        return similarity
+
+    @named("faces_knn")
+    def faces_knn(
+        vector: bytes | None, k: int | str, model_id: str | None = None, options: str | None = None
+    ) -> str | None:
+        """The k nearest faces as JSON; NULL where the vector is NULL."""
+        if vector is None:
+            return None
+        caller = caller_of()
+        wanted, embedding, filters = _whole(k), _decoded(vector), _filters(options)
+
+        def ask() -> list[Match]:
+            model = search.model_of(caller, model_id or known.of(vector)).id
+            known.compare(vector, model)
+            return nearest(caller, embedding, wanted, model_id=model, filters=filters)
+
+        found = _unless_stopped(caller, ask)
+        return json.dumps(
+            [{"face_id": it.face_id, "similarity": it.similarity} for it in found or ()]
+        )
+
+    for function, counts in (
+        (face_embedding, (1, 2)),
+        (face_query, (1,)),
+        (face_similarity, (2,)),
+        (faces_knn, (2, 3, 4)),
+    ):
+        for count in counts:
+            # Within one statement they are: SQLite then asks once, not for each row
+            conn.create_function(function.__name__, count, function, deterministic=True)
+
+
+def _whole(k: int | str) -> int:
+    try:
+        if isinstance(k, bool | bytes) or int(k) != float(k):
+            raise ValueError
+        return int(k)
+    except (TypeError, ValueError, OverflowError):
+        shown = "a blob" if isinstance(k, bytes) else repr(k)
+        raise SearchError(f"k is a whole number, 1 to {search.MAX_K:,}, not {shown}") from None
+
+
+def _decoded(vector: bytes) -> FloatArray:
+    if not isinstance(vector, bytes):
+        kind = "text" if isinstance(vector, str) else "a number"
+        raise SearchError(f"a vector is a blob of float32 values, not {kind}")
+    return vectors.decode(vector)
+
+
+def _filters(options: str | None) -> Filters:
+    if options in (None, ""):
+        return NO_FILTERS
+    try:
+        read = json.loads(str(options))
+    except (ValueError, RecursionError):
+        read = None
+    return search.filters_of(read)
+
+
+def _unless_stopped(caller: Connection, ask: Callable[[], Answer]) -> Answer | None:
+    """The answer; where the time limit fell into it, the query that asked is the one to stop."""
+    try:
+        return ask()
+    except sqlite().OperationalError as error:
+        if not was_stopped(error):
+            raise
+        caller.interrupt()
+        return None
 
 
 def _borrowed(conn: Connection) -> Callable[[], Connection]:
@@ -47,17 +188,7 @@ def _borrowed(conn: Connection) -> Callable[[], Connection]:
     return lambda: ctypes.cast(address, ctypes.py_object).value
 
 
-def face_similarity(first: bytes | None, second: bytes | None) -> float | None:
-    """Cosine similarity of two vectors, -1..1; NULL where one is NULL.
-
-    An error where they are no vectors, or of different length: those are of two models.
-    """
-    if first is None or second is None:
-        return None
-    return vectors.cosine(vectors.decode(first), vectors.decode(second))
-
-
-def prepare(conn: Connection, path: str | None) -> None:
+def prepare(conn: Connection, path: str | None, shared: Shared | None = None) -> None:
     """Make a Datasette connection ready: sqlite-vec, then the functions.
 
     Raises ClickException, with the file's name, where its tables cannot be read without.
@@ -70,4 +201,4 @@ def prepare(conn: Connection, path: str | None) -> None:
             raise click.ClickException(
                 f"{path or 'This database'} holds face vectors. {error}"
             ) from error
-    register(conn)
+    register(conn, shared)

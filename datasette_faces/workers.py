@@ -10,16 +10,21 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 from . import analysis, images
 from .errors import FacesError, MissingExtra, ModelError, PictureError
 from .models.base import EXTRA_MEND, Engine, FaceModel
-from .shapes import Analysis, ModelInfo
+from .shapes import Analysis, Looked, ModelInfo
+
+Answer = TypeVar("Answer")
 
 PICTURE_SECONDS = 60
 LOAD_SECONDS = 300
@@ -27,23 +32,48 @@ STOP_SECONDS = 3
 MEMORY_BYTES = 3 * 1024**3
 """What one worker may allocate: the largest picture allowed, decoded twice, and a large model."""
 
-
 LARGE_BYTES = 2_000_000
 """A file of this size gives a picture whose memory is given back at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one picture may cost; `nice` is how far its worker stands back for other processes."""
+
+    seconds: float
+    max_pixels: int = images.MAX_PIXELS
+    memory_bytes: int = MEMORY_BYTES
+    nice: int = 0
+    load_seconds: float = LOAD_SECONDS
 
 
 class WorkerPool:
     """A pool of processes for one model; use it as a context manager."""
 
-    def __init__(self, model: FaceModel, workers: int, *, min_face_px: float) -> None:
+    def __init__(
+        self,
+        model: FaceModel,
+        workers: int,
+        *,
+        min_face_px: float,
+        limits: Limits | None = None,
+    ) -> None:
         """model is pickled to the workers, which load it on their first picture."""
         try:
             from pebble import ProcessPool
         except ImportError:
-            raise MissingExtra(f"Ingesting needs pebble: {EXTRA_MEND}") from None
+            raise MissingExtra(f"Looking for faces needs pebble: {EXTRA_MEND}") from None
         self.model = model
         self.min_face_px = min_face_px
-        self._pool = ProcessPool(max_workers=workers, initializer=_begin, context=_context())
+        self.limits = limits or Limits(PICTURE_SECONDS)
+        self._pool = ProcessPool(
+            max_workers=workers,
+            initializer=_begin,
+            initargs=[self.limits.memory_bytes, self.limits.nice],
+            context=_context(),
+        )
+        self._asked: WeakSet[Future[Any]] = WeakSet()
+        self._ending = threading.Lock()
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -58,30 +88,59 @@ class WorkerPool:
             self._pool.close()
             self._pool.join()
             return
+        self.stop()
+
+    def stop(self) -> None:
+        """End the workers, whatever they do, within STOP_SECONDS; what was asked is cancelled."""
+        if not self._ending.acquire(blocking=False):
+            return  # Pebble cannot be ended twice
         self._pool.stop()
+        # Pebble leaves them as they are, and who waits for one would wait for ever
+        for future in list(self._asked):
+            future.cancel()
         # Pebble's join can wait for ever for a thread that missed the stop; what is left ends with us
         last = threading.Thread(target=self._pool.join, daemon=True)
-        last.start()
-        last.join(STOP_SECONDS)
+        with suppress(
+            RuntimeError
+        ):  # Python at its very end begins no thread; Pebble sees to it then
+            last.start()
+            last.join(STOP_SECONDS)
 
     def describe(self) -> ModelInfo:
         """Load the model in a worker and say what it is. Raises ModelError."""
-        from pebble import ProcessExpired
-
-        asked = self._pool.schedule(_describe, args=[self.model], timeout=LOAD_SECONDS)
         try:
-            info: ModelInfo = asked.result()
-        except (ProcessExpired, BrokenProcessPool, FutureTimeoutError, MemoryError) as error:
+            return self._ask(_describe, self.model, seconds=self.limits.load_seconds).result()
+        except FacesError:
+            raise
+        # A stranger's model may raise what it likes, kill its worker, or not come to an end
+        except Exception as error:
             raise ModelError(
                 f"The model {self.model.id} could not be loaded ({type(error).__name__}): {error}"
             ) from None
-        return info
 
     def submit(self, data: bytes) -> Future[Analysis]:
         """Analyse one picture; ask for the answer with `result`."""
-        future: Future[Analysis] = self._pool.schedule(
-            _analyse, args=[self.model, self.min_face_px, data], timeout=PICTURE_SECONDS
+        return self._ask(_analyse, self.model, self.min_face_px, data, seconds=self.limits.seconds)
+
+    def look(self, data: bytes, *, load_seconds: float) -> Future[Looked]:
+        """Analyse one picture and say why it has no face; ask for the answer with `result`.
+
+        load_seconds: the time that a worker has besides, as it may have to load the model first.
+        """
+        return self._ask(
+            _look,
+            self.model,
+            self.min_face_px,
+            self.limits.max_pixels,
+            data,
+            seconds=self.limits.seconds + load_seconds,
         )
+
+    def _ask(
+        self, function: Callable[..., Answer], *arguments: Any, seconds: float
+    ) -> Future[Answer]:
+        future: Future[Answer] = self._pool.schedule(function, args=arguments, timeout=seconds)
+        self._asked.add(future)
         return future
 
 
@@ -89,14 +148,16 @@ class WorkerDied(PictureError):
     """The worker ended before it had an answer: by this picture, or by one that it had just begun."""
 
 
-def result(future: Future[Analysis]) -> Analysis:
-    """The answer to `submit`. Raises PictureError where it is broken, or broke a worker."""
+def result(future: Future[Answer], seconds: float | None = None) -> Answer:
+    """The answer to `submit` or `look`. Raises PictureError where it is broken, or broke a worker."""
     from pebble import ProcessExpired
 
     try:
         return future.result()
     except FutureTimeoutError:
-        raise PictureError(f"decoding it took over {PICTURE_SECONDS} seconds") from None
+        raise PictureError(
+            f"decoding it took over {seconds or PICTURE_SECONDS:g} seconds"
+        ) from None
     except ProcessExpired as error:
         raise WorkerDied(f"it crashed the decoder (exit code {error.exitcode})") from None
     except (CancelledError, MemoryError):
@@ -107,22 +168,33 @@ def _context() -> Any:
     """Workers that begin from a clean process: the parent has threads, which a fork would tear."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver, resource_tracker
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", __name__])
+    # It would block and then unblock signals itself, if the forkserver had to begin it
+    resource_tracker.ensure_running()
+    # Ctrl-C in a terminal goes to all processes: those that only just begin must leave it to us
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
-def _begin() -> None:
-    """In a worker: leave Ctrl-C to the parent, end with it, and keep to the memory limit."""
+def _begin(memory_bytes: int, nice: int) -> None:
+    """In a worker: leave Ctrl-C to the parent, end with it, stand back, keep to the memory limit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     try:
         import resource
-    except ImportError:  # Windows has no such limit
+    except ImportError:  # Windows has neither of these
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    os.nice(nice)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 
 def _end_with(parent: Any) -> None:
@@ -139,9 +211,27 @@ def _describe(model: FaceModel) -> ModelInfo:
 
 
 def _analyse(model: FaceModel, min_face_px: float, data: bytes) -> Analysis:
-    engine = _loaded(model)
-    try:
+    with _blamed_on_the_picture(data):
+        engine = _loaded(model)
         return analysis.analyse(data, engine, detect_px=model.detect_px, min_face_px=min_face_px)
+
+
+def _look(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) -> Looked:
+    with _blamed_on_the_picture(data):
+        return analysis.look(
+            data,
+            _loaded(model),
+            detect_px=model.detect_px,
+            min_face_px=min_face_px,
+            max_pixels=max_pixels,
+        )
+
+
+@contextmanager
+def _blamed_on_the_picture(data: bytes) -> Iterator[None]:
+    """Turn whatever goes wrong into a PictureError, and give back what a large picture took."""
+    try:
+        yield
     except (FacesError, MemoryError):
         raise
     # A stranger's model may raise what it likes; one picture of many is no reason to stop

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from browser import browser, serving
+from pictures import shipped
 from PIL import Image
 from serving import copied
 
@@ -37,7 +38,7 @@ MAX_HEIGHT_PX = 860
 
 
 def main() -> None:
-    """Ingest the pictures of the tour, and take the four pages."""
+    """Ingest the pictures of the tour, and take the pages."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         ingested = Path(folder) / "ingested.db"
@@ -51,6 +52,10 @@ def main() -> None:
                 page.goto(address + path)
                 page.wait_for_load_state("networkidle")
                 save(page, FOLDER / f"{name}.webp")
+            page.goto(f"{address}/faces/-/faces/search")
+            with page.expect_navigation(wait_until="networkidle"):
+                page.set_input_files("input[type=file]", shipped("one face"))
+            save(page, FOLDER / "search.webp")
 
 
 def moved(table: str) -> str:

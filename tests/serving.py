@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,30 @@ class Site:
         self, url: str, *, actor: str | None = None, follow: bool = False, **headers: str
     ) -> Any:
         """The response to GET a path or an address, as it is: base_url is not put before it."""
+        return self.run(self.asking("GET", url, actor, headers, follow_redirects=follow))
+
+    def post(
+        self, url: str, body: Any, content_type: str, *, actor: str | None = None, **headers: str
+    ) -> Any:
+        """The response to POST a body: bytes, or what yields them asynchronously."""
+        sent = {"content-type": content_type, **headers}
+        return self.run(self.asking("POST", url, actor, sent, content=body))
+
+    async def asking(
+        self, method: str, url: str, actor: str | None, headers: dict[str, str], **options: Any
+    ) -> Any:
+        """The response, for several that are asked for at once."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if actor:
             cookie = self.datasette.sign({"a": {"id": actor}}, "actor")
-            headers["cookie"] = f"ds_actor={cookie}"
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            sent["cookie"] = f"ds_actor={cookie}"
         path = PrefixedUrlString(urlsplit(url)._replace(scheme="", netloc="").geturl())
-        client = self.datasette.client
-        return self._loop.run_until_complete(
-            client.get(path, headers=sent, follow_redirects=follow)
-        )
+        ask = getattr(self.datasette.client, method.lower())
+        return await ask(path, headers=sent, **options)
+
+    def run(self, what: Coroutine[Any, Any, Any]) -> Any:
+        """What a coroutine gives."""
+        return self._loop.run_until_complete(what)
 
     def json(self, path: str, *, status: int = 200) -> Any:
         """The JSON at a path, after a check of its status."""

@@ -23,6 +23,10 @@ PAGES = {
     "photo, wide as a panorama": "/various/-/faces/photo/2",
     "face": "/faces/-/faces/face/3",
     "face with many neighbours": "/various/-/faces/face/7?model=toy",
+    "search, nothing asked": "/faces/-/faces/search",
+    "search": "/various/-/faces/search?face=7&face=9&not=90&k=6&model=toy",
+    "search with all there is": "/faces/-/faces/search?face=3&threshold=0",
+    "search, nothing found": "/faces/-/faces/search?face=3&taken_from=2001",
     "Datasette's faces": "/faces/faces",
     "Datasette's photo": "/faces/photos/1",
     "Datasette's database": "/faces",
@@ -118,7 +122,7 @@ def test_a_page_says_what_everything_is(chromium: Any, address: str, name: str) 
             const all = (what) => [...document.querySelectorAll(what)];
             const label = (it) => it.getAttribute("aria-label") || it.textContent.trim()
                 || [...it.querySelectorAll("img")].map(image => image.alt).join("");
-            const fields = all("section.content input:not([type=submit]), section.content select");
+            const fields = all("section.content :is(input:not([type=submit], [type=hidden]), select)");
             const named = all("section.content [id]").map(it => it.id);
             return {
                 headings: all("h1").length,
@@ -140,31 +144,37 @@ def test_a_page_says_what_everything_is(chromium: Any, address: str, name: str) 
     assert found["lang"] == ("en" if V1 else "")  # of Datasette's own base.html
 
 
-@pytest.mark.parametrize("name", ["gallery, filtered", "photo", "face"])
+@pytest.mark.parametrize(
+    "name", ["gallery, filtered", "photo", "face", "search", "search, nothing asked"]
+)
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_all_that_can_be_pressed_is_reached_by_tab_and_shows_it(
     chromium: Any, address: str, name: str, size: tuple[int, int]
 ) -> None:
     with opened(chromium, size, reduced_motion="reduce") as (page, _):
         show(page, address + PAGES[name])
-        # Datasette's own menu is a closed <details>: what is in it is not on the page yet
-        page.evaluate("""() => document.querySelectorAll(
-            "section.content :is(a[href], button, input:not([type=hidden]), select)"
-        ).forEach((it, place) => { it.dataset.place = place })""")
-        page.add_style_tag(content="* { transition: none !important }")
-        every = page.locator("[data-place]")
-        unfocused = {place: every.nth(place).evaluate(FOCUS_LOOK) for place in range(every.count())}
-        reached: dict[int, str] = {}
-        for _ in range(4 * len(unfocused) + 20):
-            page.keyboard.press("Tab")
-            now = page.evaluate_handle("document.activeElement").as_element()
-            place = now.get_attribute("data-place")
-            if place is not None:
-                reached[int(place)] = now.evaluate(FOCUS_LOOK)
-            if len(reached) == len(unfocused):
-                break
-        assert set(reached) == set(unfocused)
-        assert [place for place, look in reached.items() if look == unfocused[place]] == []
+        check_that_all_is_reached_by_tab(page)
+
+
+def check_that_all_is_reached_by_tab(page: Any) -> None:
+    # Datasette's own menu is a closed <details>: what is in it is not on the page yet
+    page.evaluate("""() => document.querySelectorAll(
+        "section.content :is(a[href], button, input:not([type=hidden]), select)"
+    ).forEach((it, place) => { it.dataset.place = place })""")
+    page.add_style_tag(content="* { transition: none !important }")
+    every = page.locator("[data-place]")
+    unfocused = {place: every.nth(place).evaluate(FOCUS_LOOK) for place in range(every.count())}
+    reached: dict[int, str] = {}
+    for _ in range(4 * len(unfocused) + 20):
+        page.keyboard.press("Tab")
+        now = page.evaluate_handle("document.activeElement").as_element()
+        place = now.get_attribute("data-place")
+        if place is not None:
+            reached[int(place)] = now.evaluate(FOCUS_LOOK)
+        if len(reached) == len(unfocused):
+            break
+    assert set(reached) == set(unfocused)
+    assert [place for place, look in reached.items() if look == unfocused[place]] == []
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, LOW], ids=["wide", "narrow", "low"])

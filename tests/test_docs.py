@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from datasette_faces import hookspecs, sql_functions
 from datasette_faces.cli import faces
 from datasette_faces.connections import reading, sqlite
 from datasette_faces.images import FORMATS
+from datasette_faces.store import embeddings, models
 
 ROOT = Path(__file__).parent.parent
 DOCS = {file.stem: file.read_text() for file in (ROOT / "docs").glob("*.md")}
@@ -27,7 +29,7 @@ def test_every_hook_is_documented() -> None:
     hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
     assert hooks
     for name in hooks:
-        assert f"`{name}`" in DOCS["models"]
+        assert any(f"`{name}`" in text for text in DOCS.values()), name
         assert getattr(hookspecs, name).__doc__
 
 
@@ -61,6 +63,18 @@ def test_the_documentations_queries_run(example: str, faces_db: Path) -> None:
     with reading(str(faces_db)) as conn:
         sql_functions.register(conn)
         conn.execute(example, {"photo_id": 1}).fetchall()
+
+
+def test_the_documentations_index_proposes_the_nearest_faces(faces_db: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", DOCS["indexes"], re.S)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    with reading(str(faces_db)) as conn:
+        (model,) = models.every(conn)
+        snapshot = names["Flat"]().build(conn, model)
+        for ids, vectors in embeddings.everything(conn, model.id):
+            found = [int(snapshot.candidates(conn, vector, 1)[0]) for vector in vectors]
+            assert found == list(ids)
 
 
 def test_every_format_is_documented() -> None:

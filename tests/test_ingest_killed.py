@@ -17,7 +17,7 @@ from toy_model import BLUE, GREEN, RED, WHITE, ToyModel, draw
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
 
 KILLS_EACH = 10
-MOMENT = ("ingested_at", "seen_at")
+MOMENT = ("ingested_at", "seen_at", "built_at")
 COLOURS = (RED, GREEN, BLUE, WHITE)
 
 

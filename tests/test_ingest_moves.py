@@ -15,7 +15,7 @@ from running import errors, faces, ingest, paths, rows
 from toy_model import BLUE, GREEN, KILLS, RED, YELLOW, ToyModel, draw
 
 from datasette_faces.errors import ModelError
-from datasette_faces.store.faces import register_model
+from datasette_faces.store import models
 
 NAMES = ("a.png", "b.png", "c.png")
 PICTURES = ((RED,), (GREEN,), (BLUE, RED), (YELLOW,))
@@ -157,7 +157,7 @@ def test_two_models_that_would_share_a_table_are_refused(toy, photos, database, 
         conn.execute("insert into models values ('my_m', 'Mine', 3, 0.5, 'MIT', 'x')")
         info = ToyModel(log=str(tmp_path / "log"), id="my-m").load().info
         with pytest.raises(ModelError, match="share the table"), transaction(conn):
-            register_model(conn, info)
+            models.register(conn, info)
 
 
 OPERATIONS = st.one_of(

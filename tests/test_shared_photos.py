@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tempfile
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -14,10 +15,19 @@ import numpy as np
 import pytest
 from running import beside, faces, ingest, rows
 
-from datasette_faces import images, vectors
+from datasette_faces import images, querying, registry, vectors
+from datasette_faces.connections import reading
 from datasette_faces.models.insightface import InsightFacePack
+from datasette_faces.querying import Wanted
+from datasette_faces.search import Searcher
 
 MODELS = ("sface", "insightface-mini")
+TOGETHER = {
+    "snapshots/two_people.jpg": {"person-22", "person-24"},
+    "snapshots/knn_examples-test-obama_and_biden.jpg": {"person-22", "person-24"},
+    "snapshots/knn_examples-test-kit_with_rose.jpg": {"person-25", "person-26"},
+}
+"""Photos of two people who have photos of their own, too; labels.csv holds those of one."""
 FALSE_ACCEPTS = 0.001
 TRUE_ACCEPTS = 0.99
 
@@ -111,6 +121,93 @@ def test_the_same_person_is_told_from_others(two_models, shared, model):
     assert accepted >= TRUE_ACCEPTS, (
         f"{accepted:.4f} at {limit:.3f}; {len(same)} and {len(other)} pairs"
     )
+
+
+def name_of(model: str, shared: Path) -> str:
+    """What `--model` takes for it: an id, or the folder of a pack."""
+    return model if model == "sface" else str(shared / "models" / model)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def searches(two_models, shared, request) -> dict[str, dict[str, list[querying.Found]]]:
+    """The best matches of every labelled photo, by its name: with itself among them, and without."""
+    database, _ = two_models
+    files = [row["file"] for row in table(shared / "photos" / "labels.csv")]
+    paths = [str(shared / "photos" / file) for file in files]
+    info, examples = querying.look_at(paths, registry.model(name_of(request.param, shared)))
+    assert info.id == request.param
+    found: dict[str, dict[str, list[querying.Found]]] = {"all": {}, "others": {}}
+    searcher = Searcher()
+    with reading(str(database)) as conn:
+        querying.check_weights(conn, info)
+        for file, example in zip(files, examples, strict=True):
+            query = querying.query_of(info, [example])
+            found["all"][file] = querying.found(conn, searcher, query, Wanted(k=1))
+            found["others"][file] = querying.found(conn, searcher, query, Wanted(k=9, others=True))
+    return found
+
+
+def test_a_photo_of_the_database_finds_itself(searches, shared):
+    folder = Path(os.path.abspath(shared / "photos"))
+    for file, (best,) in searches["all"].items():
+        assert best.similarity >= 0.999, file
+        assert Path(best.path) == folder / file
+
+
+def test_every_labelled_photo_finds_the_same_person_first(searches, shared):
+    """The first match shows the person, and so does the first that shows nobody else."""
+    folder = Path(os.path.abspath(shared / "photos"))
+    labels = {row["file"]: row["person"] for row in table(shared / "photos" / "labels.csv")}
+    photos = Counter(labels.values())
+    shown = {file: {person} for file, person in labels.items()} | TOGETHER
+    asked = [file for file, person in labels.items() if photos[person] > 1]
+    wrong = {}
+    for file in asked:
+        matches = [str(Path(it.path).relative_to(folder)) for it in searches["others"][file]]
+        alone = next(photo for photo in matches if photo in labels)
+        if labels[file] not in shown.get(matches[0], ()) or labels[alone] != labels[file]:
+            wrong[file] = matches
+    assert len(asked) == 82
+    assert wrong == {}
+
+
+def command(*arguments: object) -> list[dict[str, Any]]:
+    """The matches that a command prints as JSON."""
+    result = faces(*arguments, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    return list(json.loads(result.stdout)["matches"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_command_finds_the_photo_itself_and_then_the_same_person(two_models, shared, model):
+    database, _ = two_models
+    query = shared / "photos" / "studio" / "img22.jpg"
+    options = ("--model", name_of(model, shared), "-k", 1)
+    (itself,) = command("search", database, query, *options)
+    assert Path(itself["path"]).name == "img22.jpg"
+    assert itself["similarity"] >= 0.999
+    (other,) = command("search", database, query, *options, "--others")
+    assert Path(other["path"]).name == "img23.jpg"
+
+
+def test_find_gives_what_search_gives_and_leaves_crops_and_nothing_else(
+    two_models, shared, tmp_path, monkeypatch
+):
+    database, _ = two_models
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    query, folder = shared / "photos" / "snapshots" / "biden.jpg", shared / "photos"
+    before = sorted(folder.rglob("*"))
+    found = command("find", query, folder, "-k", 5, "--crops", "out", "--workers", 2)
+    wanted = command("search", database, query, "--model", "sface", "-k", 5)
+    compared = ("path", "similarity", "x", "y", "width", "height", "taken_at")
+    assert [[it[name] for name in compared] for it in found] == [
+        [it[name] for name in compared] for it in wanted
+    ]
+    assert len(list((tmp_path / "out").iterdir())) == 5
+    assert not list(tmp_path.rglob("*.db*"))
+    assert not list(tmp_path.glob("datasette-faces-*"))
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_the_adapter_gives_what_face_analysis_gives(shared):

@@ -226,6 +226,9 @@ class TestLinksToSql:
             assert served.get(link).status_code == 200
 
 
+OWN = ("vec_faces_sface_", "_", "sqlite_", "face_index", "face_changes")
+
+
 class TestTables:
     def test_vec0s_own_tables_are_hidden_and_ours_are_not(
         self, served: Site, faces_db: Path
@@ -235,9 +238,7 @@ class TestTables:
             row[0] for row in asked(faces_db, "select name from sqlite_master where type = 'table'")
         }
         shown = {name for name, hidden in tables.items() if not hidden}
-        internal = {
-            name for name in everything if name.startswith(("vec_faces_sface_", "_", "sqlite_"))
-        }
+        internal = {name for name in everything if name.startswith(OWN)}
         assert shown == everything - internal
         assert "vec_faces_sface" in shown
         assert len([name for name in internal if name.startswith("vec_")]) >= 4

@@ -88,6 +88,8 @@ class ToyModel(FaceModel):
         model = self
 
         class Plugin:
+            __name__ = f"toy model {id(model)}"
+
             @datasette_faces.hookimpl
             def register_face_models(self, register):
                 register(model)

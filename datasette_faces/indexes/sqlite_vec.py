@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from ..connections import Connection
-from ..shapes import Match
+import numpy as np
+
+from .. import vectors
+from ..connections import Connection, sqlite, transaction
+from ..shapes import FloatArray, IdArray, ModelInfo
+from ..store import changes, indexes
+from ..store.indexes import Kept
+from ..store.photos import now
+from .base import FaceIndex, Snapshot
 
 MAX_K = 4096
 """The most neighbours that vec0 gives: `SQLITE_VEC_VEC0_K_MAX` of sqlite-vec 0.1."""
 PREFIX = "vec_faces_"
+STOPPED = ("interrupted", "chunks iter error")
+"""What SQLite and sqlite-vec say of a query that was stopped."""
 CHUNK_FACES = 256
 """vec0 allots space for so many vectors at once; its 1,024 would be half of a small file."""
 
@@ -20,33 +28,105 @@ def table_name(model_id: str) -> str:
     return PREFIX + re.sub(r"[^a-z0-9]+", "_", model_id.lower())
 
 
-def create(conn: Connection, model_id: str, dimensions: int) -> None:
-    """Make a model's table where there is none."""
+def was_stopped(error: Exception) -> bool:
+    """Whether an error of SQLite's only says that a time limit fell into a query."""
+    return any(sign in str(error) for sign in STOPPED)
+
+
+class SqliteVec(FaceIndex):
+    """vec0: goes through every vector, gives the nearest ones exactly, and can be asked in SQL."""
+
+    id = "sqlite-vec"
+
+    def open(self, conn: Connection, model: ModelInfo) -> Snapshot | None:
+        """The table in the file, if it is there."""
+        kept = indexes.kept(conn, model.id, self.id)
+        if kept is None or not _has_table(conn, model):
+            return None
+        seen = kept.seen
+
+        def candidates(conn: Connection, embedding: FloatArray, count: int) -> IdArray | None:
+            # The table is the file's: dropped since, or, as this connection still sees it, older
+            now = indexes.kept(conn, model.id, self.id)
+            if now is None or now.seen < seen or not _has_table(conn, model):
+                return None
+            return _nearest(conn, model, embedding, count)
+
+        return Snapshot(seen=seen, candidates=candidates, most=MAX_K)
+
+    def follow(self, conn: Connection, model: ModelInfo) -> None:
+        """Make the table where there is none, and bring the faces that changed into it."""
+        kept = indexes.kept(conn, model.id, self.id)
+        upto, changed = changes.since(conn, model.id, kept.seen if kept else 0)
+        if kept is None or changed is None or not _has_table(conn, model):
+            self.drop(conn, model)
+            _create(conn, model)
+            changed = None
+        _copy(conn, model, changed)
+        rows = f"select count(*) from {table_name(model.id)}_rowids"
+        faces = conn.execute(rows).fetchone()[0] if changed != [] else kept.faces if kept else 0
+        indexes.keep(conn, model.id, self.id, Kept(upto, faces, now(), None))
+
+    def settle(self, conn: Connection, model: ModelInfo) -> None:
+        """Bring the table up to date where nobody has, after other programs or an older version."""
+        kept = indexes.kept(conn, model.id, self.id)
+        if kept is None or kept.seen != changes.position(conn) or not _has_table(conn, model):
+            with transaction(conn):
+                self.follow(conn, model)
+
+    def drop(self, conn: Connection, model: ModelInfo) -> None:
+        """Remove the table."""
+        conn.execute(f"drop table if exists {table_name(model.id)}")
+        indexes.forget(conn, model.id, self.id)
+
+
+def _create(conn: Connection, model: ModelInfo) -> None:
     conn.execute(
-        f"create virtual table if not exists {table_name(model_id)} using vec0("
-        f"face_id integer primary key, embedding float[{int(dimensions)}] distance_metric=cosine, "
-        f"chunk_size={CHUNK_FACES})"
+        f"create virtual table {table_name(model.id)} using vec0("
+        f"face_id integer primary key, embedding float[{int(model.dimensions)}] "
+        f"distance_metric=cosine, chunk_size={CHUNK_FACES})"
     )
 
 
-def put(conn: Connection, model_id: str, face_id: int, embedding: bytes) -> None:
-    """Add a face, or replace its vector."""
-    table = table_name(model_id)
-    conn.execute(f"delete from {table} where face_id = ?", [face_id])
-    conn.execute(f"insert into {table}(face_id, embedding) values (?, ?)", [face_id, embedding])
-
-
-def remove(conn: Connection, model_ids: Iterable[str], face_id: int) -> None:
-    """Take a face out of every model's table."""
-    for model_id in model_ids:
-        conn.execute(f"delete from {table_name(model_id)} where face_id = ?", [face_id])
-
-
-def nearest(conn: Connection, model_id: str, embedding: bytes, k: int) -> list[Match]:
-    """The k most similar faces, exactly, best first; k is at most MAX_K."""
-    rows = conn.execute(
-        f"select face_id, distance from {table_name(model_id)} "
-        "where embedding match :embedding and k = :k order by distance, face_id",
-        {"embedding": embedding, "k": min(k, MAX_K)},
+def _copy(conn: Connection, model: ModelInfo, face_ids: list[int] | None) -> None:
+    """Bring these faces' vectors as they are now, or everybody's, into the table."""
+    table = table_name(model.id)
+    # NaN among vec0's vectors spoils the order of all; the distance of what is broken is NULL
+    insert = (
+        f"insert into {table}(face_id, embedding) select face_id, embedding from face_embeddings "
+        "where model_id = :model and case when typeof(embedding) = 'blob' "
+        f"and length(embedding) = {vectors.FLOAT32_BYTES * model.dimensions} "
+        "then vec_distance_cosine(embedding, embedding) end is not null"
     )
-    return [Match(face_id, 1.0 - distance) for face_id, distance in rows]
+    if face_ids is None:
+        conn.execute(f"{insert} order by face_id", {"model": model.id})
+        return
+    for face_id in face_ids:
+        conn.execute(f"delete from {table} where face_id = ?", [face_id])
+        conn.execute(f"{insert} and face_id = :face", {"model": model.id, "face": face_id})
+
+
+def _nearest(
+    conn: Connection, model: ModelInfo, embedding: FloatArray, count: int
+) -> IdArray | None:
+    sql = (
+        f"select face_id from {table_name(model.id)} "
+        "where embedding match :embedding and k = :k order by distance"
+    )
+    try:
+        rows = conn.execute(sql, {"embedding": vectors.encode(embedding), "k": count}).fetchall()
+    except sqlite().DatabaseError as error:
+        # sqlite-vec is not loaded, or the tables behind are not whole
+        if was_stopped(error):
+            raise
+        return None
+    return np.array([row[0] for row in rows], np.int64)
+
+
+def _has_table(conn: Connection, model: ModelInfo) -> bool:
+    """Whether the table is there, for vectors of this length."""
+    found = conn.execute(
+        "select 1 from sqlite_master where type = 'table' and name = ? and instr(sql, ?)",
+        [table_name(model.id), f" float[{model.dimensions}] "],
+    )
+    return found.fetchone() is not None

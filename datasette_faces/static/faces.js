@@ -13,15 +13,3 @@
     }
   }
 })();
-
-// On a face's page among very many faces: the nearest ones follow when the page is there.
-(async () => {
-  const link = document.querySelector("a.faces-later");
-  if (!link) return;
-  link.textContent = "Looking for the faces most like this one…";
-  const answer = await fetch(link.href).catch(() => null);
-  const found = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html");
-  const nearest = found && found.getElementById("nearest");
-  if (nearest) document.getElementById("nearest").replaceWith(nearest);
-  else link.textContent = "Find the faces most like this one";
-})();

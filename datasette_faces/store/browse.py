@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..connections import Connection
-from ..indexes.sqlite_vec import PREFIX, table_name
+from ..indexes.sqlite_vec import PREFIX
 
 Row = dict[str, Any]
 
 VECTORS = "face_embeddings"
-"""The table of which vec0's are copies."""
+"""The table of which those of the indexes are copies."""
+INDEXES = ("face_indexes", "face_index_parts", "face_changes")
 GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
 NARROW_PHOTOS = 2_000
 """A date range of fewer photos is gone through by photo, a wider one by face."""
@@ -54,14 +55,19 @@ def internal_tables(conn: Connection) -> list[str]:
     """The tables that vec0, the migrations and SQLite keep for themselves."""
     rows = conn.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
     vec0 = [name for name, sql in rows if sql and "using vec0" in sql.lower()]
-    own = ("_sqlite_migrations", "sqlite_sequence", *(f"{table}_" for table in vec0))
-    return [name for name, _ in rows if name.startswith(own)] if vec0 else []
+    names = [name for name, _ in rows]
+    if VECTORS not in names:
+        return []
+    own = ("_sqlite_migrations", "sqlite_sequence", *INDEXES, *(f"{table}_" for table in vec0))
+    return [name for name in names if name.startswith(own)]
 
 
 def vector_tables(conn: Connection) -> list[str]:
-    """The tables that hold copies of the embeddings: our vec0 tables and what vec0 keeps for them."""
+    """The tables that hold copies of the embeddings, or codes made of them: those of the indexes."""
     names = [row[0] for row in conn.execute("select name from sqlite_master where type = 'table'")]
-    return [name for name in names if name.startswith(PREFIX)] if VECTORS in names else []
+    if VECTORS not in names:
+        return []
+    return [name for name in names if name.startswith((PREFIX, *INDEXES))]
 
 
 def totals(conn: Connection) -> Row:
@@ -71,29 +77,17 @@ def totals(conn: Connection) -> Row:
     return {"faces": faces, "photos": photos}
 
 
-def model_ids(conn: Connection) -> list[str]:
-    """The models in the file, the first one ingested first."""
-    return [row[0] for row in conn.execute("select id from models order by rowid")]
-
-
-def threshold(conn: Connection, model_id: str | None) -> float | None:
-    """The similarity from which a model takes two faces for one person."""
-    row = conn.execute("select threshold from models where id = ?", [model_id]).fetchone()
-    return float(row[0]) if row else None
-
-
-def embedding(conn: Connection, face_id: int, model_id: str | None = None) -> bytes | None:
-    """A face's vector by a model, or by the first model that has one."""
-    if model_id is not None:
-        query = "select embedding from face_embeddings where face_id = ? and model_id = ?"
-        row = conn.execute(query, [face_id, model_id]).fetchone()
-    else:
-        query = """
-            select embedding from face_embeddings join models on models.id = model_id
-            where face_id = ? order by models.rowid limit 1
-        """
-        row = conn.execute(query, [face_id]).fetchone()
-    return row[0] if row else None
+def embedding(
+    conn: Connection, face_id: int, model_id: str | None = None
+) -> tuple[str, bytes] | None:
+    """A face's vector by a model, or by the first model that has one, and the model's id."""
+    query = """
+        select model_id, embedding from face_embeddings join models on models.id = model_id
+        where face_id = :face and model_id = coalesce(:model, model_id)
+        order by models.rowid limit 1
+    """
+    row = conn.execute(query, {"face": face_id, "model": model_id}).fetchone()
+    return (row[0], row[1]) if row else None
 
 
 def lean(query: Query) -> Query:
@@ -225,47 +219,21 @@ def face(conn: Connection, face_id: int) -> Row | None:
     }
 
 
-def nearest_query(conn: Connection, model_id: str, face_id: int, k: int) -> Query:
-    """The k faces most like a face, exactly, as a query: by the model's vec0 table if it is there."""
-    params = {"face_id": face_id, "model": model_id, "k": k}
-    if not _has_table(conn, table_name(model_id)):
-        return Query(NEAREST_WITHOUT_INDEX, params)
-    sql = NEAREST.format(table=table_name(model_id))
-    # One more than is shown: the face finds itself
-    return Query(sql, {**params, "k": k + 1})
-
-
-def values_compared(conn: Connection, model_id: str) -> int:
-    """How many values an exact search goes through: faces (at most) times dimensions."""
-    query = "select coalesce((select max(id) from faces), 0) * dimensions from models where id = ?"
-    return int(conn.execute(query, [model_id]).fetchone()[0])
-
-
 NEAREST = """
-select faces.id as face_id, 1 - knn.distance as similarity, faces.photo_id,
-    photos.path, photos.taken_at, faces.crop
-from {table} as knn
-join faces on faces.id = knn.face_id
-join photos on photos.id = faces.photo_id
-where knn.embedding match face_embedding(:face_id, :model) and knn.k = cast(:k as integer)
-    and faces.id != cast(:face_id as integer)
-order by knn.distance
-""".strip()
-NEAREST_WITHOUT_INDEX = """
-select faces.id as face_id,
-    face_similarity(e.embedding, face_embedding(:face_id, :model)) as similarity,
+select faces.id as face_id, json_extract(knn.value, '$.similarity') as similarity,
     faces.photo_id, photos.path, photos.taken_at, faces.crop
-from face_embeddings as e
-join faces on faces.id = e.face_id
+from json_each(faces_knn(face_embedding(:face_id, :model), :k, :model)) as knn
+join faces on faces.id = json_extract(knn.value, '$.face_id')
 join photos on photos.id = faces.photo_id
-where e.model_id = :model and faces.id != cast(:face_id as integer)
-order by similarity desc limit :k
+where faces.id != cast(:face_id as integer)
+order by similarity desc, face_id
 """.strip()
 
 
-def _has_table(conn: Connection, name: str) -> bool:
-    found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])
-    return found.fetchone() is not None
+def nearest_query(model_id: str, face_id: int, k: int) -> Query:
+    """The k faces most like a face, as a query."""
+    # One more than is shown: the face finds itself
+    return Query(NEAREST, {"face_id": face_id, "model": model_id, "k": k + 1})
 
 
 def crop(conn: Connection, face_id: int) -> bytes | None:

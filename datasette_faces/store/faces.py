@@ -1,4 +1,4 @@
-"""Faces and their embeddings, and the models that made them: what an ingest writes of them."""
+"""Faces and their embeddings: what an ingest writes of them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,10 @@ import json
 
 from .. import geometry, vectors
 from ..connections import Connection
-from ..errors import ModelError, WrongWeights
-from ..indexes import sqlite_vec
-from ..shapes import Box, Face, ModelInfo
+from ..shapes import Box, Face
 
 SAME_FACE_OVERLAP = 0.5
 """Two boxes of one photo are one face from this IoU on (as in Immich)."""
-
-
-def register_model(conn: Connection, info: ModelInfo) -> None:
-    """Remember a model and make its vec0 table. Raises WrongWeights if its id had other weights."""
-    known = conn.execute("select weights_sha256 from models where id = ?", [info.id]).fetchone()
-    if known and known[0] != info.weights_sha256:
-        raise WrongWeights(
-            f"This database holds embeddings of another model named {info.id!r} (other weights); "
-            "rename the pack's folder to ingest with it beside the first"
-        )
-    if not known:
-        _refuse_shared_table(conn, info.id)
-        conn.execute(
-            "insert into models(id, name, dimensions, threshold, licence, weights_sha256) "
-            "values (:id, :name, :dimensions, :threshold, :licence, :weights_sha256)",
-            {name: getattr(info, name) for name in info.__slots__},
-        )
-    sqlite_vec.create(conn, info.id, info.dimensions)
-
-
-def _refuse_shared_table(conn: Connection, model_id: str) -> None:
-    for (other,) in conn.execute("select id from models"):
-        if sqlite_vec.table_name(other) == sqlite_vec.table_name(model_id):
-            raise ModelError(
-                f"The models {other!r} and {model_id!r} would share the table "
-                f"{sqlite_vec.table_name(model_id)}; rename the pack's folder"
-            )
 
 
 def save_faces(
@@ -118,8 +89,6 @@ def _update_face(conn: Connection, face_id: int, face: Face) -> None:
     assignments = ", ".join(f"{name} = :{name}" for name in values)
     conn.execute(f"update faces set {assignments} where id = :id", {**values, "id": face_id})
     # Other models' vectors were of the old picture; those models look again when they ingest next
-    others = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
-    sqlite_vec.remove(conn, [row[0] for row in others.fetchall()], face_id)
     conn.execute("delete from face_embeddings where face_id = ?", [face_id])
 
 
@@ -128,13 +97,9 @@ def _save_embedding(conn: Connection, face_id: int, model_id: str, embedding: by
         "insert or replace into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
         [face_id, model_id, embedding],
     )
-    sqlite_vec.put(conn, model_id, face_id, embedding)
 
 
 def _delete_unnamed_face(conn: Connection, face_id: int) -> None:
     named = conn.execute("select person_id from faces where id = ?", [face_id]).fetchone()[0]
-    if named is not None:
-        return
-    models = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
-    sqlite_vec.remove(conn, [row[0] for row in models.fetchall()], face_id)
-    conn.execute("delete from faces where id = ?", [face_id])
+    if named is None:
+        conn.execute("delete from faces where id = ?", [face_id])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..connections import Connection
+from ..indexes.sqlite_vec import SqliteVec, table_name
 
 
 def counts(conn: Connection) -> dict[str, Any]:
@@ -40,11 +41,31 @@ def models(conn: Connection) -> list[dict[str, Any]]:
 
 
 def indexes(conn: Connection) -> list[str]:
-    """The names of the vec0 tables."""
+    """The indexes in the file by name: vec0 tables, then others by kind and model (`pq sface`)."""
     rows = conn.execute(
         "select name from sqlite_master where type = 'table' and sql like '%using vec0%' order by 1"
     )
-    return [row[0] for row in rows]
+    tables = [row[0] for row in rows]
+    return tables + [item["name"] for item in indexed(conn) if item["name"] not in tables]
+
+
+def indexed(conn: Connection) -> list[dict[str, Any]]:
+    """What each index in the file holds: its name, kind, model, faces, and when it was made."""
+    if not _has_table(conn, "face_indexes"):
+        return []
+    rows = conn.execute(
+        "select index_id, model_id, faces, built_at from face_indexes order by model_id, index_id"
+    )
+    return [
+        {
+            "name": table_name(model) if kind == SqliteVec.id else f"{kind} {model}",
+            "kind": kind,
+            "model": model,
+            "faces": faces,
+            "built_at": built_at,
+        }
+        for kind, model, faces, built_at in rows
+    ]
 
 
 def errors(conn: Connection) -> list[dict[str, str]]:
@@ -55,3 +76,8 @@ def errors(conn: Connection) -> list[dict[str, str]]:
 
 def _count(conn: Connection, what: str) -> int:
     return int(conn.execute(f"select count(*) from {what}").fetchone()[0])
+
+
+def _has_table(conn: Connection, name: str) -> bool:
+    found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])
+    return found.fetchone() is not None

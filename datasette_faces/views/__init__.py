@@ -6,10 +6,12 @@ from typing import Any
 
 from .gallery import face, gallery, photo
 from .pictures import crop, image, thumbnail
+from .search import query_face, query_photo, search
 
 _BASE = r"^/(?P<database>[^/]+)/-/faces"
+_KEY = r"(?P<key>[A-Za-z0-9_-]{1,40})"
 _ID = r"(?P<id>\d{1,19})"
-_JSON = r"(?P<json>\.json)?$"
+_JSON = r"(?P<format>\.json)?$"
 
 
 def routes() -> list[tuple[str, Any]]:
@@ -18,6 +20,9 @@ def routes() -> list[tuple[str, Any]]:
         (rf"{_BASE}/?{_JSON}", gallery),
         (rf"{_BASE}/photo/{_ID}{_JSON}", photo),
         (rf"{_BASE}/face/{_ID}{_JSON}", face),
+        (rf"{_BASE}/search(?P<format>\.json|\.csv)?$", search),
+        (rf"{_BASE}/search/face/{_KEY}\.jpg$", query_face),
+        (rf"{_BASE}/search/photo/{_KEY}\.jpg$", query_photo),
         (rf"{_BASE}/crop/{_ID}\.jpg$", crop),
         (rf"{_BASE}/thumbnail/{_ID}\.jpg$", thumbnail),
         (rf"{_BASE}/image/{_ID}\.jpg$", image),

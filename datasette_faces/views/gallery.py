@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import date
 from typing import Any
@@ -10,14 +9,21 @@ from typing import Any
 from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
-from ..store import browse
+from ..store import browse, models
 from ..store.browse import FACES_OF_PHOTO, Filters, Query, Row
-from .requests import MAX_ID, BadRequest, Page, number, page_view, row_id
+from .requests import (
+    MAX_ID,
+    BadRequest,
+    Page,
+    number,
+    page_view,
+    row_id,
+    with_links,
+    with_name,
+)
 
 PAGE_FACES = 60
 NEAREST_FACES = 24
-VALUES_AT_ONCE = 25_000_000
-"""Up to so many values of vectors (faces x dimensions) the exact search keeps a page under 100 ms."""
 _DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 _FIRST_DAY = "0000-01-01"
 """What a year or a month lacks to be a day."""
@@ -38,14 +44,14 @@ async def gallery(page: Page) -> Response:
         next_json = next_url and next_url.replace("/-/faces?", "/-/faces.json?", 1)
         next_json = next_json and page.datasette.absolute_url(page.request, next_json)
         return Response.json(
-            {"faces": [_linked(page, face) for face in faces], "next_url": next_json}
+            {"faces": [with_links(page, face) for face in faces], "next_url": next_json}
         )
     return await page.html(
         "gallery.html",
         {
-            "faces": [_named(face) for face in faces],
+            "faces": [with_name(face) for face in faces],
             "totals": await page.read(browse.totals),
-            "models": await page.read(browse.model_ids),
+            "models": [model.id for model in await page.read(models.every)],
             "filters": chosen,
             "filtered": any(value is not None for value in chosen.values()),
             "after": after,
@@ -98,13 +104,13 @@ async def photo(page: Page) -> Response:
     faces = await page.read(browse.faces_of_photo, photo_id)
     paths = await page.read(browse.photo_paths, photo_id)
     if page.as_json:
-        linked = [_linked(page, face) for face in faces]
+        linked = [with_links(page, face) for face in faces]
         return Response.json({"photo": {**found, "paths": paths}, "faces": linked})
     before, after = await page.read(browse.photos_beside, photo_id)
     return await page.html(
         "photo.html",
         {
-            "photo": _named(found),
+            "photo": with_name(found),
             "paths": paths,
             "faces": faces,
             "picture_url": _picture_url(page, photo_id),
@@ -124,49 +130,25 @@ async def face(page: Page) -> Response:
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
-    nearest, sql_url = await _nearest(page, face_id, model)
-    later_url = (
-        None if nearest is not None else page.url(f"/face/{face_id}", model=model, nearest=1)
-    )
+    query = browse.nearest_query(model, face_id, NEAREST_FACES) if model else None
+    nearest = await page.read(browse.rows, browse.lean(query)) if query else []
     if page.as_json:
-        linked = None if nearest is None else [_linked(page, other) for other in nearest]
-        answer = {"face": _linked(page, found), "model": model, "nearest": linked}
-        if later_url:
-            address = later_url.replace("?", ".json?", 1)
-            answer["nearest_url"] = page.datasette.absolute_url(page.request, address)
-        return Response.json(answer)
+        linked = [with_links(page, other) for other in nearest]
+        return Response.json({"face": with_links(page, found), "model": model, "nearest": linked})
     where = await page.read(browse.photo, found["photo_id"])
+    by = await page.read(models.model, model)
     return await page.html(
         "face.html",
         {
             "face": found,
-            "photo": _named(where or {}),
+            "photo": with_name(where or {}),
             "picture_url": page.url(f"/thumbnail/{found['photo_id']}.jpg"),
             "model": model,
-            "threshold": await page.read(browse.threshold, model),
-            "nearest": [_named(other) for other in nearest or []],
-            "later_url": later_url,
-            "sql_url": sql_url,
+            "threshold": by and by.threshold,
+            "nearest": [with_name(other) for other in nearest],
+            "sql_url": query and await page.sql_url(query),
         },
     )
-
-
-async def _nearest(
-    page: Page, face_id: int, model: str | None
-) -> tuple[list[Row] | None, str | None]:
-    """The nearest faces and where their query can be edited.
-
-    Among very many faces the exact search takes longer than a page should: None, until it is asked
-    for with `?nearest=1`.
-    """
-    if model is None:
-        return [], None
-    query = await page.read(browse.nearest_query, model, face_id, NEAREST_FACES)
-    sql_url = await page.sql_url(query)
-    asked_for = page.request.args.get("nearest") == "1"
-    if not asked_for and await page.read(browse.values_compared, model) > VALUES_AT_ONCE:
-        return None, sql_url
-    return await page.read(browse.rows, browse.lean(query)), sql_url
 
 
 async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
@@ -179,18 +161,3 @@ async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
 def _picture_url(page: Page, photo_id: int) -> str:
     kind = "image" if permissions.serves_originals(page.datasette, page.database) else "thumbnail"
     return page.url(f"/{kind}/{photo_id}.jpg")
-
-
-def _linked(page: Page, row: Row) -> Row:
-    """A row of JSON with the addresses of its face's page and crop."""
-    absolute = page.datasette.absolute_url
-    return {
-        **row,
-        "url": absolute(page.request, page.url(f"/face/{row['face_id']}")),
-        "crop_url": absolute(page.request, page.url(f"/crop/{row['face_id']}.jpg")),
-    }
-
-
-def _named(row: Row) -> Row:
-    """A row with the name of its photo's file, for titles and alternative texts."""
-    return {**row, "file_name": os.path.basename(row.get("path") or "")}

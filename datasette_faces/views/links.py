@@ -13,6 +13,9 @@ TABLES = ("faces", "photos", "people", "face_embeddings")
 
 async def for_menu(datasette: Any, request: Any) -> list[dict[str, str]]:
     """A link to the gallery of each database that holds faces."""
+    # Datasette 1.0 refuses another site's request with a page that knows no request, nor an actor
+    if request is None:
+        return []
     return [
         {"href": _gallery(datasette, name), "label": f"Faces in {name}"}
         for name in datasette.databases
@@ -21,11 +24,16 @@ async def for_menu(datasette: Any, request: Any) -> list[dict[str, str]]:
 
 
 async def for_database(datasette: Any, request: Any, database: str) -> list[dict[str, str]]:
-    """A link to the database's gallery."""
+    """Links to the database's gallery, and to the search in it."""
     if not await _has_gallery(datasette, request, database):
         return []
-    label, description = "Browse faces", "Every face in these photographs, with filters"
-    return [{"href": _gallery(datasette, database), "label": label, "description": description}]
+    gallery = _gallery(datasette, database)
+    browse_them = "Every face in these photographs, with filters"
+    links = [{"href": gallery, "label": "Browse faces", "description": browse_them}]
+    if await permissions.may_view(datasette, request, database, *permissions.SEARCHED):
+        who = "Who is it? With a photo of yours, or a face from here"
+        links.append({"href": f"{gallery}/search", "label": "Search by a face", "description": who})
+    return links
 
 
 async def for_table(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from datasette.utils import sqlite_timelimit, tilde_decode
@@ -13,7 +14,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 from .. import compat, permissions
 from ..connections import sqlite
 from ..store import browse
-from ..store.browse import Query
+from ..store.browse import Query, Row
 
 Answer = TypeVar("Answer")
 
@@ -41,7 +42,12 @@ class Page:
     datasette: Any
     request: Any
     database: str
-    as_json: bool
+    format: Literal["html", "json", "csv"]
+
+    @property
+    def as_json(self) -> bool:
+        """Whether JSON was asked for."""
+        return self.format == "json"
 
     async def read(
         self, function: Callable[..., Answer], *arguments: Any, **options: Any
@@ -73,8 +79,10 @@ class Page:
         address = compat.query_url(self.datasette, self.database)
         return f"{address}?{urlencode({'sql': query.sql, **query.params})}"
 
-    async def html(self, template: str, context: dict[str, Any]) -> Response:
-        """A page in the house's look."""
+    async def html(
+        self, template: str, context: dict[str, Any], error: Base400 | None = None
+    ) -> Response:
+        """A page in the house's look; with the status of an error that it tells of."""
         rendered = await self.datasette.render_template(
             f"faces/{template}",
             {
@@ -90,7 +98,8 @@ class Page:
             request=self.request,
             view_name="faces",
         )
-        return Response.html(rendered)
+        status, headers = (error.status, getattr(error, "headers", {})) if error else (200, {})
+        return Response.html(rendered, status=status, headers=headers)
 
     def _json_url(self) -> str:
         # Behind a proxy the request's own path may or may not begin with base_url
@@ -114,7 +123,12 @@ async def page_for(datasette: Any, request: Any, *tables: str) -> Page:
         raise Forbidden("Permission denied: view-table")
     if not await database.execute_fn(browse.is_faces_database):
         raise NotFound(f"{name} holds no faces; datasette faces ingest makes a database that does")
-    return Page(datasette, request, name, bool(request.url_vars.get("json")))
+    return Page(datasette, request, name, _format(request))
+
+
+def _format(request: Any) -> Literal["html", "json", "csv"]:
+    ending = request.url_vars.get("format")
+    return "json" if ending == ".json" else "csv" if ending == ".csv" else "html"
 
 
 def row_id(request: Any) -> int:
@@ -145,14 +159,13 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
-            as_json = bool(request.url_vars.get("json"))
             try:
                 return await function(await page_for(datasette, request, *tables))
             except (Base400, Forbidden) as error:
-                if not as_json:
+                if _format(request) == "html":
                     raise
                 status = 403 if isinstance(error, Forbidden) else error.status
-                return _json_error(str(error), status)
+                return _json_error(str(error), status, getattr(error, "headers", {}))
 
         view.__name__, view.__doc__ = function.__name__, function.__doc__
         return view
@@ -160,5 +173,21 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorate
 
 
-def _json_error(message: str, status: int) -> Response:
-    return Response.json({"ok": False, "error": message, "status": status}, status=status)
+def _json_error(message: str, status: int, headers: dict[str, str]) -> Response:
+    answer = {"ok": False, "error": message, "status": status}
+    return Response.json(answer, status=status, headers=headers)
+
+
+def with_links(page: Page, row: Row) -> Row:
+    """A row of JSON with the addresses of its face's page and crop."""
+    absolute = page.datasette.absolute_url
+    return {
+        **row,
+        "url": absolute(page.request, page.url(f"/face/{row['face_id']}")),
+        "crop_url": absolute(page.request, page.url(f"/crop/{row['face_id']}.jpg")),
+    }
+
+
+def with_name(row: Row) -> Row:
+    """A row with the name of its photo's file, for titles and alternative texts."""
+    return {**row, "file_name": os.path.basename(row.get("path") or "")}

@@ -1,0 +1,11 @@
+"""`datasette faces …`: click in, plain functions, text or JSON out. No logic of its own.
+
+`group` holds the group and what its commands share; each of the other modules brings some of them.
+"""
+
+from __future__ import annotations
+
+from . import index, ingest, search, status  # noqa: F401
+from .group import faces
+
+__all__ = ["faces"]

@@ -1,0 +1,39 @@
+"""The indexes that a file keeps, of all its models: brought up to date, made anew, removed. No search."""
+
+from __future__ import annotations
+
+from . import registry
+from .connections import Connection, transaction
+from .store import changes, models
+
+
+def follow(conn: Connection) -> None:
+    """Bring into the indexes what a transaction changed, before it ends."""
+    for model in models.every(conn):
+        for kind in registry.indexes():
+            kind.follow(conn, model)
+
+
+def settle(conn: Connection) -> None:
+    """Leave the file with the indexes that a gallery of its size should have."""
+    for model in models.every(conn):
+        for kind in registry.indexes():
+            kind.settle(conn, model)
+    with transaction(conn):
+        changes.forget_all_seen(conn)
+
+
+def drop(conn: Connection) -> None:
+    """Remove every index; all that was in them is in `face_embeddings`."""
+    with transaction(conn):
+        for model in models.every(conn):
+            for kind in registry.indexes():
+                kind.drop(conn, model)
+
+
+def rebuild(conn: Connection) -> None:
+    """Make every index anew."""
+    drop(conn)
+    with transaction(conn):
+        follow(conn)
+    settle(conn)

@@ -1,0 +1,81 @@
+"""What the plugin keeps for as long as a server runs: it hangs on the Datasette instance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .errors import Busy
+from .inference import Inference
+from .models.base import FaceModel
+from .queries import QueryStore
+from .search import Searcher
+from .sql_functions import Shared
+
+UPLOADS = 8
+"""Bodies that are read, or looked at, at once: 32 MB of memory each."""
+ATTRIBUTE = "_datasette_faces"
+
+
+class State:
+    """One server's query faces and the models at work for its uploads."""
+
+    def __init__(self) -> None:
+        self.queries = QueryStore()
+        self._lock = threading.Lock()
+        self._inferences: dict[str, Inference] = {}
+        self._shared: dict[str, Shared] = {}
+        self._uploads = 0
+
+    def shared(self, database: str, path: str | None) -> Shared:
+        """What the SQL functions of a database's connections share: its indexes, its query faces."""
+        with self._lock:
+            if database not in self._shared:
+                self._shared[database] = Shared(
+                    Searcher(path), lambda key: self.queries.vector(database, key)
+                )
+            return self._shared[database]
+
+    def inference(self, model: FaceModel) -> Inference:
+        """The one Inference of that model; it begins its processes when the first picture comes."""
+        with self._lock:
+            if model.id not in self._inferences:
+                self._inferences[model.id] = Inference(model)
+            return self._inferences[model.id]
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """Room for one request with pictures. Raises Busy where there is none."""
+        with self._lock:
+            if self._uploads >= UPLOADS:
+                raise Busy(
+                    f"{UPLOADS} people are uploading pictures already; try again in a moment"
+                )
+            self._uploads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._uploads -= 1
+
+    def close(self) -> None:
+        """End all processes; they end by themselves where Datasette does not say that it ends."""
+        with self._lock:
+            for inference in self._inferences.values():
+                inference.close()
+
+
+def state_of(datasette: Any) -> State:
+    """The state of a Datasette, made on first use."""
+    # setdefault is atomic: threads that come at once get the same one
+    state: State = vars(datasette).setdefault(ATTRIBUTE, State())
+    return state
+
+
+def close(datasette: Any) -> None:
+    """Close the state of a Datasette that has one."""
+    state: State | None = vars(datasette).get(ATTRIBUTE)
+    if state is not None:
+        state.close()

@@ -1,0 +1,176 @@
+"""Embeddings as arrays: of all faces, of some, of those that filters let through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import vectors
+from ..connections import Connection
+from ..shapes import FloatArray, IdArray
+
+_IN_FOLDER = "photo_paths.path > :above and photo_paths.path < :below"
+# A vector of another length is none of this model's: a file may come from anywhere
+_WHOLE = (
+    "typeof(embedding) = 'blob' "
+    "and length(embedding) = 4 * (select dimensions from models where id = :model)"
+)
+
+LEAST_ID = -(2**63)
+CHUNK_ROWS = 16_384
+"""So many vectors are read at once: 32 MB of 512 dimensions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which faces may be found; None does not filter.
+
+    threshold: least similarity. taken_from, taken_to: ISO 8601 days, months or years. folder: a
+    photo's folder or one above it. hidden: whether people who are hidden are found, too.
+    """
+
+    threshold: float | None = None
+    taken_from: str | None = None
+    taken_to: str | None = None
+    folder: str | None = None
+    person_id: int | None = None
+    hidden: bool = False
+
+    def without_threshold(self) -> Filters:
+        """The same, whatever the similarity."""
+        return replace(self, threshold=None)
+
+    def names_some(self) -> bool:
+        """Whether a date, a folder or a person is named: few faces may be left."""
+        return bool(self.taken_from or self.taken_to or self.folder) or self.person_id is not None
+
+
+def everything(
+    conn: Connection, model_id: str, filters: Filters | None = None
+) -> Iterator[tuple[IdArray, FloatArray]]:
+    """All embeddings of a model, or those that filters let through, in chunks of CHUNK_ROWS.
+
+    Ids (n,), vectors (n, d), by face id. Those that are broken are left out.
+    """
+    conditions, params = _conditions(conn, filters) if filters else ([], {})
+    joined = "join faces on faces.id = face_id" if filters else ""
+    wanted = ["model_id = :model", "face_id > :after", _WHOLE, *conditions]
+    sql = (
+        f"select face_id, embedding from face_embeddings {joined} "
+        f"where {' and '.join(wanted)} order by face_id limit :rows"
+    )
+    # A statement for each chunk: none holds the file against a writer for as long as this takes
+    params |= {"model": model_id, "after": LEAST_ID, "rows": CHUNK_ROWS}
+    while rows := conn.execute(sql, params).fetchall():
+        params["after"] = rows[-1][0]
+        yield _arrays(rows)
+
+
+def of_faces(
+    conn: Connection, model_id: str, face_ids: Iterable[int], filters: Filters | None = None
+) -> tuple[IdArray, FloatArray]:
+    """The embeddings of those of these faces that have one, and that the filters let through.
+
+    Ids (n,), vectors (n, d), in no order. Those that are broken are left out.
+    """
+    conditions, params = _conditions(conn, filters) if filters else ([], {})
+    tables, face = "face_embeddings", "face_id"
+    if filters:
+        tables = "faces cross join face_embeddings on face_id = faces.id"
+        face = "faces.id"
+    wanted = [f"{face} in (select value from json_each(:ids))", _WHOLE, *conditions]
+    rows = conn.execute(
+        f"select face_id, embedding from {tables} "
+        f"where model_id = :model and {' and '.join(wanted)}",
+        {"model": model_id, "ids": json.dumps([int(item) for item in face_ids]), **params},
+    ).fetchall()
+    return _arrays(rows)
+
+
+def few(conn: Connection, filters: Filters, at_most: int) -> list[int] | None:
+    """All faces that the filters let through, if they are `at_most` so many; else None."""
+    if not filters.names_some():
+        return None
+    conditions, params = _conditions(conn, filters)
+    # The limit ends a walk that begins at what the filter names; an IN would go through all of it first
+    driver = "faces"
+    if filters.person_id is not None:
+        pass  # that index serves best
+    elif filters.folder:
+        driver = f"photo_paths cross join faces on {_IN_FOLDER} and "
+        driver += "faces.photo_id = photo_paths.photo_id"
+    elif filters.taken_from or filters.taken_to:
+        driver = "photos cross join faces on photos.taken_at between :taken_from and :taken_to and "
+        driver += "faces.photo_id = photos.id"
+    sql = f"select faces.id from {driver} where {' and '.join(conditions)} limit :limit"
+    rows = conn.execute(sql, {**params, "limit": at_most + 1}).fetchall()
+    return sorted({row[0] for row in rows}) if len(rows) <= at_most else None
+
+
+def all_pass(conn: Connection, face_ids: Collection[int], filters: Filters) -> bool:
+    """Whether these faces are there, each, and the filters let them through."""
+    conditions, params = _conditions(conn, filters)
+    wanted = ["id in (select value from json_each(:ids))", *conditions]
+    sql = f"select count(*) from faces where {' and '.join(wanted)}"
+    passed = conn.execute(sql, {"ids": json.dumps(list(face_ids)), **params}).fetchone()[0]
+    return bool(passed == len(face_ids))
+
+
+def upper_bound(conn: Connection) -> int:
+    """How many faces there are at most: at once, without counting."""
+    return int(conn.execute("select coalesce(max(id), 0) from faces").fetchone()[0])
+
+
+def count(conn: Connection, model_id: str) -> int:
+    """How many faces have an embedding by a model; among a million this takes a moment."""
+    sql = "select count(*) from face_embeddings where model_id = ?"
+    return int(conn.execute(sql, [model_id]).fetchone()[0])
+
+
+def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str, Any]]:
+    conditions: list[str] = []
+    params: dict[str, Any] = {}
+    if filters.taken_from or filters.taken_to:
+        conditions.append("faces.photo_taken_at between :taken_from and :taken_to")
+        # Days compare as text: everything on the last day sorts before the next character
+        params |= {
+            "taken_from": filters.taken_from or "",
+            "taken_to": f"{filters.taken_to or ''}~",
+        }
+    if filters.folder:
+        folder = filters.folder.rstrip("/")
+        conditions.append(
+            f"exists (select 1 from photo_paths where photo_id = faces.photo_id and {_IN_FOLDER})"
+        )
+        # "0" is the character after "/"
+        params |= {"above": f"{folder}/", "below": f"{folder}0"}
+    if filters.person_id is not None:
+        conditions.append("faces.person_id = :person_id")
+        params["person_id"] = filters.person_id
+    if not filters.hidden and _anyone_hidden(conn):
+        conditions.append(
+            "coalesce(faces.person_id not in (select id from people where hidden), 1)"
+        )
+    return conditions, params
+
+
+def _anyone_hidden(conn: Connection) -> bool:
+    return conn.execute("select 1 from people where hidden limit 1").fetchone() is not None
+
+
+def _arrays(rows: list[tuple[int, bytes]]) -> tuple[IdArray, FloatArray]:
+    ids = np.array([row[0] for row in rows], np.int64)
+    if not rows:
+        return ids, np.empty((0, 0), np.float32)
+    stored = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(len(rows), -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(stored, axis=1)
+    # Whoever wrote them: of unit length from here on; what has no direction resembles nothing
+    sound = np.isfinite(norms) & (norms > 0)
+    if not sound.all():
+        ids, stored = ids[sound], stored[sound]
+    return ids, vectors.normalise(stored)

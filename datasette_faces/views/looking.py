@@ -1,0 +1,126 @@
+"""Uploaded pictures → query faces in memory: by which model, and what is refused. No pages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from datasette.utils.asgi import Base400
+
+from .. import permissions, registry, search
+from ..errors import FacesError, ModelError, PictureError, SearchError, WrongWeights
+from ..inference import Inference
+from ..models.base import FaceModel
+from ..models.insightface import InsightFacePack
+from ..shapes import Looked
+from ..state import state_of
+from .asked import Asked
+from .requests import BadRequest, Page
+
+RETRY_SECONDS = 2
+Pictures = tuple[tuple[str, bytes], ...]
+"""Names to show, and bytes."""
+
+
+class NoFace(Base400):  # type: ignore[misc]
+    """No uploaded picture shows a face; the message says why."""
+
+    status = 422
+
+
+class NoModel(Base400):  # type: ignore[misc]
+    """This server cannot look for faces in pictures; the message says what to install."""
+
+    status = 501
+
+
+class Overloaded(Base400):  # type: ignore[misc]
+    """More pictures than the queue holds."""
+
+    status = 503
+    headers = {"retry-after": str(RETRY_SECONDS)}  # noqa: RUF012
+
+
+async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
+    """Have the pictures looked at, one after another; the keys under which they are kept.
+
+    Raises NoModel, Overloaded, BadRequest.
+    """
+    state = state_of(page.datasette)
+    try:
+        info = await page.read(search.model_of, wanted.model)
+    except SearchError as error:
+        raise BadRequest(str(error)) from None
+    keys = []
+    for file_name, data in pictures:
+        try:
+            inference = state.inference(face_model(page, info.id))
+            looked: Looked = await asyncio.wrap_future(inference.submit(data))
+            _check(inference, info.weights_sha256)
+        except PictureError as error:
+            raise BadRequest(f"{file_name}: {error}") from None
+        except ModelError as error:
+            raise NoModel(str(error)) from None
+        # Busy, or all processes were ended: the next try may go
+        except FacesError as error:
+            raise Overloaded(str(error)) from None
+        keys.append(
+            state.queries.add_photo(
+                page.database, info.id, file_name, looked.analysis, looked.reason
+            )
+        )
+    return keys
+
+
+def _check(inference: Inference, weights_sha256: str) -> None:
+    """Refuse a model whose vectors would not be those of the database's. Raises WrongWeights."""
+    if inference.info is None or inference.info.weights_sha256 != weights_sha256:
+        raise WrongWeights(
+            f"The weights of {inference.model.id} on this server are not those that made this "
+            "database's embeddings; install the same ones, or ingest the photos again"
+        )
+
+
+def face_model(page: Page, model_id: str) -> FaceModel:
+    """The model of that id: registered, or a pack in a folder of the setting `packs`."""
+    packs = permissions.setting(page.datasette, page.database, "packs") or ()
+    for folder in [packs] if isinstance(packs, str) else packs:
+        pack = InsightFacePack("", folder=str(folder))
+        if pack.id == model_id:
+            return pack
+    known = registry.models()
+    if model_id not in known:
+        raise ModelError(
+            f"The faces here are by the model {model_id}, which this server does not know: name the "
+            "folder of its pack in the plugin's setting `packs`"
+        )
+    return known[model_id]
+
+
+def described(page: Page, key: str) -> dict[str, Any]:
+    """An uploaded picture and its faces, the largest first, for JSON."""
+    queries = state_of(page.datasette).queries
+    photo = queries.photo(page.database, key)
+    assert photo is not None
+    return {
+        "file_name": photo.file_name,
+        "width": photo.width,
+        "height": photo.height,
+        "reason": photo.reason,
+        "faces": [_face(page, face_key) for face_key in photo.face_keys],
+    }
+
+
+def _face(page: Page, key: str) -> dict[str, Any]:
+    face = state_of(page.datasette).queries.face(page.database, key)
+    assert face is not None
+    box = face.box
+    return {
+        "key": key,
+        "x": round(box.x, 2),
+        "y": round(box.y, 2),
+        "width": round(box.width, 2),
+        "height": round(box.height, 2),
+        "detection_score": round(face.detection_score, 4),
+        "sharpness": round(face.sharpness, 1),
+    }
