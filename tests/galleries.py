@@ -59,6 +59,7 @@ def make_gallery(path: Path, vectors: Vectors, *kinds: FaceIndex, model_id: str 
     """
     info = model_info(vectors.shape[1], model_id)
     with writing(str(path)) as conn:
+        conn.execute("pragma synchronous = off")
         conn.execute("begin")
         models.register(conn, info)
         conn.execute("insert into people(id, name) select value, 'p' from json_each('[1,2,3,4,5]')")
@@ -121,6 +122,7 @@ def opened(path: Path | str, *, vec: bool = True, uri: bool = False) -> Iterator
     """A connection in autocommit, as a program of its own would open it."""
     conn = sqlite().connect(str(path), isolation_level=None, uri=uri, timeout=30)
     with closing(conn):
+        conn.execute("pragma synchronous = off")
         if vec:
             load_vector_extension(conn)
         yield conn

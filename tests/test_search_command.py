@@ -11,6 +11,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -469,12 +470,17 @@ def test_find_names_the_folder_that_is_none(toy, query, tmp_path):
 
 
 @posix
+@pytest.fixture
+def moments() -> Iterator[Path]:
+    """A folder for temporary files; its name is short, as a socket's path has to be."""
+    with tempfile.TemporaryDirectory(prefix="m") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_find_keeps_nothing_when_it_is_stopped(tmp_path, photos, query, number):
+def test_find_keeps_nothing_when_it_is_stopped(tmp_path, moments, photos, query, number):
     for place in range(60):
         draw(photos / f"{place:02}.png", RED, note=str(place))
-    moments = tmp_path / "moments"
-    moments.mkdir()
     slow = ToyModel(log=str(tmp_path / "slow.log"), seconds=0.1)
     process = start(
         slow,
