@@ -469,37 +469,37 @@ def test_find_names_the_folder_that_is_none(toy, query, tmp_path):
     assert "is no folder; name the folder to search last" in failure("find", query, query)
 
 
-@posix
 @pytest.fixture
-def moments() -> Iterator[Path]:
+def short_folder() -> Iterator[Path]:
     """A folder for temporary files; its name is short, as a socket's path has to be."""
     with tempfile.TemporaryDirectory(prefix="m") as folder:
         yield Path(folder)
 
 
+@posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_find_keeps_nothing_when_it_is_stopped(tmp_path, moments, photos, query, number):
+def test_find_keeps_nothing_when_it_is_stopped(tmp_path, short_folder, photos, query, number):
     for place in range(60):
         draw(photos / f"{place:02}.png", RED, note=str(place))
     slow = ToyModel(log=str(tmp_path / "slow.log"), seconds=0.1)
     process = start(
         slow,
         *("find", query, photos, "--model", "toy", "--workers", 1, "--crops", tmp_path / "out"),
-        env={**os.environ, "TMPDIR": str(moments)},
+        env={**os.environ, "TMPDIR": str(short_folder)},
     )
     patience = time.monotonic() + 60
     while len(slow.looked_at()) < 5:
         assert process.poll() is None
         assert time.monotonic() < patience
         time.sleep(0.01)
-    assert left(moments)
+    assert left(short_folder)
     os.kill(process.pid, number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == (1 if number == signal.SIGINT else 128 + number)
     assert "Traceback" not in err
     if number == signal.SIGINT:
         assert "Stopped; nothing was kept." in err
-    assert left(moments) == []
+    assert left(short_folder) == []
 
 
 # The use case without the command
