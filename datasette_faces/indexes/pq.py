@@ -11,6 +11,7 @@ may come from anybody.
 from __future__ import annotations
 
 import math
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,8 @@ STALE_SHARE = 0.05
 MOST_GROWTH = 2
 """An index that has grown so many times over is made anew: its centroids lie where faces were once."""
 USUAL_K = 20
+MOST_SHARDS = 4
+"""On so many processors at most one query is worked at."""
 SEED = 2011
 
 
@@ -73,14 +76,14 @@ class Pq(FaceIndex):
             codes = _from_parts(parts, model.dimensions, kept.seen)
         except (KeyError, ValueError):
             return None
-        return _snapshot(_index(codes, model.dimensions), codes.ids, codes.seen)
+        return _snapshot(_shards(codes, model.dimensions), codes.ids, codes.seen)
 
     def build(self, conn: Connection, model: ModelInfo) -> Snapshot | None:
         """Train on a sample and encode all; None where there are too few faces to train on."""
         codes = self._encode(conn, model)
         if codes is None:
             return None
-        return _snapshot(_index(codes, model.dimensions), codes.ids, codes.seen)
+        return _snapshot(_shards(codes, model.dimensions), codes.ids, codes.seen)
 
     def settle(self, conn: Connection, model: ModelInfo) -> None:
         """Keep an index of a large gallery, made anew where much has changed since the last one."""
@@ -181,20 +184,35 @@ def _sample(conn: Connection, model_id: str) -> FloatArray:
     return np.concatenate(drawn)[:TRAINED_ON]
 
 
-def _index(codes: Codes, dimensions: int) -> Any:
-    """faiss's index of these codes."""
+def _shards(codes: Codes, dimensions: int) -> list[Any]:
+    """faiss's indexes of these codes, one for each processor: a query is asked of all at once."""
     faiss = _faiss()
     quantizer = _quantizer(dimensions)
     faiss.copy_array_to_vector(np.ascontiguousarray(codes.centroids), quantizer.pq.centroids)
     quantizer.is_trained = True
-    quantizer.add_sa_codes(np.ascontiguousarray(codes.codes))
-    index = faiss.IndexPQFastScan(quantizer)
-    index.orig_codes = None  # those of the quantizer, which ends here
+    shards = []
+    for share in np.array_split(codes.codes, min(os.cpu_count() or 1, MOST_SHARDS)):
+        quantizer.reset()
+        quantizer.add_sa_codes(np.ascontiguousarray(share))
+        shard = faiss.IndexPQFastScan(quantizer)
+        shard.orig_codes = None  # those of the quantizer, which ends here
+        shards.append(shard)
+    return shards
+
+
+def _together(shards: list[Any]) -> Any:
+    """One index of several, each searched in a thread of its own; places count through all of them."""
+    index = _faiss().IndexShards(shards[0].d, True, True)
+    for shard in shards:
+        index.add_shard(shard)
     return index
 
 
-def _snapshot(index: Any, ids: IdArray, seen: int, trained_on: int | None = None) -> Snapshot:
+def _snapshot(
+    shards: list[Any], ids: IdArray, seen: int, trained_on: int | None = None
+) -> Snapshot:
     first = len(ids) if trained_on is None else trained_on
+    index = _together(shards)
 
     def candidates(conn: Connection, embedding: FloatArray, count: int) -> IdArray:
         if not len(ids):
@@ -208,9 +226,9 @@ def _snapshot(index: Any, ids: IdArray, seen: int, trained_on: int | None = None
         if len(ids) + len(new_ids) > MOST_GROWTH * first:
             return None
         # A copy: others may be searching this one
-        larger = _faiss().clone_index(index)
+        larger = _faiss().clone_index(shards[-1])
         larger.add(_padded(vectors, index.d))
-        return _snapshot(larger, np.concatenate([ids, new_ids]), upto, first)
+        return _snapshot([*shards[:-1], larger], np.concatenate([ids, new_ids]), upto, first)
 
     fine = index.d <= FINE_DIMENSIONS
     return Snapshot(
