@@ -14,11 +14,8 @@ from ..connections import Connection
 from ..shapes import FloatArray, IdArray
 
 _IN_FOLDER = "photo_paths.path > :above and photo_paths.path < :below"
-# A vector of another length is none of this model's: a file may come from anywhere
-_WHOLE = (
-    "typeof(embedding) = 'blob' "
-    "and length(embedding) = 4 * (select dimensions from models where id = :model)"
-)
+# A file may come from anywhere: text that is no UTF-8 could not even be read
+_WHOLE = "typeof(embedding) = 'blob'"
 
 LEAST_ID = -(2**63)
 CHUNK_ROWS = 16_384
@@ -65,9 +62,10 @@ def everything(
     )
     # A statement for each chunk: none holds the file against a writer for as long as this takes
     params |= {"model": model_id, "after": LEAST_ID, "rows": CHUNK_ROWS}
+    dimensions = _dimensions(conn, model_id)
     while rows := conn.execute(sql, params).fetchall():
         params["after"] = rows[-1][0]
-        yield _arrays(rows)
+        yield _arrays(rows, dimensions)
 
 
 def of_faces(
@@ -88,7 +86,7 @@ def of_faces(
         f"where model_id = :model and {' and '.join(wanted)}",
         {"model": model_id, "ids": json.dumps([int(item) for item in face_ids]), **params},
     ).fetchall()
-    return _arrays(rows)
+    return _arrays(rows, _dimensions(conn, model_id))
 
 
 def few(conn: Connection, filters: Filters, at_most: int) -> list[int] | None:
@@ -162,11 +160,18 @@ def _anyone_hidden(conn: Connection) -> bool:
     return conn.execute("select 1 from people where hidden limit 1").fetchone() is not None
 
 
-def _arrays(rows: list[tuple[int, bytes]]) -> tuple[IdArray, FloatArray]:
-    ids = np.array([row[0] for row in rows], np.int64)
-    if not rows:
+def _dimensions(conn: Connection, model_id: str) -> int:
+    row = conn.execute("select dimensions from models where id = ?", [model_id]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _arrays(rows: list[tuple[int, bytes]], dimensions: int) -> tuple[IdArray, FloatArray]:
+    # A vector of another length is none of this model's; told apart here, as SQLite takes longer to
+    whole = [(key, raw) for key, raw in rows if len(raw) == 4 * dimensions]
+    ids = np.array([key for key, _ in whole], np.int64)
+    if not whole:
         return ids, np.empty((0, 0), np.float32)
-    stored = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(len(rows), -1)
+    stored = np.frombuffer(b"".join(raw for _, raw in whole), "<f4").reshape(len(whole), -1)
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.linalg.norm(stored, axis=1)
     # Whoever wrote them: of unit length from here on; what has no direction resembles nothing
