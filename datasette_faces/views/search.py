@@ -22,7 +22,7 @@ from .looking import NoFace, Overloaded, Pictures, described, face_model, look
 from .requests import BadRequest, Page, page_view, with_links, with_name
 from .uploads import NothingUploaded, read_pictures
 
-SPREAD = 1_000
+SPREAD = 500
 """The histogram and the slider's count are of so many of the most similar faces."""
 BIN = 0.05
 CSV_COLUMNS = [
