@@ -81,3 +81,20 @@ class DatabaseNotWritable(DatabaseError):
 
 class NoVectorExtension(DatabaseError):
     """This Python's SQLite cannot load sqlite-vec."""
+
+
+class DecisionError(FacesError):
+    """What somebody decided about people cannot be; the message says what can."""
+
+
+class NameTaken(DecisionError):
+    """Another person has that name already."""
+
+    def __init__(self, message: str, person_id: int) -> None:
+        """person_id: who has it."""
+        super().__init__(message)
+        self.person_id = person_id
+
+
+class EditedMeanwhile(DecisionError):
+    """Somebody else decided something about the same person since it was looked at."""

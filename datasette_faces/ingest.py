@@ -31,7 +31,7 @@ from .files import as_path, read
 from .models.base import EXTRA_MEND, FaceModel
 from .scan import Rejected, Scan, walk
 from .shapes import Analysis, File
-from .store import faces, models, scans
+from .store import faces, models, people, scans
 from .store import photos as store
 
 BATCH_PHOTOS = 64
@@ -158,6 +158,7 @@ class _Run:
         self.total = self.done = 0
         self._pool: workers.WorkerPool | None = None
         self._batch: list[_Job] = []
+        self._new_faces: set[int] = set()
         self._in_hand: set[str] = set()
         self._broken: dict[str, PictureError] = {}
         self._written_at = time.monotonic()
@@ -300,10 +301,12 @@ class _Run:
             with transaction(self.conn):
                 for job in self._batch:
                     self._save(job)
+                people.remember(self.conn, self._new_faces)
                 indexing.follow(self.conn)
         self._in_hand -= {job.sha256 for job in self._batch}
         # Only now: what Ctrl-C tears out of this transaction is written at the end
         self._batch = []
+        self._new_faces = set()
         self._written_at = time.monotonic()
 
     def _save(self, job: _Job) -> None:
@@ -337,6 +340,7 @@ class _Run:
         edited = change == "picture"
         faces.save_faces(self.conn, photo_id, self.model.id, found.faces, edited=edited)
         self.report.faces += len(found.faces)
+        self._new_faces.add(photo_id)
         return photo_id
 
     def _reject(self, rejected: Rejected) -> None:

@@ -13,6 +13,8 @@ from sqlite_utils.migrations import Migrations
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from .connections import Connection
+
 migrations = Migrations("datasette-faces")
 
 
@@ -177,6 +179,108 @@ def face_indexes(db: Database) -> None:
         """,
     ):
         db.execute(statement)
+
+
+_BESIDE_PEOPLE = (
+    "create unique index people_key on people(key)",
+    "create index people_wall on people(hidden, name is not null, faces desc)",
+    """
+    create trigger people_keyed after insert on people when new.key is null begin
+        update people set key = lower(hex(randomblob(8))) where id = new.id;
+    end
+    """,
+)
+
+
+def make_people(conn: Connection) -> None:
+    """The table of people, empty, where somebody removed it."""
+    conn.execute(
+        "create table people (id integer primary key, name text, "
+        "cover_face_id integer references faces(id) on delete set null, "
+        "hidden integer not null default 0, key text, faces integer not null default 0)"
+    )
+    for statement in _BESIDE_PEOPLE:
+        conn.execute(statement)
+
+
+@migrations(name="0003_people_decisions")
+def people_decisions(db: Database) -> None:
+    """What people decided, what the machine proposes, and how many faces each person has."""
+    for statement in (
+        # What a person is known by when the table of people is made anew
+        "alter table people add column key text",
+        "alter table people add column faces integer not null default 0",
+        "update people set key = lower(hex(randomblob(8)))",
+        "update people set faces = (select count(*) from faces where person_id = people.id)",
+        *_BESIDE_PEOPLE,
+        _count_faces("counted_in", "insert", "new"),
+        _count_faces("counted_out", "delete", "old", step=-1),
+        """
+        create trigger faces_moved after update of person_id on faces
+        when old.person_id is not new.person_id begin
+            update people set faces = faces - 1 where id = old.person_id;
+            update people set faces = faces + 1 where id = new.person_id;
+        end
+        """,
+        """
+        create table face_clusters ( -- what the machine proposes, whatever people decided
+            face_id integer primary key references faces(id) on delete cascade,
+            person_key text not null
+        )
+        """,
+        "create index face_clusters_person on face_clusters(person_key)",
+        """
+        create table decisions ( -- append-only
+            id integer primary key autoincrement,
+            uid text not null unique, -- the same in every copy of this decision
+            made_at text not null,
+            actor text,
+            kind text not null,
+            person_key text, -- of whom it is
+            other_key text, -- with whom, from whom
+            value text, -- a name
+            target text -- the uid of the decision that is undone or redone
+        )
+        """,
+        "create index decisions_person on decisions(person_key)",
+        "create index decisions_other on decisions(other_key)",
+        "create index decisions_target on decisions(target)",
+        """
+        create table decision_faces ( -- a face is known by its photo's content and its box
+            decision_id integer not null references decisions(id),
+            role text not null, -- member, apart, example, cover, drawn
+            sha256 text not null,
+            x real not null,
+            y real not null,
+            width real not null,
+            height real not null
+        )
+        """,
+        "create index decision_faces_decision on decision_faces(decision_id)",
+        "create index decision_faces_photo on decision_faces(sha256)",
+        """
+        create table photo_contents ( -- what a photo held before it was edited
+            sha256 text primary key,
+            photo_id integer not null references photos(id) on delete cascade
+        )
+        """,
+        "create index photo_contents_photo on photo_contents(photo_id)",
+        """
+        create trigger photos_edited after update of sha256 on photos
+        when old.sha256 != new.sha256 begin
+            insert or replace into photo_contents(sha256, photo_id) values (old.sha256, old.id);
+        end
+        """,
+    ):
+        db.execute(statement)
+
+
+def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
+    return f"""
+        create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin
+            update people set faces = faces + {step} where id = {row}.person_id;
+        end
+    """
 
 
 def _log_change(name: str, event: str, row: str) -> str:

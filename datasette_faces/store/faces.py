@@ -19,7 +19,7 @@ def save_faces(
 
     A face that is there already (by its box) keeps its id and gets this model's embedding. In an
     edited picture it is measured anew, and faces that are no longer there are removed, but for
-    those that a person was given.
+    those that somebody placed in a person.
     """
     known = _boxes(conn, photo_id)
     for face in faces:
@@ -33,7 +33,7 @@ def save_faces(
         _save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
     if edited:
         for face_id in known:
-            _delete_unnamed_face(conn, face_id)
+            _delete_unplaced_face(conn, face_id)
     conn.execute(
         "insert or ignore into analyses(photo_id, model_id) values (?, ?)", [photo_id, model_id]
     )
@@ -99,7 +99,5 @@ def _save_embedding(conn: Connection, face_id: int, model_id: str, embedding: by
     )
 
 
-def _delete_unnamed_face(conn: Connection, face_id: int) -> None:
-    named = conn.execute("select person_id from faces where id = ?", [face_id]).fetchone()[0]
-    if named is None:
-        conn.execute("delete from faces where id = ?", [face_id])
+def _delete_unplaced_face(conn: Connection, face_id: int) -> None:
+    conn.execute("delete from faces where id = ? and person_source is not 'person'", [face_id])

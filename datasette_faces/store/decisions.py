@@ -1,0 +1,341 @@
+"""What people decided, as rows that are only ever added: append, read, and what of it holds.
+
+A face is named by its photo's content hash and its box, so that a decision finds it again whatever
+happened to the row. What decisions make of the people is told in `people`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import geometry
+from ..connections import Connection
+from ..shapes import Box
+from .faces import SAME_FACE_OVERLAP
+from .photos import now
+
+MEMBER, APART = "member", "apart"
+"""A face's part in a decision: it is the person's, it is not."""
+EXAMPLE, OTHER, COVER, DRAWN = "example", "other", "cover", "drawn"
+"""It shows who the person is, or the other one; stands for the person; was missed by the detector."""
+
+# What is undone is what was undone last and not redone since
+ACTIVE = """(
+    decisions.kind not in ('undo', 'redo') and 'undo' is not (
+        select kind from decisions as later
+        where later.target = decisions.uid and later.kind in ('undo', 'redo')
+        order by later.id desc limit 1
+    )
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRef:
+    """A face as a decision names it; box in pixels of the upright, full-size picture."""
+
+    role: str
+    sha256: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision, and the faces that it is about.
+
+    person_key: of whom it is; other_key: with whom, or from whom; value: a name; target: the uid of
+    the decision that is undone or redone.
+    """
+
+    kind: str
+    person_key: str | None = None
+    other_key: str | None = None
+    value: str | None = None
+    target: str | None = None
+    actor: str | None = None
+    faces: tuple[FaceRef, ...] = ()
+    uid: str = ""
+    made_at: str = ""
+    id: int = 0
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the decisions say of one face: whose it is, if anybody said so, and whose it is not."""
+
+    placed: str | None = None
+    apart: frozenset[str] = frozenset()
+
+
+def append(conn: Connection, decision: Decision) -> Decision:
+    """Add a decision, as it is given or with a uid and this moment; the same with its id."""
+    uid, made_at = decision.uid or secrets.token_hex(8), decision.made_at or now()
+    cursor = conn.execute(
+        "insert into decisions(uid, made_at, actor, kind, person_key, other_key, value, target) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            uid,
+            made_at,
+            decision.actor,
+            decision.kind,
+            decision.person_key,
+            decision.other_key,
+            decision.value,
+            decision.target,
+        ],
+    )
+    decision_id = int(cursor.lastrowid)
+    conn.executemany(
+        "insert into decision_faces(decision_id, role, sha256, x, y, width, height) "
+        "values (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (decision_id, ref.role, ref.sha256, ref.box.x, ref.box.y, ref.box.width, ref.box.height)
+            for ref in decision.faces
+        ],
+    )
+    return _one(conn, "decisions.id = ?", decision_id) or decision
+
+
+def refs(conn: Connection, role: str, face_ids: Iterable[int]) -> tuple[FaceRef, ...]:
+    """Faces as a decision names them, those that are not there left out."""
+    rows = conn.execute(
+        """
+        select sha256, x, y, faces.width, faces.height
+        from faces join photos on photos.id = photo_id
+        where faces.id in (select value from json_each(?)) order by faces.id
+        """,
+        [json.dumps(list(face_ids))],
+    )
+    return tuple(FaceRef(role, sha256, Box(*box)) for sha256, *box in rows)
+
+
+def by_id(conn: Connection, decision_id: int) -> Decision | None:
+    """A decision by its number in this file."""
+    return _one(conn, "decisions.id = ?", decision_id)
+
+
+def by_uid(conn: Connection, uid: str | None) -> Decision | None:
+    """A decision by what it is known by everywhere."""
+    return _one(conn, "decisions.uid = ?", uid)
+
+
+def last_active(conn: Connection) -> Decision | None:
+    """The last decision that holds."""
+    return _one(conn, ACTIVE)
+
+
+def last_undone(conn: Connection) -> Decision | None:
+    """The decision that was undone last, and still is."""
+    row = conn.execute(
+        f"""
+        select undoing.target from decisions as undoing
+        join decisions on decisions.uid = undoing.target and not {ACTIVE}
+        where undoing.kind = 'undo' order by undoing.id desc limit 1
+        """
+    ).fetchone()
+    return by_uid(conn, row[0]) if row else None
+
+
+def last_about(conn: Connection, keys: Sequence[str]) -> int:
+    """The number of the last decision that names one of these people; 0 where there is none."""
+    row = conn.execute(
+        """
+        select coalesce(max(id), 0) from decisions
+        where person_key in (select value from json_each(:keys))
+            or other_key in (select value from json_each(:keys))
+            or target in (
+                select uid from decisions
+                where person_key in (select value from json_each(:keys))
+                    or other_key in (select value from json_each(:keys))
+            )
+        """,
+        {"keys": json.dumps(list(keys))},
+    ).fetchone()
+    return int(row[0])
+
+
+def every(conn: Connection) -> Iterator[Decision]:
+    """All decisions, the first one first."""
+    for (decision_id,) in conn.execute("select id from decisions order by id").fetchall():
+        found = by_id(conn, decision_id)
+        if found is not None:
+            yield found
+
+
+def newest(conn: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """A page of the history, the last decision first; faces: how many each is about."""
+    rows = conn.execute(
+        f"""
+        select decisions.id, uid, made_at, actor, kind, person_key, other_key, value, target,
+            {ACTIVE} as active,
+            (select count(*) from decision_faces where decision_id = decisions.id
+                and role != '{EXAMPLE}') as faces
+        from decisions where id < coalesce(?, id + 1) order by id desc limit ?
+        """,
+        [before, limit],
+    )
+    names = [column[0] for column in rows.description]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def about_person(conn: Connection, key: str) -> list[Decision]:
+    """The decisions that hold and name a person, the first one first, without their faces."""
+    rows = conn.execute(
+        f"select * from (select {_COLUMNS}, {ACTIVE} as active from decisions "
+        "where person_key = :key or other_key = :key) where active order by id",
+        {"key": key},
+    )
+    return [_decision(row) for row in rows]
+
+
+def merged_away(conn: Connection) -> dict[str, str]:
+    """Where people went who were merged into others: key -> key."""
+    went: dict[str, str] = {}
+    rows = conn.execute(
+        f"select person_key, other_key from decisions where kind = 'merge' and {ACTIVE} order by id"
+    )
+    for into, gone in rows:
+        went.pop(into, None)
+        went[gone] = into
+    return went
+
+
+def standings(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[int, Standing]:
+    """What decisions say of faces, or of all; faces of which nothing is said are left out."""
+    photos = _photos_of(conn, face_ids)
+    said = _said_of(conn, photos)
+    faces = _faces_of(conn, list(said))
+    found: dict[int, Standing] = {}
+    for photo_id, among in faces.items():
+        found |= _matched(said[photo_id], among)
+    wanted = found.keys() if face_ids is None else found.keys() & set(face_ids)
+    return {face_id: found[face_id] for face_id in wanted}
+
+
+def faces_of(conn: Connection, decision: Decision, *roles: str) -> list[int]:
+    """The faces that a decision names, as far as they are there now."""
+    wanted = [ref for ref in decision.faces if not roles or ref.role in roles]
+    return [face_id for face_id in found_again(conn, wanted) if face_id is not None]
+
+
+def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]:
+    """The face that each of these is now; None where there is none."""
+    contents = {ref.sha256 for ref in wanted}
+    rows = conn.execute(
+        """
+        select value, coalesce(photos.id, photo_contents.photo_id) from json_each(?)
+        left join photos on photos.sha256 = value
+        left join photo_contents on photo_contents.sha256 = value
+        """,
+        [json.dumps(sorted(contents))],
+    )
+    photo_of = {sha256: photo for sha256, photo in rows if photo is not None}
+    faces = _faces_of(conn, sorted(set(photo_of.values())))
+    return [same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {})) for ref in wanted]
+
+
+def same_face(box: Box, among: dict[int, Box]) -> int | None:
+    """The face whose box is this one, the nearest where several are."""
+    overlaps = {key: geometry.intersection_over_union(box, it) for key, it in among.items()}
+    best = max(overlaps, key=lambda key: (overlaps[key], -key), default=None)
+    return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
+
+
+_Said = list[tuple[str, str | None, Box]]
+"""Role, person, box: what was said of the faces of one photo, in order."""
+
+
+def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
+    if face_ids is None:
+        return None
+    rows = conn.execute(
+        "select distinct photo_id from faces where id in (select value from json_each(?))",
+        [json.dumps(list(face_ids))],
+    )
+    return json.dumps([row[0] for row in rows])
+
+
+_CONTENTS = "select sha256, id as photo_id from photos {} union all select * from photo_contents {}"
+
+
+def _said_of(conn: Connection, photos: str | None) -> dict[int, _Said]:
+    """What holds of faces in photos, or in all, by photo."""
+    contents, first, second = _CONTENTS.format("", ""), "decision_faces", "contents"
+    if photos is not None:
+        among = "where {} in (select value from json_each(:photos))"
+        contents = _CONTENTS.format(among.format("id"), among.format("photo_id"))
+        first, second = second, first
+    rows = conn.execute(
+        f"""
+        with contents as materialized ({contents})
+        select photo_id, role, person_key, x, y, width, height
+        from {first} cross join {second} on contents.sha256 = decision_faces.sha256
+        cross join decisions on decisions.id = decision_id
+        where role in ('{MEMBER}', '{APART}') and {ACTIVE}
+        order by decision_id, decision_faces.rowid
+        """,
+        {} if photos is None else {"photos": photos},
+    )
+    said: dict[int, _Said] = defaultdict(list)
+    for photo_id, role, key, *box in rows:
+        said[photo_id].append((role, key, Box(*box)))
+    return said
+
+
+def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box]]:
+    rows = conn.execute(
+        "select photo_id, id, x, y, width, height from faces "
+        "where photo_id in (select value from json_each(?)) order by id",
+        [json.dumps(photo_ids)],
+    )
+    found: dict[int, dict[int, Box]] = defaultdict(dict)
+    for photo_id, face_id, *box in rows:
+        found[photo_id][face_id] = Box(*box)
+    return found
+
+
+def _matched(said: _Said, faces: dict[int, Box]) -> dict[int, Standing]:
+    """What was said of a photo's faces, as it stands after the last word."""
+    found: dict[int, Standing] = {}
+    for role, key, box in said:
+        face_id = same_face(box, faces)
+        if face_id is None or key is None:
+            continue
+        before = found.get(face_id, Standing())
+        if role == MEMBER:
+            found[face_id] = Standing(key, before.apart - {key})
+        else:
+            placed = None if before.placed == key else before.placed
+            found[face_id] = Standing(placed, before.apart | {key})
+    return found
+
+
+_COLUMNS = "id, uid, made_at, actor, kind, person_key, other_key, value, target"
+
+
+def _one(conn: Connection, where: str, *values: Any) -> Decision | None:
+    row = conn.execute(
+        f"select {_COLUMNS}, {ACTIVE} as active from decisions where {where} "
+        "order by id desc limit 1",
+        values,
+    ).fetchone()
+    if row is None:
+        return None
+    rows = conn.execute(
+        "select role, sha256, x, y, width, height from decision_faces where decision_id = ? "
+        "order by rowid",
+        [row[0]],
+    )
+    return _decision(row, tuple(FaceRef(role, sha256, Box(*box)) for role, sha256, *box in rows))
+
+
+def _decision(row: Sequence[Any], faces: tuple[FaceRef, ...] = ()) -> Decision:
+    number, uid, made_at, actor, kind, person_key, other_key, value, target, active = row
+    return Decision(
+        kind, person_key, other_key, value, target, actor, faces, uid, made_at, number, bool(active)
+    )

@@ -1,0 +1,308 @@
+"""The people as they stand: what the machine proposes and what people decided, made into rows.
+
+`face_clusters` and `decisions` are the truth; `people`, `faces.person_id` and `faces.person_source`
+follow from them and can be made anew at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..connections import Connection
+from ..migrations import make_people
+from . import decisions
+from .decisions import ACTIVE, Standing
+
+NOT_A_FACE = "not-a-face"
+"""The key of whom all that is no face belongs to; hidden, so that nothing finds it."""
+BY_PERSON, BY_CLUSTER = "person", "cluster"
+"""What `faces.person_source` says: somebody decided, or the machine proposes."""
+
+# The best picture of somebody: sure to be a face, sharp, looking into the camera
+QUALITY = """
+    detection_score * min(min(width, height), 200) * min(sharpness, 300)
+    / (30 + abs(yaw) + abs(pitch))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person: id in this file, key everywhere; name None while nobody has named them."""
+
+    id: int
+    key: str
+    name: str | None
+    cover_face_id: int | None
+    hidden: bool
+    faces: int
+
+
+def by_id(conn: Connection, person_id: int) -> Person | None:
+    """A person by the number in this file."""
+    return _one(conn, "id = ?", person_id)
+
+
+def by_key(conn: Connection, key: str) -> Person | None:
+    """A person by what they are known by everywhere."""
+    return _one(conn, "key = ?", key)
+
+
+def of_name(conn: Connection, name: str) -> list[Person]:
+    """Those of this name who have faces; upper and lower case are one."""
+    rows = conn.execute(f"select {_COLUMNS} from people where name is not null and faces > 0")
+    return [it for it in map(_person, rows) if (it.name or "").casefold() == name.casefold()]
+
+
+def of_faces(conn: Connection, face_ids: Sequence[int]) -> list[str]:
+    """The keys of the people whom these faces belong to."""
+    rows = conn.execute(
+        "select distinct key from faces join people on people.id = person_id "
+        "where faces.id in (select value from json_each(?)) order by key",
+        [json.dumps(list(face_ids))],
+    )
+    return [row[0] for row in rows]
+
+
+def faces_of(conn: Connection, person_id: int, *, limit: int = -1) -> list[int]:
+    """A person's faces, the best first where a few are asked for."""
+    order = "id" if limit < 0 else f"{QUALITY} desc, id"
+    rows = conn.execute(
+        f"select id from faces where person_id = ? order by {order} limit ?", [person_id, limit]
+    )
+    return [row[0] for row in rows]
+
+
+def propose(conn: Connection, clusters: dict[int, str]) -> None:
+    """Keep what the machine proposes for these faces: face id -> person's key."""
+    conn.executemany(
+        "insert or replace into face_clusters(face_id, person_key) values (?, ?)",
+        sorted(clusters.items()),
+    )
+
+
+def proposed(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[int, str]:
+    """What the machine proposes for these faces, or for all."""
+    if face_ids is None:
+        return dict(conn.execute("select face_id, person_key from face_clusters").fetchall())
+    rows = conn.execute(
+        "select face_id, person_key from face_clusters "
+        "where face_id in (select value from json_each(?))",
+        [json.dumps(list(face_ids))],
+    )
+    return dict(rows.fetchall())
+
+
+def proposed_for(conn: Connection, *keys: str) -> list[int]:
+    """The faces that the machine proposes for these people, or for those merged into them."""
+    went = decisions.merged_away(conn)
+    wanted = {*keys, *(it for it in went if not set(keys).isdisjoint(_way(it, went)))}
+    rows = conn.execute(
+        "select face_id from face_clusters where person_key in (select value from json_each(?))",
+        [json.dumps(sorted(wanted))],
+    )
+    return [row[0] for row in rows]
+
+
+def assign(conn: Connection, face_ids: Iterable[int] | None = None) -> None:
+    """Give these faces, or all, to the people whose they are by now; people are made as needed."""
+    standings = decisions.standings(conn, face_ids)
+    machine = proposed(conn, face_ids)
+    wanted = machine.keys() | standings.keys() if face_ids is None else set(face_ids)
+    went = decisions.merged_away(conn)
+    owners = {
+        face_id: _owner(standings.get(face_id, Standing()), machine.get(face_id), went)
+        for face_id in sorted(wanted)
+    }
+    if face_ids is None:
+        _give_away_all_others(conn, owners)
+    ids = ensure(conn, {key for key, _ in owners.values() if key})
+    conn.executemany(
+        "update faces set person_id = ?1, person_source = ?2 where id = ?3 "
+        "and (person_id is not ?1 or person_source is not ?2)",
+        [
+            (ids[key] if key else None, source if key else None, face_id)
+            for face_id, (key, source) in owners.items()
+        ],
+    )
+
+
+def _owner(
+    standing: Standing, machine: str | None, went: dict[str, str]
+) -> tuple[str | None, str | None]:
+    if standing.placed is not None:
+        return standing.placed, BY_PERSON
+    if machine is None:
+        return None, None
+    key = _way(machine, went)[-1]
+    # Who was not somebody is not whom these were merged into
+    apart = {_way(it, went)[-1] for it in standing.apart}
+    return (None, None) if key in apart else (key, BY_CLUSTER)
+
+
+def _way(key: str, went: dict[str, str]) -> list[str]:
+    """A person, and into whom they were merged, one after the other."""
+    way = [key]
+    while (after := went.get(way[-1])) is not None and after not in way:
+        way.append(after)
+    return way
+
+
+def _give_away_all_others(conn: Connection, owners: dict[int, Any]) -> None:
+    conn.execute(
+        "update faces set person_id = null, person_source = null where person_id is not null "
+        "and id not in (select value from json_each(?))",
+        [json.dumps(list(owners))],
+    )
+
+
+def ensure(conn: Connection, keys: Iterable[str]) -> dict[str, int]:
+    """The people of these keys, made where they are not there: key -> id."""
+    wanted = json.dumps(sorted(keys))
+    conn.execute(
+        "insert into people(key) select value from json_each(?) "
+        "where value not in (select key from people where key is not null) order by key",
+        [wanted],
+    )
+    rows = conn.execute(
+        "select key, id from people where key in (select value from json_each(?))", [wanted]
+    )
+    return dict(rows.fetchall())
+
+
+def show(conn: Connection, keys: Iterable[str] | None = None) -> None:
+    """Give these people, or all, the names that were decided, and say who is hidden; then covers."""
+    said = _said_of_people(conn, keys)
+    wanted = _keys_of(conn) if keys is None else sorted(set(keys))
+    ids = ensure(conn, {*wanted, *said})
+    conn.executemany(
+        "update people set name = ?1, hidden = ?2 where key = ?3 and (name is not ?1 or hidden != ?2)",
+        [(*_facts(said.get(key, []), key), key) for key in ids],
+    )
+    covers = {key: ref for key, rows in said.items() if (ref := _cover(conn, rows)) is not None}
+    _choose_covers(conn, ids, covers)
+
+
+_Fact = tuple[str, str | None, int]
+"""Kind, value, the decision's id: what was said of a person."""
+
+
+def _said_of_people(conn: Connection, keys: Iterable[str] | None) -> dict[str, list[_Fact]]:
+    among = "" if keys is None else "person_key in (select value from json_each(?)) and "
+    rows = conn.execute(
+        f"select person_key, kind, value, id from decisions where {among}{ACTIVE} "
+        "and person_key is not null order by id",
+        [] if keys is None else [json.dumps(sorted(set(keys)))],
+    )
+    said: dict[str, list[_Fact]] = defaultdict(list)
+    for key, *fact in rows:
+        said[key].append(tuple(fact))
+    return said
+
+
+def _facts(said: list[_Fact], key: str) -> tuple[str | None, int]:
+    name = "Not a face" if key == NOT_A_FACE else None
+    hidden = key == NOT_A_FACE
+    for kind, value, _ in said:
+        name = value if value is not None else name
+        hidden = kind == "hide" if kind in ("hide", "unhide") else hidden
+    return name, int(hidden)
+
+
+def _cover(conn: Connection, said: list[_Fact]) -> int | None:
+    chosen = [number for kind, _, number in said if kind == "cover"]
+    decision = decisions.by_id(conn, chosen[-1]) if chosen else None
+    found = decisions.faces_of(conn, decision, decisions.COVER) if decision else []
+    return found[0] if found else None
+
+
+def _choose_covers(conn: Connection, ids: dict[str, int], covers: dict[str, int]) -> None:
+    """The cover that was decided, if that face is still theirs; else the best picture."""
+    decided = {ids[key]: face_id for key, face_id in covers.items()}
+    conn.execute(
+        f"""
+        with wanted as (select value as id from json_each(?1)),
+        decided as (
+            select cast(key as integer) as person, value as face from json_each(?2)
+            where exists (select 1 from faces where id = value and person_id = cast(key as integer))
+        ),
+        best as (
+            select person_id, id, max({QUALITY}) from faces
+            where person_id in (select id from wanted) group by person_id
+        )
+        update people set cover_face_id = coalesce(
+            (select face from decided where person = people.id),
+            (select id from best where person_id = people.id)
+        ) where id in (select id from wanted)
+        """,
+        [json.dumps(sorted(ids.values())), json.dumps(decided)],
+    )
+
+
+def remember(conn: Connection, photo_ids: Iterable[int]) -> None:
+    """Give the faces of photos that were written anew to those to whom they were given before."""
+    rows = conn.execute(
+        "select id from faces where photo_id in (select value from json_each(?))",
+        [json.dumps(sorted(photo_ids))],
+    )
+    said = decisions.standings(conn, [row[0] for row in rows])
+    if said:
+        before = of_faces(conn, list(said))
+        assign(conn, said)
+        show(conn, {*before, *of_faces(conn, list(said))})
+
+
+def rebuild(conn: Connection) -> None:
+    """Make everybody anew from the decisions and the machine's proposals, the table itself too."""
+    there = "select 1 from sqlite_master where type = 'table' and name = 'people'"
+    if conn.execute(there).fetchone() is None:
+        make_people(conn)
+    # Of people who are gone; the same number may be somebody else's soon
+    conn.execute(
+        "update faces set person_id = null, person_source = null "
+        "where person_id not in (select id from people)"
+    )
+    assign(conn)
+    show(conn)
+    forget_empty(conn)
+
+
+def forget_empty(conn: Connection) -> None:
+    """Remove people whom nobody and nothing names any more; and count the faces of the others."""
+    conn.execute(
+        """
+        update people set faces = counted.faces from (
+            select people.id, count(faces.id) as faces
+            from people left join faces on person_id = people.id group by people.id
+        ) as counted
+        where counted.id = people.id and counted.faces != people.faces
+        """
+    )
+    conn.execute(
+        """
+        delete from people where faces = 0
+            and not exists (select 1 from decisions where person_key = key)
+            and not exists (select 1 from decisions where other_key = key)
+            and not exists (select 1 from face_clusters where person_key = key)
+        """
+    )
+
+
+def _keys_of(conn: Connection) -> list[str]:
+    return [row[0] for row in conn.execute("select key from people where key is not null")]
+
+
+_COLUMNS = "id, key, name, cover_face_id, hidden, faces"
+
+
+def _one(conn: Connection, where: str, value: object) -> Person | None:
+    row = conn.execute(f"select {_COLUMNS} from people where {where}", [value]).fetchone()
+    return _person(row) if row else None
+
+
+def _person(row: Sequence[Any]) -> Person:
+    number, key, name, cover, hidden, faces = row
+    return Person(number, key, name, cover, bool(hidden), faces)
