@@ -306,3 +306,10 @@ def _one(conn: Connection, where: str, value: object) -> Person | None:
 def _person(row: Sequence[Any]) -> Person:
     number, key, name, cover, hidden, faces = row
     return Person(number, key, name, cover, bool(hidden), faces)
+
+
+def listed(conn: Connection, *, named: bool = False) -> list[Person]:
+    """Those who have faces, or a name if that is asked for, most faces first."""
+    wanted = "name is not null and faces > 0" if named else "faces > 0"
+    rows = conn.execute(f"select {_COLUMNS} from people where {wanted} order by faces desc, id")
+    return [_person(row) for row in rows]
