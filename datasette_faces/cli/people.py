@@ -227,7 +227,13 @@ def redo(database: str, decision: int | None) -> None:
 
 
 @people_group.command()
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How many of the last decisions",
+)
 @as_json_option
 @click.pass_obj
 @in_words
