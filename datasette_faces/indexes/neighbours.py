@@ -88,15 +88,13 @@ def _approximate(vectors: FloatArray) -> Any:
     """An index of codes, two dimensions each, whose candidates are scored by the vectors."""
     faiss = _faiss()
     n, dimensions = vectors.shape
-    lists = f"IVF{LISTS}," if n > SCANNED else ""
-    codes = f"PQ{-(-dimensions // 2)}x4fs"
     pad = "" if dimensions % 2 == 0 else f"Pad{dimensions + 1},"
-    index = faiss.index_factory(dimensions, f"{pad}{lists}{codes}", faiss.METRIC_INNER_PRODUCT)
+    lists = f"IVF{LISTS}," if n > SCANNED else ""
+    name = f"{pad}{lists}PQ{-(-dimensions // 2)}x4fs,RFlat"
+    index = faiss.index_factory(dimensions, name, faiss.METRIC_INNER_PRODUCT)
     index.train(np.ascontiguousarray(vectors[:: max(1, n // TRAINED_ON)][:TRAINED_ON]))
     index.add(vectors)
+    index.k_factor = RESCORED
     if lists:
         faiss.ParameterSpace().set_index_parameter(index, "nprobe", int(PROBED * LISTS))
-    refined = faiss.IndexRefineFlat(index, faiss.swig_ptr(vectors))
-    refined.k_factor = RESCORED
-    refined.keep = index, vectors
-    return refined
+    return index
