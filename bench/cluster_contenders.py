@@ -1,6 +1,6 @@
 """What `cluster.py` compares, each in a process of its own: says as JSON what it took and found.
 
-    python bench/cluster_contenders.py NAME FOLDER FACES OPTION
+python bench/cluster_contenders.py NAME FOLDER FACES OPTION
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def ours(people: People, _: float) -> Labels:
 
 def dbscan(people: People, cosine: float) -> Labels:
     """scikit-learn's, on the same unit vectors; the similarity as a distance."""
-    from sklearn.cluster import DBSCAN as SklearnDbscan
+    from sklearn.cluster import DBSCAN as SklearnDbscan  # noqa: N811
 
     found = SklearnDbscan(eps=float(np.sqrt(2 - 2 * cosine)), min_samples=2, n_jobs=-1)
     return found.fit_predict(people.vectors).astype(np.int64)
@@ -56,7 +56,7 @@ def dbscan(people: People, cosine: float) -> Labels:
 
 def hdbscan(people: People, _: float) -> Labels:
     """scikit-learn's, with clusters from two faces on."""
-    from sklearn.cluster import HDBSCAN as SklearnHdbscan
+    from sklearn.cluster import HDBSCAN as SklearnHdbscan  # noqa: N811
 
     found = SklearnHdbscan(min_cluster_size=2, n_jobs=-1, copy=True)
     return found.fit_predict(people.vectors).astype(np.int64)

@@ -2,7 +2,7 @@
 
 The machine proposes: it is careful where it joins, because two people in one cluster are harder to mend
 than one person in two. Faces of good quality are merged by average linkage (`merging.py`); those of low
-quality only join what is there, and join nothing together, as the first and the second pass in
+quality only join what is there, and join none of it together, as the first and the second pass in
 "Recognizing People in Photos Through Private On-Device Machine Learning" (Apple, 2021).
 
 How similar two clusters have to be is the largest of three:
@@ -32,8 +32,8 @@ ALONE = -1
 """The number of a face that belongs to nobody: neither to a person with a name nor to a cluster."""
 
 LIKENESS = 0.8
-"""Two clusters' mean similarity, of the mean one within them: 1 for one person, measured 0.75 for look-alikes
-at 0.45 whose own faces are at 0.6: bench/cluster.py."""
+"""Two clusters' mean similarity, of the mean one within them: 1 for one person, measured 0.75 for
+look-alikes at 0.45 whose own faces are at 0.6: bench/cluster.py."""
 USUAL_WITHIN = 1.4
 """How similar a person's faces are where too few tell, in thresholds; SFace: 0.51, of real faces the 1 %
 that is least similar."""
@@ -120,7 +120,12 @@ def bar(vectors: FloatArray, threshold: float, *, faces: int | None = None) -> B
     deviation = float(middle - low) / (places[1] - places[0])
     mean = min(float(middle) - places[1] * deviation, threshold / 2)
     pair = mean - normal.inv_cdf(min(CHANCE_DOUBLES / n, 0.5)) * deviation
-    return Bar(threshold, mean, min(max(pair, threshold), MOST_FOR_PAIRS * threshold))
+    return Bar(threshold, mean, min(max(pair, threshold), _times(MOST_FOR_PAIRS, threshold)))
+
+
+def _times(factor: float, threshold: float) -> float:
+    """So many thresholds; of a high one no more than half the way from it to 1."""
+    return min(factor * threshold, (1 + threshold) / 2)
 
 
 def cluster(vectors: FloatArray, graph: Graph, constraints: Constraints, bar: Bar) -> IdArray:
@@ -199,9 +204,7 @@ def _start(
     has_good = np.zeros(len(people), bool)
     has_good[whose[good]] = True
     good |= named & ~has_good[whose]
-    photos, photo, count = np.unique(
-        constraints.photo[order], return_inverse=True, return_counts=True
-    )
+    _, photo, count = np.unique(constraints.photo[order], return_inverse=True, return_counts=True)
     crowded = np.flatnonzero(count[photo] > 1)
     clusters = Clusters(
         sums=vectors.astype(np.float32, copy=False),
@@ -257,10 +260,10 @@ def _looks(clusters: Clusters, bar: Bar) -> tuple[FloatArray, FloatArray]:
     weight = clusters.weight
     square = np.einsum("ij,ij->i", clusters.sums, clusters.sums)
     twice_pairs = weight * (weight - 1)
-    usual = 2 * USUAL_WITHIN * bar.threshold
+    usual = 2 * _times(USUAL_WITHIN, bar.threshold)
     # The usual one counts as one pair of faces
     within = (square - weight + usual) / (twice_pairs + 2)
-    root = np.sqrt(np.clip(within, 0, MOST_WITHIN * bar.threshold))
+    root = np.sqrt(np.clip(within, 0, _times(MOST_WITHIN, bar.threshold)))
     return root.astype(np.float32), (np.sqrt(square) / weight).astype(np.float32)
 
 

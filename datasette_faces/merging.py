@@ -72,8 +72,9 @@ class Clusters:
     def may_meet(self, first: Places, second: Places) -> BoolArray:
         """Which of these pairs of rows no constraint keeps apart."""
         one, two = self.person[first], self.person[second]
-        free = ~(self.named(first) & self.named(second)) | (one == two)
-        return free & ~_among(self.keys(one, two), self.apart)
+        free: BoolArray = ~(self.named(first) & self.named(second)) | (one == two)
+        free &= ~_among(self.keys(one, two), self.apart)
+        return free
 
     def means(self, first: Places, second: Places) -> FloatArray:
         """The mean similarity of all pairs of two rows' faces, for each pair of rows."""

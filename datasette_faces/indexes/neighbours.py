@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..clustering import Graph, Places
+from ..clustering import Graph
+from ..merging import Places
 from ..shapes import FloatArray
 
 NEIGHBOURS = 32
