@@ -77,15 +77,16 @@ def libraries(draw: Any) -> tuple[Any, Constraints]:
     def each(of: Any) -> Any:
         return draw(st.lists(of, min_size=n, max_size=n))
 
-    def pairs(second: Any) -> Any:
+    def pairs(second: Any, *, different: bool = False) -> Any:
         found = draw(st.lists(st.tuples(place, second), max_size=4))
+        found = [(one, two) for one, two in found if not different or one != two]
         return np.array(found, np.int64).reshape(-1, 2)
 
     constraints = Constraints(
         photo=np.array(each(st.integers(0, n)), np.int64),
         key=np.array(draw(st.permutations(range(n))), np.int64),
         pinned=np.array(each(st.integers(-3, 2)), np.int64).clip(-1),
-        apart=pairs(place),
+        apart=pairs(place, different=True),
         apart_people=pairs(person),
         bridging=np.array(each(st.sampled_from([True, True, False])), bool),
     )
