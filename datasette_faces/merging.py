@@ -218,6 +218,8 @@ def _roles(clusters: Clusters, rows: Places, other: Places, mutual: BoolArray) -
 def _allowed(clusters: Clusters, wanted: Joins) -> tuple[Joins, Joins]:
     """The joins that break no constraint, and those that never can; the others may another time."""
     never, later = _by_photo(clusters, wanted)
+    # A person of several rows may by now be somebody from whom another was to stay apart
+    never |= ~clusters.may_meet(wanted.leaves, wanted.hubs)
     later |= _by_rejection(clusters, wanted)
     return wanted.where(~never & ~later), wanted.where(never)
 
