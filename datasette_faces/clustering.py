@@ -163,7 +163,7 @@ def _driven_out(constraints: Constraints, known: IdArray) -> BoolArray:
     face, person = constraints.apart_people.T
     out[face[known[face] == person]] = True
     one, two = constraints.apart.T
-    met = (number[one] == number[two]) & (number[one] >= 0)
+    met = (number[one] == number[two]) & (number[one] >= 0) & (one != two)
     one, two = one[met], two[met]
     later = np.where(constraints.key[one] > constraints.key[two], one, two)
     out[np.where(placed[one], two, np.where(placed[two], one, later))] = True
