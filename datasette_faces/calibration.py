@@ -278,8 +278,9 @@ def _reliability(
         told = float((chances * weights)[inside].sum() / share)
         true = float(weights[inside & is_match].sum() / share)
         count = int((inside & is_match).sum())
-        bins.append(Bin(told, true, float(share), count, int(inside.sum()) - count))
-    return sum(it.share * abs(it.predicted - it.observed) for it in bins), tuple(bins)
+        others = int(inside.sum()) - count
+        bins.append(Bin(round(told, 6), round(true, 6), round(float(share), 6), count, others))
+    return round(sum(it.share * abs(it.predicted - it.observed) for it in bins), 6), tuple(bins)
 
 
 def _rates(matching: Similarities, other: Similarities) -> tuple[Rate, ...]:

@@ -7,7 +7,7 @@ from .calibration import Curve
 from .connections import Connection, transaction
 from .errors import SearchError
 from .shapes import ModelInfo
-from .store import calibrations, pairs
+from .store import calibrations, models, pairs
 from .store.calibrations import Kept
 
 BEYOND = 1e-5
@@ -31,6 +31,12 @@ def calibrate(conn: Connection, model_id: str) -> Kept:
 def curve_of(conn: Connection, model: ModelInfo) -> Curve:
     """The model's curve in this file, or the one that its published threshold gives."""
     return calibrations.curve_of_model(conn, model.id) or calibration.published(model.threshold)
+
+
+def only_curve(conn: Connection) -> Curve | None:
+    """The curve of a file's one model; None where there are several: whose a similarity is, is not said."""
+    known = models.every(conn)
+    return curve_of(conn, known[0]) if len(known) == 1 else None
 
 
 def of(curve: Curve, similarity: object) -> float:
