@@ -1,6 +1,6 @@
 """What `cluster.py` compares, each in a process of its own: says as JSON what it took and found.
 
-    python bench/cluster_contenders.py NAME FOLDER FACES OPTION
+python bench/cluster_contenders.py NAME FOLDER FACES OPTION
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ OURS, DBSCAN, HDBSCAN, WHISPERS = "this", "DBSCAN", "HDBSCAN", "Chinese whispers
 THRESHOLD = 0.363
 """SFace's: OpenCV's documentation of FaceRecognizerSF."""
 ITERATIONS = 20
-"""Of Chinese whispers; Biemann, "Chinese whispers", TextGraphs 2006, sees little change after some tens."""
+"""Of Chinese whispers at most; Biemann, "Chinese whispers", TextGraphs 2006, sees little change later."""
+SETTLED = 0.001
+"""So few faces change their number in an iteration that it is the last."""
 ADDED = 1_000
 
 Labels = IdArray
@@ -48,17 +50,17 @@ def ours(people: People, _: float) -> Labels:
 
 def dbscan(people: People, cosine: float) -> Labels:
     """scikit-learn's, on the same unit vectors; the similarity as a distance."""
-    from sklearn.cluster import DBSCAN as SklearnDbscan
+    import sklearn.cluster
 
-    found = SklearnDbscan(eps=float(np.sqrt(2 - 2 * cosine)), min_samples=2, n_jobs=-1)
+    found = sklearn.cluster.DBSCAN(eps=float(np.sqrt(2 - 2 * cosine)), min_samples=2, n_jobs=-1)
     return found.fit_predict(people.vectors).astype(np.int64)
 
 
 def hdbscan(people: People, _: float) -> Labels:
     """scikit-learn's, with clusters from two faces on."""
-    from sklearn.cluster import HDBSCAN as SklearnHdbscan
+    import sklearn.cluster
 
-    found = SklearnHdbscan(min_cluster_size=2, n_jobs=-1, copy=True)
+    found = sklearn.cluster.HDBSCAN(min_cluster_size=2, n_jobs=-1, copy=True)
     return found.fit_predict(people.vectors).astype(np.int64)
 
 
@@ -75,11 +77,14 @@ def whispers(people: People, cosine: float) -> Labels:
     weight = _weights(people, first, second)
     labels, rng = np.arange(len(people.person)), np.random.default_rng(1)
     for _ in range(ITERATIONS):
+        before = labels.copy()
         for face in rng.permutation(len(labels)).tolist():
             edges = slice(begins[face], begins[face + 1])
             if edges.stop > edges.start:
                 heard, whose = np.unique(labels[second[edges]], return_inverse=True)
                 labels[face] = heard[np.bincount(whose, weight[edges]).argmax()]
+        if np.mean(labels != before) < SETTLED:
+            break
     return labels
 
 

@@ -32,8 +32,8 @@ ALONE = -1
 """The number of a face that belongs to nobody: neither to a person with a name nor to a cluster."""
 
 LIKENESS = 0.8
-"""Two clusters' mean similarity, of the mean one within them: 1 for one person, measured 0.75 for look-alikes
-at 0.45 whose own faces are at 0.6: bench/cluster.py."""
+"""Two clusters' mean similarity, of the mean one within them: 1 for one person, 0.75 for look-alikes at
+0.45 whose own faces are at 0.6: bench/cluster.py."""
 USUAL_WITHIN = 1.4
 """How similar a person's faces are where too few tell, in thresholds; SFace: 0.51, of real faces the 1 %
 that is least similar."""
@@ -120,7 +120,12 @@ def bar(vectors: FloatArray, threshold: float, *, faces: int | None = None) -> B
     deviation = float(middle - low) / (places[1] - places[0])
     mean = min(float(middle) - places[1] * deviation, threshold / 2)
     pair = mean - normal.inv_cdf(min(CHANCE_DOUBLES / n, 0.5)) * deviation
-    return Bar(threshold, mean, min(max(pair, threshold), MOST_FOR_PAIRS * threshold))
+    return Bar(threshold, mean, min(max(pair, threshold), _times(MOST_FOR_PAIRS, threshold)))
+
+
+def _times(factor: float, threshold: float) -> float:
+    """So many thresholds; of a high one no more than half the way from it to 1."""
+    return min(factor * threshold, (1 + threshold) / 2)
 
 
 def cluster(vectors: FloatArray, graph: Graph, constraints: Constraints, bar: Bar) -> IdArray:
@@ -141,14 +146,40 @@ def grow(
 
     graph: the neighbours of the new faces, which are its `faces`. labels: the numbers of all faces (n,);
     those of the new ones do not count, but for where they are pinned. A face that was alone may
-    come to a new one. It is enough to give the new faces, their neighbours, and all
-    faces of the clusters of these: nothing else is looked at. `bar` is still that of the library.
+    come to a new one, and one that a decision has driven out of its cluster is alone. It is enough
+    to give the new faces, their neighbours, and all faces of the clusters of these: nothing else is
+    looked at. `bar` is still that of the library.
     """
     known = np.array(labels, np.int64)
     known[graph.faces] = ALONE
+    known[_driven_out(constraints, known)] = ALONE
     settled = known >= 0
     known = np.where(constraints.pinned >= 0, constraints.pinned, known)
     return _numbers(vectors, graph, constraints, bar, People(known, settled))
+
+
+def _driven_out(constraints: Constraints, known: IdArray) -> BoolArray:
+    """Faces that nobody placed, in clusters where by now they are not to be (n,)."""
+    free = (constraints.pinned < 0) & (known >= 0)
+    placed = constraints.pinned >= 0
+    number = np.where(placed, constraints.pinned, known)
+    at = np.stack([constraints.photo, number])
+    out = free & _in_columns(at, at[:, placed])
+    face, person = constraints.apart_people.T
+    out[face[known[face] == person]] = True
+    one, two = constraints.apart.T
+    met = (number[one] == number[two]) & (number[one] >= 0)
+    one, two = one[met], two[met]
+    later = np.where(constraints.key[one] > constraints.key[two], one, two)
+    out[np.where(placed[one], two, np.where(placed[two], one, later))] = True
+    return out & free
+
+
+def _in_columns(columns: IdArray, among: IdArray) -> BoolArray:
+    """Which columns (2, n) are among others (2, m)."""
+    _, number = np.unique(np.concatenate([columns, among], axis=1), axis=1, return_inverse=True)
+    found: BoolArray = np.isin(number[: columns.shape[1]], number[columns.shape[1] :])
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +208,17 @@ def _numbers(
     def needs(rows: Clusters, one: Places, two: Places) -> FloatArray:
         return _needs(rows, bar, one, two)
 
-    def needs_least(rows: Clusters, one: Places, two: Places) -> FloatArray:
-        return _needs(rows, bar, one, two, likeness=0)
+    def needs_of_low(rows: Clusters, one: Places, two: Places) -> FloatArray:
+        return _needs_of_low(rows, bar, one, two)
 
     both = good[first] & good[second]
     merging.merge(clusters, clusters.cluster[first[both]], clusters.cluster[second[both]], needs)
     low, other = _loose_ends(clusters, first, second, good)
-    merging.attach(clusters, low, clusters.cluster[other], needs_least)
+    merging.attach(clusters, low, clusters.cluster[other], needs_of_low)
+    # Where there is nothing better, they are people among themselves, and touch nobody else
+    rest = ~good & (clusters.cluster == np.arange(len(order))) & ~clusters.named(clusters.cluster)
+    left = rest[first] & rest[second]
+    merging.merge(clusters, clusters.cluster[first[left]], clusters.cluster[second[left]], needs)
     return _labels(clusters, people)[place]
 
 
@@ -199,9 +234,7 @@ def _start(
     has_good = np.zeros(len(people), bool)
     has_good[whose[good]] = True
     good |= named & ~has_good[whose]
-    photos, photo, count = np.unique(
-        constraints.photo[order], return_inverse=True, return_counts=True
-    )
+    _, photo, count = np.unique(constraints.photo[order], return_inverse=True, return_counts=True)
     crowded = np.flatnonzero(count[photo] > 1)
     clusters = Clusters(
         sums=vectors.astype(np.float32, copy=False),
@@ -241,14 +274,22 @@ def _loose_ends(
     return low, other
 
 
-def _needs(
-    clusters: Clusters, bar: Bar, one: Places, two: Places, likeness: float = LIKENESS
-) -> FloatArray:
+def _needs(clusters: Clusters, bar: Bar, one: Places, two: Places) -> FloatArray:
     """How similar two clusters have to be on average to be one person, for each pair of rows."""
     within, spread = _looks(clusters, bar)
     chance = bar.strangers + (bar.pair - bar.strangers) * spread[one] * spread[two]
-    alike = likeness * within[one] * within[two]
+    alike = LIKENESS * within[one] * within[two]
     needs: FloatArray = np.maximum(np.maximum(chance, alike), np.float32(bar.threshold))
+    return needs
+
+
+def _needs_of_low(clusters: Clusters, bar: Bar, one: Places, two: Places) -> FloatArray:
+    """What a face of low quality needs to join a cluster: so much that its mean face is no stranger.
+
+    It resembles every face of its person less, but no less surely; and it goes to the best cluster.
+    """
+    _, spread = _looks(clusters, bar)
+    needs: FloatArray = np.float32(bar.pair) * spread[one] * spread[two]
     return needs
 
 
@@ -257,10 +298,10 @@ def _looks(clusters: Clusters, bar: Bar) -> tuple[FloatArray, FloatArray]:
     weight = clusters.weight
     square = np.einsum("ij,ij->i", clusters.sums, clusters.sums)
     twice_pairs = weight * (weight - 1)
-    usual = 2 * USUAL_WITHIN * bar.threshold
+    usual = 2 * _times(USUAL_WITHIN, bar.threshold)
     # The usual one counts as one pair of faces
     within = (square - weight + usual) / (twice_pairs + 2)
-    root = np.sqrt(np.clip(within, 0, MOST_WITHIN * bar.threshold))
+    root = np.sqrt(np.clip(within, 0, _times(MOST_WITHIN, bar.threshold)))
     return root.astype(np.float32), (np.sqrt(square) / weight).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import indexing, workers
+from . import clusters, indexing, workers
 from .connections import Connection, transaction, writing
 from .errors import (
     BrokenPicture,
@@ -83,6 +83,7 @@ def ingest(
     *,
     worker_count: int | None = None,
     min_face_px: float = 20,
+    clustered: bool = True,
     progress: Progress = lambda done, total, file: None,
 ) -> Report:
     """Bring the photographs under `paths` into a database, which is made where there is none.
@@ -98,9 +99,19 @@ def ingest(
         run = _Run(conn, model, count, min_face_px, progress)
         try:
             run.everything(paths)
+            if clustered:
+                _group(conn)
         finally:
             run.report.seconds = round(time.monotonic() - started, 2)
     return run.report
+
+
+def _group(conn: Connection) -> None:
+    """Propose who the new faces are."""
+    known = models.every(conn)
+    if known:
+        with transaction(conn):
+            clusters.grow(conn, known[0])
 
 
 def _may_exist(path: str) -> bool:

@@ -73,7 +73,8 @@ class Clusters:
         """Which of these pairs of rows no constraint keeps apart."""
         one, two = self.person[first], self.person[second]
         free = ~(self.named(first) & self.named(second)) | (one == two)
-        return free & ~_among(self.keys(one, two), self.apart)
+        met: BoolArray = free & ~_among(self.keys(one, two), self.apart)
+        return met
 
     def means(self, first: Places, second: Places) -> FloatArray:
         """The mean similarity of all pairs of two rows' faces, for each pair of rows."""
@@ -169,8 +170,14 @@ def _scored(clusters: Clusters, first: Places, second: Places, needs: Needs) -> 
 
 
 def _each_once(first: Places, second: Places, rows: int) -> tuple[Places, Places]:
-    keys = np.minimum(first, second).astype(np.int64) * rows + np.maximum(first, second)
-    keys = np.unique(keys[first != second])
+    keys = np.minimum(first, second).astype(np.int64)
+    keys *= rows
+    keys += np.maximum(first, second)
+    keys.sort()  # in place: at a million faces these are what takes most memory
+    once = np.ones(len(keys), bool)
+    once[1:] = keys[1:] != keys[:-1]
+    once &= keys // rows != keys % rows
+    keys = keys[once]
     return (keys // rows).astype(np.int32), (keys % rows).astype(np.int32)
 
 

@@ -20,6 +20,7 @@ FLOORS = {
     3: ("registry", "analysis", "workers", "scan", "queries", "scoring"),
     4: (
         "inference",
+        "clusters",
         "indexing",
         "ingest",
         "search",

@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from ..clustering import Graph, Places
+from ..clustering import Graph
+from ..merging import Places
 from ..shapes import FloatArray
 
 NEIGHBOURS = 32
-"""More give no better clusters: bench/cluster.py."""
+NEIGHBOURS_OF_MANY = 16
+"""Among more than SCANNED faces; among 100,000, 16 gave the clusters that 32 gave: bench/cluster.py."""
 COMPARED = 2**38
 """Up to so many multiplications all faces are compared: 46,000 x 128-d in about 5 s."""
 SCANNED = 300_000
 LISTS = 1_024
-PROBED = 0.3
-"""The share of the lists that are looked at: of the neighbours of a person with few faces, 0.94 are found
+PROBED = 0.25
+"""The share of the lists that are looked at: of the neighbours of a person with few faces, 0.93 are found
 among a million that differ in every direction; real ones lie closer together."""
 RESCORED = 4
 TRAINED_ON = 65_536
@@ -33,7 +35,7 @@ LEAST_SIMILARITY = 0.2
 def graph(
     vectors: FloatArray,
     *,
-    k: int = NEIGHBOURS,
+    k: int | None = None,
     least: float = LEAST_SIMILARITY,
     compared: int = COMPARED,
 ) -> Graph:
@@ -43,6 +45,7 @@ def graph(
     approximate depends on it. compared: how many multiplications are few enough to be exact.
     """
     n, dimensions = vectors.shape
+    k = k or (NEIGHBOURS if n <= SCANNED else NEIGHBOURS_OF_MANY)
     index = _exact(vectors) if n * n * dimensions <= compared else _approximate(vectors)
     places = np.arange(n, dtype=np.int32)
     return _asked(index, vectors, places, k=k, least=least)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,10 +77,11 @@ async def calibrated(page: Page) -> Response:
     }
     if page.as_json:
         return Response.json({**told, "curve": rows})
+    path = page.datasette.get_database(page.database).path
     context = {
         **told,
         "models": [model.id for model in await page.read(models.every)],
-        "file_name": f"{page.database}.db",
+        "file_name": os.path.basename(path or "faces.db"),
         "least": {"pairs": calibration.LEAST_PAIRS, "people": calibration.LEAST_PEOPLE},
         "size": {"width": WIDTH, "height": HEIGHT},
         "curve": _line(shown.curve),
