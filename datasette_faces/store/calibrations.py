@@ -93,14 +93,11 @@ def _kept(row: dict[str, Any]) -> Kept:
     if row["source"] not in ("library", "published"):
         raise ValueError
     told = json.loads(row["evaluation"])
-    evaluation = Evaluation(
-        None if told["ece"] is None else float(told["ece"]),
-        tuple(Bin(**it) for it in told["bins"]),
-        tuple(Rate(**it) for it in told["rates"]),
-    )
-    calibration = Calibration(
-        row["source"], _curve(row["curve"]), float(row["threshold"]), evaluation
-    )
+    bins = tuple(Bin(**_numbers(it)) for it in told["bins"])
+    rates = tuple(_rate(**it) for it in told["rates"])
+    ece = float(told["ece"]) if bins else None
+    threshold, curve = float(row["threshold"]), _curve(row["curve"])
+    calibration = Calibration(row["source"], curve, threshold, Evaluation(ece, bins, rates))
     counts = {name: int(row[name]) for name in COLUMNS if name.endswith("_pairs")}
     return Kept(
         model_id=row["model_id"],
@@ -109,6 +106,16 @@ def _kept(row: dict[str, Any]) -> Kept:
         calibrated_at=str(row["calibrated_at"]),
         **counts,
     )
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """Raises TypeError where one is none."""
+    return {name: value + 0 for name, value in values.items()}
+
+
+def _rate(far: float, **told: Any) -> Rate:
+    unknown = all(value is None for value in told.values())
+    return Rate(far + 0, **(told if unknown else _numbers(told)))
 
 
 def _curve_as_json(curve: Curve) -> str:

@@ -21,7 +21,7 @@ from .requests import BadRequest, Page, page_view
 TABLES = ("faces", "photos", "face_embeddings", "calibrations")
 WIDTH, HEIGHT = 320, 240
 """Of the plots' own coordinates; they are drawn as large as there is room."""
-LEAST_RADIUS, MOST_RADIUS = 3.0, 12.0
+LEAST_RADIUS, MOST_RADIUS = 3.0, 9.0
 STEP = 5
 """Hundredths between the similarities of the curve's rows."""
 
