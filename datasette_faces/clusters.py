@@ -113,7 +113,7 @@ class _Known:
         # Only those who are among these faces: the numbers after them are for who is new
         names = sorted({both[face_id] for face_id in both.keys() & place.keys()})
         number = {key: place for place, key in enumerate(names)}
-        apart = {(place[a], place[b]) for a, b in self.pairs if a in place and b in place}
+        apart = {(place[a], place[b]) for a, b in self.pairs if {a, b} <= place.keys() and a != b}
         people_apart = {
             (place[face_id], number[key])
             for face_id, keys in self.apart.items()

@@ -77,15 +77,16 @@ def libraries(draw: Any) -> tuple[Any, Constraints]:
     def each(of: Any) -> Any:
         return draw(st.lists(of, min_size=n, max_size=n))
 
-    def pairs(second: Any) -> Any:
+    def pairs(second: Any, *, different: bool = False) -> Any:
         found = draw(st.lists(st.tuples(place, second), max_size=4))
+        found = [(one, two) for one, two in found if not different or one != two]
         return np.array(found, np.int64).reshape(-1, 2)
 
     constraints = Constraints(
         photo=np.array(each(st.integers(0, n)), np.int64),
         key=np.array(draw(st.permutations(range(n))), np.int64),
         pinned=np.array(each(st.integers(-3, 2)), np.int64).clip(-1),
-        apart=pairs(place),
+        apart=pairs(place, different=True),
         apart_people=pairs(person),
         bridging=np.array(each(st.sampled_from([True, True, False])), bool),
     )
@@ -209,6 +210,16 @@ def test_people_with_names_attract_and_are_never_merged():
 def test_a_person_who_was_pinned_at_two_ages_attracts_faces_of_both():
     constraints = replace(clustering.free(range(4)), pinned=np.array([0, 0, -1, -1]))
     assert clustered(on_a_circle(0, 120, 10, 130), constraints).tolist() == [0, 0, 0, 0]
+
+
+def test_two_faces_that_are_not_one_person_do_not_both_join_somebody_at_two_ages():
+    constraints = replace(
+        clustering.free(range(4)),
+        pinned=np.array([0, 0, -1, -1]),
+        apart=np.array([[2, 3]]),
+    )
+    labels = clustered(on_a_circle(0, 120, 1, 140), constraints)
+    assert labels.tolist() == [0, 0, 0, ALONE]
 
 
 def test_a_face_that_is_not_somebody_goes_elsewhere():
