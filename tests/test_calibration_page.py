@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
+from browser import browser, serving
 from galleries import model_info
 from serving import QUERY, Site, copied, site
 from test_calibration import DIMENSIONS, database, named_db  # noqa: F401
@@ -227,3 +228,20 @@ class TestARowsGallery:
             models.register(conn, model_info(DIMENSIONS, "other"))
         with site(calibrated) as it:
             assert PERCENT.findall(self.gallery(it, self.SQL.format(0.99))) == []
+
+
+@pytest.mark.parametrize("width_px", [390, 1280])
+def test_the_page_fits_a_phone_and_a_screen(calibrated: Path, width_px: int) -> None:
+    with serving(calibrated) as address, browser() as chromium:
+        page = chromium.new_page(viewport={"width": width_px, "height": 800})
+        errors: list[str] = []
+        page.on("console", lambda it: errors.append(it.text) if it.type == "error" else None)
+        page.goto(f"{address}/named/-/faces/face/1#nearest")
+        page.click("text=chance that it is the same person")
+        page.wait_for_selector(".faces-plot svg")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width_px
+        for plot in page.query_selector_all(".faces-plot svg"):
+            box = plot.bounding_box()
+            assert 300 < box["width"] <= width_px
+        assert page.get_by_role("img", name="Reliability").count() == 1
+        assert errors == []
