@@ -275,6 +275,27 @@ def people_decisions(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0004_calibrations")
+def calibrations(db: Database) -> None:
+    """What similarities mean in this library, model by model."""
+    db.execute(
+        """
+        create table calibrations (
+            model_id text primary key references models(id) on delete cascade,
+            source text not null, -- library; or published: there were too few pairs
+            threshold real not null, -- cosine from which one person is likelier than two
+            curve text not null, -- json: [[similarity, probability], ...], never falling
+            people integer not null, -- named ones, whose pairs match
+            matching_pairs integer not null,
+            photo_pairs integer not null, -- two faces of one photo
+            people_pairs integer not null, -- faces of two named people
+            evaluation text not null, -- json
+            calibrated_at text not null
+        )
+        """
+    )
+
+
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
     return f"""
         create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin

@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import click
 
-from . import search, vectors
+from . import probabilities, search, vectors
 from .connections import Connection, has_vector_tables, load_vector_extension, sqlite
 from .errors import NoVectorExtension, SearchError
 from .indexes.sqlite_vec import was_stopped
+from .probabilities import Curves
 from .search import NO_FILTERS, Searcher
 from .shapes import FloatArray, Match, ModelInfo
 from .sql_errors import named
@@ -77,6 +78,7 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
     caller_of = _borrowed(conn)
     shared = shared or Shared()
     nearest, query_vector, known = shared.searcher.nearest, shared.query_vector, shared.origins
+    curves = Curves()
 
     @named("face_embedding")
     def face_embedding(face_id: int, model_id: str | None = "") -> bytes | None:
@@ -128,11 +130,21 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
             [{"face_id": it.face_id, "similarity": it.similarity} for it in found or ()]
         )
 
+    @named("face_probability")
+    def face_probability(similarity: float | None, model_id: str | None = "") -> float | None:
+        """The chance that two faces of this similarity are one person; NULL where one is NULL."""
+        if similarity is None or model_id is None:
+            return None
+        caller = caller_of()
+        curve = _unless_stopped(caller, lambda: curves.of(caller, model_id or None))
+        return None if curve is None else probabilities.of(curve, similarity)
+
     for function, counts in (
         (face_embedding, (1, 2)),
         (face_query, (1,)),
         (face_similarity, (2,)),
         (faces_knn, (2, 3, 4)),
+        (face_probability, (1, 2)),
     ):
         for count in counts:
             # Within one statement they are: SQLite then asks once, not for each row

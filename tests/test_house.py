@@ -15,7 +15,7 @@ import datasette_faces
 PACKAGE = Path(datasette_faces.__file__).parent
 FLOORS = {
     0: ("shapes", "errors", "hookspecs"),
-    1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging"),
+    1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging", "calibration"),
     2: ("models", "indexes", "migrations", "store", "connections"),
     3: ("registry", "analysis", "workers", "scan", "queries", "scoring"),
     4: (
@@ -28,6 +28,7 @@ FLOORS = {
         "finding",
         "crops",
         "people",
+        "probabilities",
         "catalogue",
         "demo",
     ),

@@ -416,8 +416,8 @@ class TestUploads:
         assert len(answer["results"]) == 5
         first = answer["results"][0]
         assert set(first) == {
-            "face_id", "similarity", "photo_id", "path", "taken_at", "x", "y", "width", "height",
-            "url", "crop_url", "photo_url",
+            "face_id", "similarity", "probability", "photo_id", "path", "taken_at",
+            "x", "y", "width", "height", "url", "crop_url", "photo_url",
         }  # fmt: skip
         assert (first["face_id"], first["similarity"] >= 0.999) == (37, True)
         for url in (answer["url"], first["url"], first["crop_url"], first["photo_url"]):

@@ -221,6 +221,7 @@ def face(conn: Connection, face_id: int) -> Row | None:
 
 NEAREST = """
 select faces.id as face_id, json_extract(knn.value, '$.similarity') as similarity,
+    face_probability(json_extract(knn.value, '$.similarity'), :model) as probability,
     faces.photo_id, photos.path, photos.taken_at, faces.crop
 from json_each(faces_knn(face_embedding(:face_id, :model), :k, :model)) as knn
 join faces on faces.id = json_extract(knn.value, '$.face_id')

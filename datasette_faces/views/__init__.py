@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .calibration import calibrated
 from .gallery import face, gallery, photo
 from .pictures import crop, image, thumbnail
 from .search import query_face, query_photo, search
@@ -20,6 +21,7 @@ def routes() -> list[tuple[str, Any]]:
         (rf"{_BASE}/?{_JSON}", gallery),
         (rf"{_BASE}/photo/{_ID}{_JSON}", photo),
         (rf"{_BASE}/face/{_ID}{_JSON}", face),
+        (rf"{_BASE}/calibration{_JSON}", calibrated),
         (rf"{_BASE}/search(?P<format>\.json|\.csv)?$", search),
         (rf"{_BASE}/search/face/{_KEY}\.jpg$", query_face),
         (rf"{_BASE}/search/photo/{_KEY}\.jpg$", query_photo),

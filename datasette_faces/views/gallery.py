@@ -11,6 +11,7 @@ from datasette.utils.asgi import NotFound, Response
 from .. import permissions
 from ..store import browse, models
 from ..store.browse import FACES_OF_PHOTO, Filters, Query, Row
+from .calibration import calibration_url
 from .requests import (
     MAX_ID,
     BadRequest,
@@ -145,6 +146,7 @@ async def face(page: Page) -> Response:
             "picture_url": page.url(f"/thumbnail/{found['photo_id']}.jpg"),
             "model": model,
             "threshold": by and by.threshold,
+            "calibration_url": model and await calibration_url(page, model),
             "nearest": [with_name(other) for other in nearest],
             "sql_url": query and await page.sql_url(query),
         },

@@ -19,6 +19,7 @@ from ..shapes import Match
 from ..state import state_of
 from ..store import browse, models
 from .asked import Asked, NoSuchQuery, Ready, alive, asked, model_meant, ready
+from .calibration import calibration_url
 from .looking import NoFace, Overloaded, Pictures, described, face_model, look
 from .requests import BadRequest, Page, page_view, with_links, with_name
 from .uploads import NothingUploaded, read_pictures
@@ -29,6 +30,7 @@ BIN = 0.05
 CSV_COLUMNS = [
     "face_id",
     "similarity",
+    "probability",
     "photo_id",
     "path",
     "taken_at",
@@ -85,6 +87,7 @@ async def _found(page: Page, wanted: Asked, found: Ready) -> dict[str, Any]:
         "results": [with_name(row) for row in rows],
         "model": found.model.id,
         "model_threshold": found.model.threshold,
+        "calibration_url": await calibration_url(page, found.model.id),
         # As exact as the results': a slider counts both
         "spread": [round(match.similarity, 6) for match in spread],
         "bins": _histogram(spread),
