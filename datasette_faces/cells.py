@@ -62,9 +62,7 @@ def _picture(
     return Markup('<a href="{}/{}/{}">{}</a>').format(faces_url, page, row_id, picture)
 
 
-def _person(
-    row: Any, value: Any, column: str, table: str | None, faces_url: str
-) -> Markup | None:
+def _person(row: Any, value: Any, column: str, table: str | None, faces_url: str) -> Markup | None:
     """A cover as a picture, and in queries about faces a person as a link to their page.
 
     In the table `faces` Datasette itself links to the person's row, by name.
@@ -80,7 +78,9 @@ def _person(
     own_id = _id_of(row, "id" if table == "people" else "person_id")
     if own_id is None or not {"hidden", "name"} <= set(names):
         return None
-    picture = '<a href="{}/people/{}"><img src="{}/crop/{}.jpg" width="80" loading="lazy" alt="{}"></a>'
+    picture = (
+        '<a href="{}/people/{}"><img src="{}/crop/{}.jpg" width="80" loading="lazy" alt="{}"></a>'
+    )
     name = _text_of(row, "name") or f"Person {own_id}"
     return Markup(picture).format(faces_url, own_id, faces_url, number, name)
 

@@ -19,13 +19,13 @@ select decisions.id, uid, made_at, actor, kind, person_key, other_key, value, ta
         as faces
 from decisions
 """.strip()
-_MAX_ID = 2**63 - 1
 
 
 def history_query(*, before: int | None, limit: int) -> Query:
     """Decisions as a query, the newest first, those before one of them."""
-    params = {"before": _MAX_ID if before is None else before, "limit": limit}
-    return Query(f"{_ALL}\nwhere decisions.id < :before\norder by decisions.id desc limit :limit", params)
+    earlier = "" if before is None else "\nwhere decisions.id < :before"
+    params = {"limit": limit} if before is None else {"before": before, "limit": limit}
+    return Query(f"{_ALL}{earlier}\norder by decisions.id desc limit :limit", params)
 
 
 def last(conn: Connection) -> int:

@@ -93,7 +93,11 @@ def counts(conn: Connection) -> dict[str, int]:
         "select hidden, name is not null, count(*) from people where faces > 0 group by 1, 2"
     ).fetchall()
     return {
-        show: sum(n for is_hidden, is_named, n in found if is_hidden == hidden and named in (None, is_named))
+        show: sum(
+            n
+            for is_hidden, is_named, n in found
+            if is_hidden == hidden and named in (None, is_named)
+        )
         for show, (hidden, named) in SHOWN.items()
     }
 
@@ -111,7 +115,9 @@ def shown(conn: Connection, query: Query) -> list[Row]:
 
 def _without_crops(query: Query) -> Query:
     sql = query.sql.replace(", faces.crop", "")
-    return Query(sql.replace(" left join faces on faces.id = people.cover_face_id", ""), query.params)
+    return Query(
+        sql.replace(" left join faces on faces.id = people.cover_face_id", ""), query.params
+    )
 
 
 def next_unnamed(conn: Connection, faces: int, person_id: int) -> int | None:

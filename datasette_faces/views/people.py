@@ -118,7 +118,9 @@ async def person(page: Page) -> Response:
     after = _after_face(page)
     concealed = found.hidden and page.request.args.get("hidden") != "1"
     query = album.faces_query(found.id, after=after, limit=PAGE_FACES)
-    one_more = Query(query.sql.replace(", faces.crop", ""), {**query.params, "limit": PAGE_FACES + 1})
+    one_more = Query(
+        query.sql.replace(", faces.crop", ""), {**query.params, "limit": PAGE_FACES + 1}
+    )
     faces = [] if concealed else await page.read(wall.shown, one_more)
     more = faces[PAGE_FACES - 1]["face_id"] if faces[PAGE_FACES:] else None
     hidden = "1" if found.hidden else None
@@ -175,7 +177,9 @@ def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
 
 def _after_face(page: Page) -> int | None:
     text = page.request.args.get("after") or ""
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
+    if text and not (
+        text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID
+    ):
         raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
     return int(text) if text else None
 
