@@ -110,7 +110,7 @@ def _of_json(told: Any) -> dict[str, list[str]]:
 
 
 async def _body(request: Any) -> bytes:
-    body = b""
+    body = bytearray()
     while True:
         message = await request.receive()
         if message["type"] != "http.request":
@@ -119,4 +119,4 @@ async def _body(request: Any) -> bytes:
         if len(body) > MAX_BYTES:
             raise TooLarge(f"The form has over {MAX_BYTES // 1000:,} kB; choose fewer at once")
         if not message.get("more_body", False):
-            return body
+            return bytes(body)

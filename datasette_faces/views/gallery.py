@@ -78,7 +78,7 @@ def _filters(request: Any) -> Filters:
 
 def _hidden(request: Any) -> bool:
     """Whether faces of people who are hidden are asked for."""
-    return request.args.get("hidden") == "1"
+    return bool(request.args.get("hidden") == "1")
 
 
 def _day(request: Any, name: str) -> str | None:
@@ -174,7 +174,7 @@ async def face(page: Page) -> Response:
 async def _sees_people(page: Page) -> bool:
     """Whether this actor may know who is who, and the file does."""
     may = await permissions.may_view(page.datasette, page.request, page.database, "people")
-    return may and await page.read(wall.is_kept)
+    return may and bool(await page.read(wall.is_kept))
 
 
 async def _with_people(page: Page, faces: list[Row]) -> list[Row]:

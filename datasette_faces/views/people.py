@@ -8,14 +8,14 @@ from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
 from ..store import history as histories
-from ..store import person as album
 from ..store import people as store
+from ..store import person as album
 from ..store import wall
 from ..store.browse import Query, Row
 from ..store.people import NOT_A_FACE, Person
 from ..store.wall import After
 from . import editing, telling
-from .requests import MAX_ID, BadRequest, Page, page_view, row_id, with_links, with_name
+from .requests import MAX_ID, BadRequest, Page, page_view, row_id, with_links
 
 PAGE_PEOPLE = 60
 PAGE_FACES = 90
@@ -177,9 +177,7 @@ def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
 
 def _after_face(page: Page) -> int | None:
     text = page.request.args.get("after") or ""
-    if text and not (
-        text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID
-    ):
+    if text and not (text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID):
         raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
     return int(text) if text else None
 
