@@ -64,7 +64,7 @@ def _show(page: Page, counts: dict[str, int], may_edit: bool) -> str:
     """What is asked for; those who may edit begin with the queue, others with whom they may know."""
     if page.request.args.get("hidden") == "1":
         return "hidden"
-    show = page.request.args.get("show")
+    show: str = page.request.args.get("show") or ""
     if not show:
         everybody = may_edit or not counts["named"] or page.as_json or page.request.args.get("q")
         return "all" if everybody else "named"
