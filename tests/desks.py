@@ -36,6 +36,7 @@ class Desk:
 
     def __init__(self, site: Site, actor: str | None = "root", database: str = "people") -> None:
         self.site, self.actor, self.base = site, actor, f"/{database}/-/faces"
+        self._jar: dict[str, str] = {}
         if V1:
             site.datasette.root_enabled = True
 
@@ -45,7 +46,8 @@ class Desk:
 
     def cookies(self, page: Any) -> str:
         """The cookies that a browser would send after it got a page."""
-        found = [f"{name}={value}" for name, value in page.cookies.items()]
+        self._jar |= dict(page.cookies.items())
+        found = [f"{name}={value}" for name, value in self._jar.items()]
         if self.actor:
             actor = self.site.datasette.sign({"a": {"id": self.actor}}, "actor")
             found.append(f"ds_actor={actor}")
@@ -66,5 +68,13 @@ class Desk:
     def decide(self, path: str, /, **fields: Any) -> Any:
         """The page that follows a decision, which has to be made."""
         answer = self.send(path, **fields)
-        assert answer.status_code == 303, answer.text[-800:]
-        return self.site.get(answer.headers["location"], actor=self.actor, follow=True)
+        assert answer.status_code == 303, message(answer)
+        while "location" in answer.headers:
+            answer = self.site.get(answer.headers["location"], actor=self.actor)
+        return answer
+
+
+def message(page: Any) -> str:
+    """What a page says of what was done, or why it was not."""
+    found = re.search(r'role="(?:alert|status)"[^>]*>(.*?)</(?:p|form)>', page.text, re.S)
+    return unescape(re.sub(r"<[^>]+>", "", found[1])).strip() if found else page.text[-500:]

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from desks import FORM, Desk, make_clustered
+from desks import FORM, Desk, make_clustered, message
 from serving import Site, asked, copied, metadata_with, site
 
 from datasette_faces.compat import CSRF_BY_HEADERS, V1
@@ -20,7 +20,7 @@ from datasette_faces.store import browse, history, person, wall
 from datasette_faces.store.wall import After
 
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & {{ 7*7 }}"
-HEBREW = "עדה \u200fלאבלייס"
+HEBREW = "\u05e2\u05d3\u05d4 \u200f\u05dc\u05d1"
 ONLY_ANN = {"id": "ann"}
 
 
@@ -61,12 +61,6 @@ def person_of(database: Path, face_id: int) -> int | None:
     return asked(database, "select person_id from faces where id = ?", face_id)[0][0]
 
 
-def message(page: Any) -> str:
-    found = re.search(r'role="(?:alert|status)"[^>]*>(.*?)</(?:p|form)>', page.text, re.S)
-    assert found, page.text[-1500:]
-    return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
-
-
 NOBODY = [(1, None, 4), (2, None, 4), (3, None, 4)]
 
 
@@ -99,11 +93,11 @@ class TestTheWall:
         assert wall_of(desk, f"?q={quote(part)}") == [(1, r"Åsa l% _x back\slash", 4)]
 
     def test_its_pages_hold_everybody_once(self, desk: Desk, monkeypatch: Any) -> None:
-        from datasette_faces.views import people
+        from datasette_faces.views import persons
 
         desk.decide("/people/2", action="name", person=2, name="Ada")
         desk.decide("/people/3", action="move", person=3, face=9, to="Grace")
-        monkeypatch.setattr(people, "PAGE_PEOPLE", 1)
+        monkeypatch.setattr(persons, "PAGE_PEOPLE", 1)
         for show in ("all", "named", "unnamed"):
             found, url = [], f"/people/-/faces/people.json?show={show}"
             while url:
@@ -111,9 +105,9 @@ class TestTheWall:
                 assert len(answer["people"]) == 1
                 found += [row["person_id"] for row in answer["people"]]
                 url = answer["next_url"] and answer["next_url"].replace("http://localhost", "")
-            monkeypatch.setattr(people, "PAGE_PEOPLE", 60)
+            monkeypatch.setattr(persons, "PAGE_PEOPLE", 60)
             assert found == [row[0] for row in wall_of(desk, f"?show={show}")]
-            monkeypatch.setattr(people, "PAGE_PEOPLE", 1)
+            monkeypatch.setattr(persons, "PAGE_PEOPLE", 1)
 
     @pytest.mark.parametrize(
         "query", ["show=x", "after=1", "after=a.b.c", "after=1.2.9999999999999999999999"]
@@ -171,13 +165,14 @@ class TestAPerson:
             page = desk.get("/people/1").text
             assert page.index("In doubt") > page.index('value="1" aria-label="Choose face 1"')
             desk.decide("/people/1", action="name", person=1, name="Ada")
-            assert faces_of(desk, 1) == [2, 3, 4, 1][:0] or faces_of(desk, 1) == [3, 2, 4, 1]
+            # Photo 2 was taken the day before photo 4
+            assert faces_of(desk, 1) == [3, 2, 4, 1]
             assert "In doubt" not in desk.get("/people/1").text
 
     def test_pages_hold_each_face_once(self, desk: Desk, monkeypatch: Any) -> None:
-        from datasette_faces.views import people
+        from datasette_faces.views import persons
 
-        monkeypatch.setattr(people, "PAGE_FACES", 3)
+        monkeypatch.setattr(persons, "PAGE_FACES", 3)
         first = desk.get("/people/1.json").json()
         second = desk.site.get(urlsplit(first["next_url"]).path + "?after=3", actor="root").json()
         found = [row["face_id"] for row in first["faces"] + second["faces"]]
@@ -187,7 +182,9 @@ class TestAPerson:
         self, database: Path, tmp_path: Path
     ) -> None:
         together = copied(
-            database, tmp_path / "together.db", "update faces set photo_id = 1 where id in (5, 9)"
+            database,
+            tmp_path / "together.db",
+            "update faces set photo_id = 1, x = id * 20 where id in (5, 9)",
         )
         with site(together) as it:
             desk = Desk(it, database="together")
@@ -315,9 +312,9 @@ class TestTheHistory:
         assert page.count(">Redo</button>") == 1
 
     def test_its_pages_hold_each_decision_once(self, desk: Desk, monkeypatch: Any) -> None:
-        from datasette_faces.views import people
+        from datasette_faces.views import persons
 
-        monkeypatch.setattr(people, "PAGE_DECISIONS", 2)
+        monkeypatch.setattr(persons, "PAGE_DECISIONS", 2)
         for number in range(5):
             desk.decide("/people/1", action="name", person=1, name=f"Ada {number}")
         found, url = [], "/people/-/faces/history.json"
@@ -348,7 +345,7 @@ class TestBadInput:
         assert name in unescape(answer.text) or "\x00" in name
         assert wall_of(desk) == NOBODY
 
-    @pytest.mark.parametrize("name", [HOSTILE, HEBREW, "👩\u200d👧", "O’Neill-Ñúñez"])
+    @pytest.mark.parametrize("name", [HOSTILE, HEBREW, "👩\u200d👧", "O'Neill-Ñúñez"])
     def test_names_of_all_kinds_are_shown_as_they_are(self, desk: Desk, name: str) -> None:
         desk.decide("/people/1", action="name", person=1, name=name)
         for path in ("/people", "/people/1", "/history", "/photo/1", "/face/1", "/people/2"):
@@ -615,12 +612,11 @@ class TestWhoMay:
     def test_who_may_not_see_a_table_sees_nothing_of_it(
         self, database: Path, table: str, refused: set[str]
     ) -> None:
-        rule = {"tables": {table: {"allow": ONLY_ANN}}}
-        with site(database, metadata={"databases": {"people": rule}}) as it:
-            root = Desk(it, "root")
+        rule = {"databases": {"people": {"tables": {table: {"allow": ONLY_ANN}}}}}
+        editors = metadata_with(permissions={"faces-edit": ONLY_ANN})
+        with site(database, metadata={**editors, **rule}) as it:
             desk, ann = Desk(it, "bob"), Desk(it, "ann")
-            if V1:
-                root.decide("/people/1", action="name", person=1, name="Ada Lovelace")
+            ann.decide("/people/1", action="name", person=1, name="Ada Lovelace")
             for path in ("/people", "/people/1", "/history", "/face/1"):
                 statuses = {desk.get(path + ending).status_code for ending in ("", ".json")}
                 assert statuses == ({403} if path in refused else {200}), path

@@ -40,13 +40,15 @@ def is_kept(conn: Connection) -> bool:
 def wall_query(show: str, *, name: str, after: After | None, limit: int) -> Query:
     """People as a query: those without a name first, then by their number of faces."""
     conditions, params = _conditions(show, name, after)
+    # Where all are named, or nobody: not an order that SQLite would see through
+    first = "" if name or SHOWN[show][1] is not None else "people.name is not null, "
     # The join brings a picture to those who edit the query; order and limit are the index's
     sql = (
         "select people.id as person_id, people.name, people.faces, people.hidden,\n"
         "    people.cover_face_id as face_id, faces.crop\n"
         "from people left join faces on faces.id = people.cover_face_id\n"
         f"where {' and '.join(conditions)}\n"
-        "order by people.name is not null, people.faces desc, people.id limit :limit"
+        f"order by {first}people.faces desc, people.id limit :limit"
     )
     return Query(sql, {**params, "limit": limit})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .gallery import face, gallery, photo
-from .people import history, people, person
+from .persons import history, people, person
 from .pictures import crop, image, thumbnail
 from .search import query_face, query_photo, search
 

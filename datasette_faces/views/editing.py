@@ -95,7 +95,6 @@ async def edited(page: Page) -> Response:
     if not await permissions.may_edit(page.datasette, page.request, page.database):
         raise Forbidden(permissions.why_not(page.datasette, page.database))
     form = await read_form(page.request)
-    form = Form({**{name: page.request.args.getlist(name) for name in ("action",)}, **form.fields})
     try:
         made = await _write(page, form)
     except DecisionError as error:

@@ -38,7 +38,7 @@ class Form:
 
     def one(self, name: str) -> str:
         """The last value of a field; nothing where it is not there."""
-        return self.fields.get(name, [""])[-1]
+        return (self.fields.get(name) or [""])[-1]
 
     def numbers(self, name: str) -> list[int]:
         """The ids in a field, each once, in order; 4-9 stands for six of them. Raises BadRequest."""
