@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import indexing, workers
+from . import clusters, indexing, workers
 from .connections import Connection, transaction, writing
 from .errors import (
     BrokenPicture,
@@ -47,7 +47,7 @@ Progress = Callable[[int, int, File | None], None]
 
 @dataclass
 class Report:
-    """What an ingest did, in photos; `found` counts every file looked at."""
+    """What an ingest did, in photos; `found` counts every file, `people` all that there are now."""
 
     found: int = 0
     new: int = 0
@@ -56,6 +56,7 @@ class Report:
     unchanged: int = 0
     analysed_again: int = 0
     faces: int = 0
+    people: int = 0
     missing: int = 0
     errors: list[Rejected] = field(default_factory=list)
     seconds: float = 0.0
@@ -83,6 +84,7 @@ def ingest(
     *,
     worker_count: int | None = None,
     min_face_px: float = 20,
+    clustered: bool = True,
     progress: Progress = lambda done, total, file: None,
 ) -> Report:
     """Bring the photographs under `paths` into a database, which is made where there is none.
@@ -98,9 +100,20 @@ def ingest(
         run = _Run(conn, model, count, min_face_px, progress)
         try:
             run.everything(paths)
+            if clustered:
+                run.report.people = _group(conn)
         finally:
             run.report.seconds = round(time.monotonic() - started, 2)
     return run.report
+
+
+def _group(conn: Connection) -> int:
+    """Propose who the new faces are; how many people there are now."""
+    known = models.every(conn)
+    if known:
+        with transaction(conn):
+            clusters.grow(conn, known[0])
+    return len(people.listed(conn))
 
 
 def _may_exist(path: str) -> bool:

@@ -225,7 +225,7 @@ def people_decisions(db: Database) -> None:
         """
         create table face_clusters ( -- what the machine proposes, whatever people decided
             face_id integer primary key references faces(id) on delete cascade,
-            person_key text not null
+            person_key text -- null: it was looked at, and belongs to nobody
         )
         """,
         "create index face_clusters_person on face_clusters(person_key)",

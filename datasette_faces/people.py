@@ -84,16 +84,27 @@ def split(
 def move(
     conn: Connection, face_ids: Iterable[int], person_id: int | None, *, by: Editor = NOBODY
 ) -> Decision:
-    """Place faces in a person, or in a new one."""
+    """Place faces in a person, or in a new one; those whom they are taken from are not that person."""
     moved = _known(conn, face_ids)
     if person_id is None:
-        faces = decisions.refs(conn, MEMBER, moved)
+        faces = decisions.refs(conn, MEMBER, moved) + _left_behind(conn, moved, None)
         return _decide(conn, Decision("move", new_key(), faces=faces), by)
     person = _there(conn, person_id, by)
     # Whom the machine made up is held together by this, or might be another one tomorrow
     all_faces = {*moved, *([] if person.name else people.faces_of(conn, person.id))}
     faces = decisions.refs(conn, MEMBER, sorted(all_faces))
+    faces += _left_behind(conn, moved, person)
     return _decide(conn, Decision("move", person.key, faces=faces), by)
+
+
+def _left_behind(conn: Connection, moved: list[int], target: Person | None) -> tuple[FaceRef, ...]:
+    """Examples of those whom faces are taken from: else these would follow, by their likeness."""
+    found: tuple[FaceRef, ...] = ()
+    for key in people.of_faces(conn, moved):
+        person = people.by_key(conn, key)
+        if person and key != NOT_A_FACE and (target is None or key != target.key):
+            found += _examples(conn, person, OTHER, set(moved))
+    return found
 
 
 def reject(
@@ -196,10 +207,8 @@ def apply(conn: Connection, decision: Decision) -> None:
     face_ids = set(decisions.faces_of(conn, decision, MEMBER, APART))
     if decision.kind == "merge":
         face_ids |= set(people.proposed_for(conn, *keys))
-    before = people.of_faces(conn, sorted(face_ids))
-    people.assign(conn, face_ids)
-    after = people.of_faces(conn, sorted(face_ids))
-    people.show(conn, {*keys, *before, *after})
+    people.bring_up(conn, sorted(face_ids))
+    people.show(conn, keys)
 
 
 def _decide(conn: Connection, decision: Decision, by: Editor) -> Decision:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from archive import make_archive
 from serving import Site, asked, copied, ids, site
 
 from datasette_faces import canned, vectors
@@ -32,17 +30,6 @@ PEOPLE = (
     "update faces set person_id = 3 where id = 5",
     "update faces set person_id = 4 where id = 6",
 )
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_archive(tmp_path_factory.mktemp("archive"))
-
-
-@pytest.fixture
-def served(faces_db: Path) -> Iterator[Site]:
-    with site(faces_db) as it:
-        yield it
 
 
 @pytest.fixture

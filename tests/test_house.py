@@ -15,11 +15,12 @@ import datasette_faces
 PACKAGE = Path(datasette_faces.__file__).parent
 FLOORS = {
     0: ("shapes", "errors", "hookspecs"),
-    1: ("images", "geometry", "vectors", "exif", "files", "clustering"),
+    1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging"),
     2: ("models", "indexes", "migrations", "store", "connections"),
     3: ("registry", "analysis", "workers", "scan", "queries", "scoring"),
     4: (
         "inference",
+        "clusters",
         "indexing",
         "ingest",
         "search",

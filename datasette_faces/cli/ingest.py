@@ -45,6 +45,12 @@ _open_option = click.option(
     show_default=True,
     help="Leave out faces whose shorter side has fewer pixels",
 )
+@click.option(
+    "--cluster/--no-cluster",
+    "clustered",
+    default=True,
+    help="Group the new faces into people, which is the default, or leave that",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @_open_option
 @in_words
@@ -54,6 +60,7 @@ def ingest_command(
     model_id: str,
     workers: int | None,
     min_face_px: float,
+    clustered: bool,
     as_json: bool,
     open_browser: bool,
 ) -> None:
@@ -76,6 +83,7 @@ def ingest_command(
                 model,
                 worker_count=workers,
                 min_face_px=min_face_px,
+                clustered=clustered,
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -134,6 +142,8 @@ def _in_sentences(report: Report, database: str) -> str:
     ):
         if count:
             lines.append(f"{count:>8,} {name}")
+    if report.people:
+        lines.append(f"{report.people:>8,} people, as far as faces tell")
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")

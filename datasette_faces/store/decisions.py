@@ -193,6 +193,15 @@ def about_person(conn: Connection, key: str) -> list[Decision]:
     return [_decision(row) for row in rows]
 
 
+def telling_apart(conn: Connection) -> list[Decision]:
+    """The decisions that hold and say of faces that they are not one person."""
+    rows = conn.execute(
+        f"select id from decisions where kind in ('reject', 'split', 'move', 'apart') "
+        f"and {ACTIVE} order by id"
+    ).fetchall()
+    return [found for row in rows if (found := by_id(conn, row[0])) is not None]
+
+
 def merged_away(conn: Connection) -> dict[str, str]:
     """Where people went who were merged into others: key -> key."""
     went: dict[str, str] = {}

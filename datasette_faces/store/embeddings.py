@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import vectors
 from ..connections import Connection
-from ..shapes import FloatArray, IdArray
+from ..shapes import FloatArray, IdArray, ModelInfo
 
 _IN_FOLDER = "photo_paths.path > :above and photo_paths.path < :below"
 # A file may come from anywhere: text that is no UTF-8 could not even be read
@@ -66,6 +66,29 @@ def everything(
     while rows := conn.execute(sql, params).fetchall():
         params["after"] = rows[-1][0]
         yield _arrays(rows, dimensions)
+
+
+def whole(conn: Connection, model: ModelInfo) -> tuple[IdArray, FloatArray]:
+    """All embeddings of a model at once: ids (n,), vectors (n, d), by face id."""
+    ids = np.empty(count(conn, model.id), np.int64)
+    among = np.empty((len(ids), model.dimensions), np.float32)
+    filled = 0
+    for chunk_ids, chunk in everything(conn, model.id):
+        end = filled + len(chunk_ids)
+        ids[filled:end], among[filled:end] = chunk_ids, chunk
+        filled = end
+    return ids[:filled], among[:filled]
+
+
+def sample(conn: Connection, model_id: str, faces: int = 4_096) -> FloatArray:
+    """The embeddings of about so many faces, evenly drawn from all: (n, d)."""
+    step = max(1, count(conn, model_id) // faces)
+    rows = conn.execute(
+        "select face_id from (select face_id, row_number() over (order by face_id) as place "
+        "from face_embeddings where model_id = ?) where place % ? = 0",
+        [model_id, step],
+    )
+    return of_faces(conn, model_id, [row[0] for row in rows])[1]
 
 
 def of_faces(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ NOT_A_FACE = "not-a-face"
 """The key of whom all that is no face belongs to; hidden, so that nothing finds it."""
 BY_PERSON, BY_CLUSTER = "person", "cluster"
 """What `faces.person_source` says: somebody decided, or the machine proposes."""
+
+MANY = 20_000
+"""From so many faces on it is quicker to look at all of them."""
 
 # The best picture of somebody: sure to be a face, sharp, looking into the camera
 QUALITY = """
@@ -76,15 +79,15 @@ def faces_of(conn: Connection, person_id: int, *, limit: int = -1) -> list[int]:
     return [row[0] for row in rows]
 
 
-def propose(conn: Connection, clusters: dict[int, str]) -> None:
-    """Keep what the machine proposes for these faces: face id -> person's key."""
+def propose(conn: Connection, clusters: Mapping[int, str | None]) -> None:
+    """Keep what the machine proposes for these faces: face id -> person's key, None for nobody."""
     conn.executemany(
         "insert or replace into face_clusters(face_id, person_key) values (?, ?)",
         sorted(clusters.items()),
     )
 
 
-def proposed(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[int, str]:
+def proposed(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[int, str | None]:
     """What the machine proposes for these faces, or for all."""
     if face_ids is None:
         return dict(conn.execute("select face_id, person_key from face_clusters").fetchall())
@@ -221,24 +224,19 @@ def _cover(conn: Connection, said: list[_Fact]) -> int | None:
 
 def _choose_covers(conn: Connection, ids: dict[str, int], covers: dict[str, int]) -> None:
     """The cover that was decided, if that face is still theirs; else the best picture."""
-    decided = {ids[key]: face_id for key, face_id in covers.items()}
-    conn.execute(
-        f"""
-        with wanted as (select value as id from json_each(?1)),
-        decided as (
-            select cast(key as integer) as person, value as face from json_each(?2)
-            where exists (select 1 from faces where id = value and person_id = cast(key as integer))
-        ),
-        best as (
-            select person_id, id, max({QUALITY}) from faces
-            where person_id in (select id from wanted) group by person_id
-        )
-        update people set cover_face_id = coalesce(
-            (select face from decided where person = people.id),
-            (select id from best where person_id = people.id)
-        ) where id in (select id from wanted)
-        """,
-        [json.dumps(sorted(ids.values())), json.dumps(decided)],
+    best = f"""
+        select people.id, (
+            select id from faces where person_id = people.id order by {QUALITY} desc, id limit 1
+        ) from people where people.id in (select value from json_each(?))
+    """
+    chosen = dict(conn.execute(best, [json.dumps(sorted(ids.values()))]).fetchall())
+    for key, face_id in covers.items():
+        theirs = conn.execute("select person_id from faces where id = ?", [face_id]).fetchone()
+        if theirs and theirs[0] == ids[key]:
+            chosen[ids[key]] = face_id
+    conn.executemany(
+        "update people set cover_face_id = ?1 where id = ?2 and cover_face_id is not ?1",
+        [(face_id, person_id) for person_id, face_id in chosen.items()],
     )
 
 
@@ -250,9 +248,48 @@ def remember(conn: Connection, photo_ids: Iterable[int]) -> None:
     )
     said = decisions.standings(conn, [row[0] for row in rows])
     if said:
-        before = of_faces(conn, list(said))
-        assign(conn, said)
-        show(conn, {*before, *of_faces(conn, list(said))})
+        bring_up(conn, sorted(said))
+
+
+def proposes_nothing_for(conn: Connection, model_id: str) -> list[int]:
+    """The faces with an embedding by a model that the machine has not looked at yet."""
+    rows = conn.execute(
+        "select face_id from face_embeddings where model_id = ? "
+        "and face_id not in (select face_id from face_clusters) order by face_id",
+        [model_id],
+    )
+    return [row[0] for row in rows]
+
+
+def in_photos_of(conn: Connection, face_ids: Iterable[int]) -> set[int]:
+    """All faces of the photos that these faces are in."""
+    rows = conn.execute(
+        "select id from faces where photo_id in (select photo_id from faces "
+        "where id in (select value from json_each(?)))",
+        [json.dumps(list(face_ids))],
+    )
+    return {row[0] for row in rows}
+
+
+def some_of(conn: Connection, keys: Iterable[str], count: int) -> list[int]:
+    """Up to so many faces of each of those for whom the machine proposes some."""
+    rows = conn.execute(
+        "select others.value from json_each(?) as wanted, json_each((select json_group_array(face_id) "
+        "from (select face_id from face_clusters where person_key = wanted.value "
+        "order by face_id limit ?))) as others",
+        [json.dumps(sorted(keys)), count],
+    )
+    return [row[0] for row in rows]
+
+
+def bring_up(conn: Connection, face_ids: Sequence[int]) -> None:
+    """Give these faces to whom they belong by now, and show those whom that touches."""
+    many = len(face_ids) > MANY
+    before = [] if many else of_faces(conn, face_ids)
+    assign(conn, None if many else face_ids)
+    show(conn, None if many else {*before, *of_faces(conn, face_ids)})
+    if many:
+        forget_empty(conn)
 
 
 def rebuild(conn: Connection) -> None:
@@ -309,7 +346,8 @@ def _person(row: Sequence[Any]) -> Person:
 
 
 def listed(conn: Connection, *, named: bool = False) -> list[Person]:
-    """Those who have faces, or a name if that is asked for, most faces first."""
-    wanted = "name is not null and faces > 0" if named else "faces > 0"
+    """Those who have faces, and a name if that is asked for, most faces first."""
+    wanted = f"faces > 0 and key != '{NOT_A_FACE}'"
+    wanted += " and name is not null" if named else ""
     rows = conn.execute(f"select {_COLUMNS} from people where {wanted} order by faces desc, id")
     return [_person(row) for row in rows]

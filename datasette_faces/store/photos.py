@@ -177,6 +177,17 @@ def _refresh(conn: Connection, photo_id: int) -> None:
     )
 
 
+def places(conn: Connection) -> list[tuple[str, bytes | None]]:
+    """One place of each photo whose file was there: path, and its bytes where it is not UTF-8."""
+    rows = conn.execute(
+        """
+        select min(photo_paths.path), path_bytes from photo_paths
+        where missing_since is null group by photo_id order by photo_id
+        """
+    )
+    return [(path, raw) for path, raw in rows]
+
+
 def mark_missing(conn: Connection, paths: list[str]) -> int:
     """Mark paths whose files are gone, and photos that lie nowhere else; how many photos those are."""
     moment, gone = now(), set()

@@ -1,0 +1,41 @@
+"""`cluster`: who belongs together, as the machine proposes it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+
+import click
+
+from .. import clusters
+from ..connections import transaction, writing
+from ..search import model_of
+from .group import faces, in_words
+
+
+@faces.command()
+@click.argument("database", type=click.Path(dir_okay=False))
+@click.option("--model", "model_id", help="By whose embeddings; the first model of the file's")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
+@in_words
+def cluster(database: str, model_id: str | None, as_json: bool) -> None:
+    """Group the faces of a database into people.
+
+    What somebody decided stays: whose a face is, whose it is not, and every name.
+    """
+    started = time.monotonic()
+    with writing(database) as conn:
+        model = model_of(conn, model_id)
+        if not as_json:
+            click.echo(f"Grouping faces by {model.id}…", err=True)
+        with transaction(conn):
+            done = clusters.cluster(conn, model)
+    seconds = round(time.monotonic() - started, 2)
+    if as_json:
+        click.echo(json.dumps({**asdict(done), "model": model.id, "seconds": seconds}))
+        return
+    click.echo(
+        f"{done.people:,} people in {done.faces:,} faces, {done.alone:,} faces by themselves "
+        f"({seconds:.1f} s)\nName them: datasette faces people {database} list"
+    )
