@@ -666,6 +666,23 @@ class TestOtherPages:
         found = desk.site.get(f"{query}?sql={sql.replace(' ', '+')}").text
         assert 'href="/people/-/faces/people/2">2</a>' in found
 
+    @pytest.mark.parametrize("keeps_prefix", [True, False])
+    def test_behind_a_prefix_forms_lead_back_to_their_page(
+        self, database: Path, keeps_prefix: bool
+    ) -> None:
+        with site(database, settings={"base_url": "/a/b/"}) as it:
+            desk = Desk(it)
+            desk.base = f"{'/a/b' if keeps_prefix else ''}{desk.base}"
+            for path in ("/people?show=all", "/people/1", "/history"):
+                text = desk.get(path).text
+                links = {
+                    unescape(link) for link in re.findall(r'(?:href|src|action)="(/[^"]*)"', text)
+                }
+                assert all(re.match("/a/b/(?!a/b)", link) for link in links), links
+            answer = desk.send("/people?show=all", action="hide", person=1)
+            assert answer.headers["location"] == "/a/b/people/-/faces/people?show=all&done=1"
+            assert "root hid person 1" in message(it.get(answer.headers["location"], actor="root"))
+
     def test_a_file_without_people_still_shows_its_faces(
         self, database: Path, tmp_path: Path
     ) -> None:

@@ -10,13 +10,13 @@ from ..connections import Connection
 from ..shapes import Box
 from . import decisions
 from .browse import Query, Row, rows
-from .decisions import ACTIVE, EXAMPLE, FaceRef
+from .decisions import ACTIVE, EXAMPLE, OTHER, FaceRef
 
 _ALL = f"""
 select decisions.id, uid, made_at, actor, kind, person_key, other_key, value, target,
     {ACTIVE} as active,
-    (select count(*) from decision_faces where decision_id = decisions.id and role != '{EXAMPLE}')
-        as faces
+    (select count(*) from decision_faces where decision_id = decisions.id
+        and role not in ('{EXAMPLE}', '{OTHER}')) as faces
 from decisions
 """.strip()
 
@@ -102,11 +102,12 @@ def _faces(conn: Connection, ids: list[int], *, hidden: bool) -> dict[int, int]:
         select decision_id, role, sha256, x, y, width, height from decision_faces
         where rowid in (
             select (
-                select min(rowid) from decision_faces where decision_id = value and role != :example
+                select rowid from decision_faces where decision_id = value
+                order by role in (:example, :other), rowid limit 1
             ) from json_each(:ids)
         )
         """,
-        {"ids": json.dumps(ids), "example": EXAMPLE},
+        {"ids": json.dumps(ids), "example": EXAMPLE, "other": OTHER},
     ).fetchall()
     refs = [FaceRef(role, sha256, Box(*box)) for _, role, sha256, *box in found]
     faces = decisions.found_again(conn, refs)

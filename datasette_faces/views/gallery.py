@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Any
 
-from datasette.utils.asgi import NotFound, Response
+from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from .. import permissions
 from ..store import browse, models, wall
@@ -144,6 +144,8 @@ async def face(page: Page) -> Response:
     found = await _found(page, browse.face, "face", face_id)
     if page.request.method == "POST":
         await editing.require_people(page)
+        if not await _sees_people(page):
+            raise Forbidden("Permission denied: view-table")
         return await editing.edited(page)
     [found] = await _with_people(page, [found])
     model = page.request.args.get("model") or next(iter(found["models"]), None)
