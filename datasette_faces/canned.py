@@ -84,9 +84,9 @@ pairs as (
     from looked_at
     join face_embeddings on face_embeddings.face_id = looked_at.face_id
         and model_id = (select id from models order by rowid limit 1)
-    join json_each(faces_knn(embedding, 8, model_id)) as knn
-    where json_extract(knn.value, '$.similarity')
-        >= case when :threshold = '' then 0.9 else cast(:threshold as real) end
+    join json_each(faces_knn(embedding, 16, model_id, json_object(
+        'threshold', case when :threshold = '' then 0.9 else cast(:threshold as real) end
+    ))) as knn
 )
 select pairs.face_id, pairs.other_face_id, similarity, faces.crop, other.crop as other_crop,
     pairs.photo_id, photos.path, other.photo_id as other_photo_id, other_photos.path as other_path,
@@ -152,8 +152,8 @@ QUERIES = {
         "Pairs of near-duplicates",
         "Pairs of nearly identical faces in different photos. threshold: from which similarity on "
         "(0.9). faces: how many of the newest are compared with all of the file (300, down to 30 in "
-        "a large one); fewer where that takes too long. before: go on below this id, as "
-        "compared_down_to says. Each may be left empty.",
+        "a large one), of each the 15 most like it; fewer where that takes too long. before: go on "
+        "below this id, as compared_down_to says. Each may be left empty.",
         FACES,
         NEAR_DUPLICATES,
         ("threshold", "faces", "before"),

@@ -78,11 +78,8 @@ def why_not(datasette: Any, database: str) -> str:
 
 def _own_rule(datasette: Any, action: str, database: str) -> Any:
     """The `allow` of an action in the plugin's settings, the database's before the general ones."""
-    for settings in (
-        datasette.plugin_config(PLUGIN, database=database, fallback=False),
-        datasette.plugin_config(PLUGIN),
-    ):
-        rules = (settings or {}).get("permissions") or {}
+    for settings in _settings(datasette, database):
+        rules = settings.get("permissions") or {}
         if action in rules:
             return rules[action]
     return None
@@ -155,5 +152,13 @@ def serves_originals(datasette: Any, database: str) -> bool:
 
 def setting(datasette: Any, database: str, name: str) -> Any:
     """A setting of the plugin, the database's before the general one."""
-    own = datasette.plugin_config(PLUGIN, database=database)
-    return (own or datasette.plugin_config(PLUGIN) or {}).get(name)
+    for settings in _settings(datasette, database):
+        if name in settings:
+            return settings[name]
+    return None
+
+
+def _settings(datasette: Any, database: str) -> list[dict[str, Any]]:
+    """The plugin's settings: those of a database, then the general ones."""
+    own = datasette.plugin_config(PLUGIN, database=database, fallback=False)
+    return [own or {}, datasette.plugin_config(PLUGIN) or {}]

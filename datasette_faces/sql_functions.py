@@ -17,9 +17,9 @@ from .connections import Connection, has_vector_tables, load_vector_extension, s
 from .errors import NoVectorExtension, SearchError
 from .indexes.sqlite_vec import was_stopped
 from .search import NO_FILTERS, Searcher
-from .shapes import FloatArray, Match
+from .shapes import FloatArray, Match, ModelInfo
 from .sql_errors import named
-from .store import browse
+from .store import browse, models
 from .store.embeddings import Filters
 
 Answer = TypeVar("Answer")
@@ -119,7 +119,7 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
         wanted, embedding, filters = _whole(k), _decoded(vector), _filters(options)
 
         def ask() -> list[Match]:
-            model = search.model_of(caller, model_id or known.of(vector)).id
+            model = _model(caller, model_id or known.of(vector), embedding).id
             known.compare(vector, model)
             return nearest(caller, embedding, wanted, model_id=model, filters=filters)
 
@@ -137,6 +137,20 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
         for count in counts:
             # Within one statement they are: SQLite then asks once, not for each row
             conn.create_function(function.__name__, count, function, deterministic=True)
+
+
+def _model(caller: Connection, model_id: str | None, embedding: FloatArray) -> ModelInfo:
+    """The model that is named, or the one whose vectors have that length. Raises SearchError."""
+    first = search.model_of(caller, model_id)
+    if model_id is None:
+        fitting = [it for it in models.every(caller) if it.dimensions == embedding.size]
+        if len(fitting) > 1:
+            names = ", ".join(it.id for it in fitting)
+            raise SearchError(
+                f"vectors of several models have this length; name the model: {names}"
+            )
+        return fitting[0] if fitting else first
+    return first
 
 
 def _whole(k: int | str) -> int:

@@ -121,7 +121,8 @@ class TestWhatTheyGive:
     def test_near_duplicates_are_the_pairs_that_comparing_all_finds(
         self, faces_db: Path, tmp_path: Path
     ) -> None:
-        with site(many_faces(faces_db, tmp_path / "many.db", 400)) as served:
+        path = many_faces(faces_db, tmp_path / "many.db", 400)
+        with site(path, settings={"sql_time_limit_ms": 20_000}) as served:
             found = rows(served, "near_duplicates", "many", faces=1000)
             right = pairs_by_hand(tmp_path / "many.db", 0.9)
             assert right

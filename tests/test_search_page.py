@@ -913,7 +913,8 @@ def everything_in(conn: Any) -> str:
 def begin(it: Site, **options: Any) -> None:
     """Have the toy model at work within other limits."""
     model = options.pop("model", ToyModel())
-    state_of(it.datasette)._inferences[model.id] = Inference(model, **{"workers": 1, **options})
+    made = Inference(model, **{"workers": 1, **options})
+    state_of(it.datasette)._inferences[model.id, "None"] = made
 
 
 class TestHarm:
