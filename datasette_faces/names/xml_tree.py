@@ -21,6 +21,8 @@ MAX_PARTS = 200_000
 """Elements and attributes together; a part takes about 500 bytes of memory."""
 MAX_DEPTH = 100
 """Levels of elements; XMP as programs write it has about ten."""
+MAX_PREFIXES = 500
+"""Bound at one place; exiftool writes every one that it knows in fewer."""
 XML = "http://www.w3.org/XML/1998/namespace"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -77,7 +79,9 @@ def parse(data: bytes) -> Document:
     if len(data) > MAX_BYTES:
         raise NamesError(f"the XMP has over {MAX_BYTES // 1_000_000} MB")
     # In pictures, and after some programs, zeros fill the place that is kept for changes
-    data = data if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[1:2] == b"\0" else data.strip(b"\0")
+    data = (
+        data if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[1:2] == b"\0" else data.strip(b"\0")
+    )
     try:
         return _Reader().read(data)
     except expat.ExpatError as error:
@@ -130,7 +134,7 @@ class _Reader:
             for key, uri in given.items()
             if key == "xmlns" or key.startswith("xmlns:")
         }
-        self.scopes.append({**self.scopes[-1], **declared} if declared else self.scopes[-1])
+        self.bind(declared)
         attributes = {
             self.resolved(key) if ":" in key else ("", key): value
             for key, value in given.items()
@@ -142,6 +146,14 @@ class _Reader:
         else:
             self.root = element
         self.open.append(element)
+
+    def bind(self, declared: dict[str, str]) -> None:
+        scope = {**self.scopes[-1], **declared} if declared else self.scopes[-1]
+        if len(scope) > MAX_PREFIXES:
+            raise NamesError(f"the XMP binds more than {MAX_PREFIXES} prefixes")
+        if not all(uri for prefix, uri in declared.items() if prefix):
+            raise NamesError("the XMP is damaged: it binds a prefix to nothing")
+        self.scopes.append(scope)
 
     def end(self, _: str) -> None:
         self.open.pop()
@@ -214,9 +226,7 @@ def _qualified(
     if not uri and attribute:
         return local
     # Attributes without a prefix are in no namespace, whatever the default one is
-    known = [
-        prefix for prefix, at in scope.items() if at == uri and not (attribute and not prefix)
-    ]
+    known = [prefix for prefix, at in scope.items() if at == uri and not (attribute and not prefix)]
     prefix = known[-1] if known else _free(preferred.get(uri, "ns"), scope)
     if not known:
         scope[prefix] = declared[prefix] = uri
