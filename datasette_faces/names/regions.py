@@ -30,6 +30,8 @@ SAME_SHAPE = 0.03
 
 A raw file and its JPEG differ by a few pixels at the edges; the nearest crops, 3:2 to 4:3, by 12 %.
 """
+SMALLEST = 1e-5
+"""Of a side: one pixel of the widest picture that is decoded."""
 SAME_AREA = 0.5
 """Two areas that overlap more (IoU) are the same one: `store.faces.SAME_FACE_OVERLAP`."""
 
@@ -151,7 +153,7 @@ def sensible_area(x: float, y: float, width: float, height: float) -> Area:
     if not (0 <= x + width / 2 <= 1 and 0 <= y + height / 2 <= 1):
         raise ValueError("its box lies outside the picture")
     left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, 1.0), min(y + height, 1.0)
-    if right <= left or bottom <= top:
+    if right - left < SMALLEST or bottom - top < SMALLEST:
         raise ValueError("its box has no size")
     return Area(left, top, right - left, bottom - top)
 
