@@ -33,7 +33,7 @@ class Embedded:
 
 
 def embedded(data: bytes) -> Embedded:
-    """The packets in a picture's bytes; its pixels are not decoded. Raises NamesError for no picture."""
+    """The packets in a picture's bytes. Raises NamesError where they are no picture."""
     try:
         images.register_heif(data)
         with warnings.catch_warnings():
@@ -44,7 +44,9 @@ def embedded(data: bytes) -> Embedded:
         raise NamesError(str(error)) from None
     # Pillow's parsers raise what broken bytes make them raise
     except Exception as error:
-        raise NamesError(f"the picture cannot be read: {error or type(error).__name__}") from None
+        raise NamesError(
+            f"the picture cannot be read: {str(error) or type(error).__name__}"
+        ) from None
 
 
 def of_image(image: Image.Image) -> Embedded:

@@ -41,7 +41,7 @@ def parse_ini(data: bytes) -> Folder:
     if b"\0" in data:
         raise NamesError("the .picasa.ini holds no text")
     folder, section = Folder(), ""
-    for line in _decoded(data).splitlines():
+    for line in _decoded(data).replace("\r", "\n").split("\n"):
         if line.startswith("[") and line.rstrip().endswith("]"):
             section = line.rstrip()[1:-1].casefold()
             continue

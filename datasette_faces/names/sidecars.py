@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
+import shutil
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from ..errors import NamesError
 from ..files import open_at_once
-from ..images import FORMATS
 from . import picasa, takeout, xml_tree
 from .rdf import graph
 
@@ -52,8 +52,8 @@ class Sidecars:
         names = [
             (there[name.casefold()], kind) for name, kind in wanted if name.casefold() in there
         ]
-        json = takeout.json_of(filename.casefold(), there)
-        names += [(there[json], TAKEOUT)] if json else []
+        json = takeout.json_of(filename, there)
+        names += [(json, TAKEOUT)] if json else []
         return [Sidecar(os.path.join(folder, name), kind) for name, kind in names]
 
     def to_write(self, path: str) -> str:
@@ -108,11 +108,10 @@ def write_sidecar(path: str, data: bytes, *, before: bytes | None) -> None:
     Raises NamesError, and writes nothing, where the path does not end in .xmp, either is no XMP, the
     file is no longer what it was, or cannot be written.
     """
-    if not path.casefold().endswith(".xmp") or path.casefold().endswith(tuple(FORMATS)):
+    if not path.casefold().endswith(".xmp"):
         raise NamesError(f"{path} is no sidecar: its name must end in .xmp")
-    for content in (before, data):
-        if content:
-            graph(xml_tree.parse(content).root)
+    for content in filter(None, (before, data or b"-")):
+        graph(xml_tree.parse(content).root)
     target = os.path.realpath(path)
     present = read_sidecar(Sidecar(target, XMP)) if os.path.lexists(target) else None
     if present != before:
@@ -125,22 +124,16 @@ def write_sidecar(path: str, data: bytes, *, before: bytes | None) -> None:
 
 def _replace(target: str, data: bytes) -> None:
     """Put a file in another's place, with its permissions, once all of it is on the disk."""
-    mode = os.stat(target).st_mode & 0o777 if os.path.exists(target) else 0o666 & ~_umask()
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".", suffix=".tmp")
+    temporary = os.path.join(os.path.dirname(target), f".names-{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with open(temporary, "xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, mode)
+        if os.path.exists(target):
+            shutil.copymode(target, temporary)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

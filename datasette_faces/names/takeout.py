@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Container
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import NamesError
@@ -14,11 +14,12 @@ from .regions import MAX_REGIONS, NamedRegion, Reading, clean_name
 MAX_BYTES = 4_000_000
 """A photo's JSON has one or two kB; comments make it longer."""
 STEM = 46
-"""Characters that Takeout leaves a name before `.json`: 51 in all (ente#4956, GooglePhotosTakeoutHelper#8)."""
+"""Characters that Takeout leaves a name before `.json`: 51 in all (ente#4956)."""
 SUPPLEMENT = ".supplemental-metadata"
 """What Takeout puts between since the end of 2024, and cuts off as the name gets longer (ente#4956)."""
 EDITED = ("-edited", "-bearbeitet", "-modifié", "-editado", "-modificato", "-bewerkt", "-edytowane")
 """Ends of the name of an edited copy, which shares its original's JSON, in a few languages."""
+_OF_A_PHOTO = ("people", "photoTakenTime", "creationTime", "geoData", "url")
 _NUMBERED = re.compile(r"(?P<stem>.+)\((?P<number>\d{1,4})\)")
 
 
@@ -40,14 +41,11 @@ def read(data: bytes) -> Takeout:
         raise NamesError("the JSON lies too many levels deep") from None
     except ValueError as error:
         raise NamesError(f"the JSON is damaged: {error}") from None
-    # An album has a title, too; a photo has moments, places and an address
+    # An album has a title, too
     if not isinstance(said, dict) or not any(key in said for key in _OF_A_PHOTO):
         raise NamesError("it is JSON, but not of a photo in Google Takeout")
     title = said.get("title")
     return Takeout(title if isinstance(title, str) else "", _people(said.get("people", [])))
-
-
-_OF_A_PHOTO = ("people", "photoTakenTime", "creationTime", "geoData", "url")
 
 
 def _people(people: object) -> Reading:
@@ -68,9 +66,10 @@ def _people(people: object) -> Reading:
     return Reading(regions, tuple(faults))
 
 
-def json_of(filename: str, there: Container[str]) -> str | None:
-    """The JSON of a photo among the names in its folder; None where there is none."""
-    return next((name for name in candidates(filename) if name in there), None)
+def json_of(filename: str, there: Mapping[str, str]) -> str | None:
+    """A photo's JSON, of the names in its folder (by themselves in lower case); None if there is none."""
+    known = (there.get(name.casefold()) for name in candidates(filename))
+    return next((name for name in known if name is not None), None)
 
 
 def candidates(filename: str) -> tuple[str, ...]:
@@ -80,24 +79,18 @@ def candidates(filename: str) -> tuple[str, ...]:
     characters; of `IMG(1).jpg` it is `IMG.jpg(1).json` and `IMG.jpg.supplemental-metadata(1).json`.
     """
     stem, ending = os.path.splitext(filename)
-    names = _whole(filename, stem, "")
-    numbered = _NUMBERED.fullmatch(stem)
-    if numbered:
-        plain = numbered["stem"]
-        names += _whole(plain + ending, plain, f"({numbered['number']})")
-    plain, number = (numbered["stem"], f"({numbered['number']})") if numbered else (stem, "")
-    for edited in EDITED:
-        if plain.endswith(edited):
-            original = plain.removesuffix(edited)
-            names += candidates(f"{original}{number}{ending}")
-    return tuple(dict.fromkeys(names))
-
-
-def _whole(filename: str, stem: str, number: str) -> list[str]:
-    """In the new style, in the old one, and of a photo whose title had no ending (immich-go#674)."""
-    return [
-        f"{(filename + SUPPLEMENT)[:STEM]}{number}.json",
-        f"{filename[:STEM]}{number}.json",
-        f"{(stem + SUPPLEMENT)[:STEM]}{number}.json",
-        f"{stem[:STEM]}{number}.json",
+    found = _NUMBERED.fullmatch(stem)
+    plain, number = (found["stem"], f"({found['number']})") if found else (stem, "")
+    wholes = [(filename, ""), (plain + ending, number)]
+    wholes += [
+        (plain.removesuffix(edited) + ending, number) for edited in EDITED if plain.endswith(edited)
     ]
+    # Last, those of a photo whose title had no ending (immich-go#674)
+    wholes += [(os.path.splitext(whole)[0], number) for whole, number in wholes]
+    return tuple(
+        dict.fromkeys(
+            f"{written[:STEM]}{number}.json"
+            for whole, number in wholes
+            for written in (whole + SUPPLEMENT, whole)
+        )
+    )
