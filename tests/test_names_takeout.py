@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -79,19 +80,19 @@ def test_an_empty_name_names_nobody():
     ],
 )
 def test_what_is_no_photo_s_json_is_refused_with_a_reason(data):
-    if data.startswith(b'{"people": 9'):
-        pytest.importorskip("sys").version_info < (3, 11) and pytest.skip("any number is one")
     with pytest.raises(NamesError, match="JSON") as raised:
         takeout.read(data)
     assert len(str(raised.value)) < 200
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda it: st.lists(it) | st.dictionaries(st.sampled_from(["people", "name", "title", "url"]), it)))  # fmt: skip
+keys = st.sampled_from(["people", "name", "title", "url"])
+simple = st.none() | st.booleans() | st.floats() | st.text()
+
+
+@given(st.recursive(simple, lambda it: st.lists(it) | st.dictionaries(keys, it)))
 def test_any_json_is_read_or_refused(said):
-    try:
+    with suppress(NamesError):
         takeout.read(json.dumps(said).encode())
-    except NamesError as error:
-        assert str(error)
 
 
 LONG = "Urlaub in Knaufspesch in der Schneifel (38)"
