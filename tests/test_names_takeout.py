@@ -95,6 +95,11 @@ def test_any_json_is_read_or_refused(said):
         takeout.read(json.dumps(said).encode())
 
 
+def json_of(photo: str, *names: str) -> str | None:
+    there = {name.casefold(): name for name in names}
+    return takeout.json_of(photo, lambda name: there.get(name.casefold()))
+
+
 LONG = "Urlaub in Knaufspesch in der Schneifel (38)"
 
 
@@ -130,8 +135,7 @@ LONG = "Urlaub in Knaufspesch in der Schneifel (38)"
     ],
 )
 def test_a_photo_s_json_is_found(photo, said):
-    there = {said.casefold(): said, "metadata.json": "metadata.json", photo.casefold(): photo}
-    assert takeout.json_of(photo, there) == said
+    assert json_of(photo, said, "metadata.json", photo) == said
 
 
 @pytest.mark.parametrize(
@@ -146,11 +150,10 @@ def test_a_photo_s_json_is_found(photo, said):
     ],
 )
 def test_another_photo_s_json_is_not_taken(photo, there):
-    assert takeout.json_of(photo, {there.casefold(): there}) is None
+    assert json_of(photo, there) is None
 
 
 def test_of_several_the_photo_s_own_goes_first():
     names = ["IMG_1.jpg.json", "IMG_1.json", "IMG_1-edited.jpg.json"]
-    there = {name.casefold(): name for name in names}
-    assert takeout.json_of("IMG_1.jpg", there) == "IMG_1.jpg.json"
-    assert takeout.json_of("IMG_1-edited.jpg", there) == "IMG_1-edited.jpg.json"
+    assert json_of("IMG_1.jpg", *names) == "IMG_1.jpg.json"
+    assert json_of("IMG_1-edited.jpg", *names) == "IMG_1-edited.jpg.json"

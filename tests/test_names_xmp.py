@@ -241,9 +241,13 @@ def test_what_is_no_xmp_or_is_hostile_is_refused_with_a_reason(data, reason):
 
 
 def test_a_thousand_regions_are_enough():
-    many = [(f"P{number}", area(0.3, 0.3, 0.01, 0.01), "Face") for number in range(3_000)]
+    many = [
+        (f"P{number}", area(number / 4_000, 0.3, 0.0002, 0.01), "Face") for number in range(3_000)
+    ]
     started = time.monotonic()
-    assert len(xmp.read(mwg(*many), FRAME).regions) == 1
+    reading = xmp.read(mwg(*many), FRAME)
+    assert len(reading.regions) == 1_000
+    assert "more than 1,000 regions" in reading.faults[0]
     assert time.monotonic() - started < 10
 
 

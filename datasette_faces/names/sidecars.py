@@ -35,52 +35,71 @@ class Sidecar:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The names in a folder, those that differ only in case together."""
+
+    names: dict[str, tuple[str, ...]]
+
+    @staticmethod
+    def of(folder: str) -> Listing:
+        """List a folder; nothing is in one that cannot be listed."""
+        found: dict[str, tuple[str, ...]] = {}
+        with contextlib.suppress(OSError):
+            # The order in which a folder is listed is none
+            for name in sorted(os.listdir(folder or ".")):
+                found[name.casefold()] = (*found.get(name.casefold(), ()), name)
+        return Listing(found)
+
+    def find(self, name: str, photo: str, own: str) -> str | None:
+        """The file of that name, whatever the case of its letters, of those that belong to a photo.
+
+        own: how names begin that are the photo's for certain. Where `A.JPG` and `a.jpg` are two
+        photos no other name is.
+        """
+        named = self.names.get(name.casefold(), ())
+        mine = [it for it in named if it.startswith(own)]
+        twins = len(self.names.get(photo.casefold(), ())) > 1
+        return next(iter(mine if mine or twins else named), None)
+
+
 @dataclass(slots=True)
 class Sidecars:
     """Finds what lies next to photos; each folder is listed once, and no file is looked at."""
 
-    _listed: OrderedDict[str, dict[str, str]] = field(default_factory=OrderedDict)
+    _listed: OrderedDict[str, Listing] = field(default_factory=OrderedDict)
 
     def of(self, path: str) -> list[Sidecar]:
         """The files next to a photo that may hold names, those that say most first."""
-        folder, filename = os.path.split(path)
+        folder, photo = os.path.split(path)
         there = self._listing(folder)
-        stem = os.path.splitext(filename)[0]
-        wanted = [(name, XMP) for name in (f"{filename}.xmp", f"{stem}.xmp")]
-        wanted += [(name, PICASA) for name in INIS]
-        wanted += [("contacts.xml", CONTACTS)]
-        names = [
-            (there[name.casefold()], kind) for name, kind in wanted if name.casefold() in there
+        stem = os.path.splitext(photo)[0]
+        found = [
+            (there.find(f"{photo}.xmp", photo, photo), XMP),
+            (there.find(f"{stem}.xmp", photo, stem), XMP),
+            *((there.find(name, photo, ""), PICASA) for name in INIS),
+            (there.find("contacts.xml", photo, ""), CONTACTS),
+            (takeout.json_of(photo, lambda name: there.find(name, photo, name)), TAKEOUT),
         ]
-        json = takeout.json_of(filename, there)
-        names += [(json, TAKEOUT)] if json else []
-        return [Sidecar(os.path.join(folder, name), kind) for name, kind in names]
+        return [Sidecar(os.path.join(folder, name), kind) for name, kind in found if name]
 
     def to_write(self, path: str) -> str:
         """Where names of a photo go: its `photo.jpg.xmp`, or `photo.xmp` if that is there for it alone.
 
         digiKam, darktable and others read the first; Lightroom's second may be another photo's.
         """
-        folder, filename = os.path.split(path)
+        folder, photo = os.path.split(path)
         there = self._listing(folder)
-        own, stem = f"{filename}.xmp", os.path.splitext(filename)[0]
-        shared = there.get(f"{stem}.xmp".casefold())
-        if own.casefold() in there:
-            return os.path.join(folder, there[own.casefold()])
-        others = [name for name in there if os.path.splitext(name)[0] == stem.casefold()]
-        if shared is not None and len(others) == 2:
-            return os.path.join(folder, shared)
-        return os.path.join(folder, own)
+        stem = os.path.splitext(photo)[0]
+        own = there.find(f"{photo}.xmp", photo, photo)
+        shared = there.find(f"{stem}.xmp", photo, stem)
+        of_stem = [name for name in there.names if os.path.splitext(name)[0] == stem.casefold()]
+        alone = len(of_stem) == 2 and len(there.names.get(photo.casefold(), ())) < 2
+        return os.path.join(folder, own or (shared if shared and alone else f"{photo}.xmp"))
 
-    def _listing(self, folder: str) -> dict[str, str]:
-        """A folder's file names, by themselves in lower case; none where it cannot be listed."""
+    def _listing(self, folder: str) -> Listing:
         if folder not in self._listed:
-            try:
-                # The order of a folder is none: of two names that differ in case alone, one, always
-                names = sorted(os.listdir(folder or "."), reverse=True)
-            except OSError:
-                names = []
-            self._listed[folder] = {name.casefold(): name for name in names}
+            self._listed[folder] = Listing.of(folder)
             if len(self._listed) > FOLDERS:
                 self._listed.popitem(last=False)
         self._listed.move_to_end(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import NamesError
@@ -66,10 +66,9 @@ def _people(people: object) -> Reading:
     return Reading(regions, tuple(faults))
 
 
-def json_of(filename: str, there: Mapping[str, str]) -> str | None:
-    """A photo's JSON, of the names in its folder (by themselves in lower case); None if there is none."""
-    known = (there.get(name.casefold()) for name in candidates(filename))
-    return next((name for name in known if name is not None), None)
+def json_of(filename: str, find: Callable[[str], str | None]) -> str | None:
+    """A photo's JSON; find: gives the file in its folder that has a name, or None."""
+    return next(filter(None, map(find, candidates(filename))), None)
 
 
 def candidates(filename: str) -> tuple[str, ...]:

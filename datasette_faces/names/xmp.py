@@ -64,6 +64,8 @@ def read(packet: bytes, frame: Frame) -> Reading:
     told = properties(parse(packet).root)
     size = applied_to(told)
     faults: list[str] = []
+    if any(len(listed) > MAX_REGIONS for listed in _lists(told)):
+        faults.append(f"more than {MAX_REGIONS:,} regions are listed; the others are left out")
     regions: list[NamedRegion] = []
     for source, entries in (("mwg", mwg(told)), ("microsoft", microsoft(told))):
         for entry in entries:
@@ -86,11 +88,18 @@ def applied_to(told: dict[Name, Value]) -> Size | None:
     return (width, height) if 0 < width < 1e9 and 0 < height < 1e9 else None
 
 
+def _lists(told: dict[Name, Value]) -> tuple[list[Element], list[Element]]:
+    """The members of `mwg-rs:Regions`, and those of `MP:RegionInfo`."""
+    return (
+        items(fields(told.get((MWG, "Regions"))).get((MWG, "RegionList"))),
+        items(fields(told.get((MP, "RegionInfo"))).get((MP_RI, "Regions"))),
+    )
+
+
 def mwg(told: dict[Name, Value]) -> Iterator[Entry]:
     """The regions in `mwg-rs:Regions`."""
     size = applied_to(told)
-    listed = fields(told.get((MWG, "Regions"))).get((MWG, "RegionList"))
-    for element in items(listed)[:MAX_REGIONS]:
+    for element in _lists(told)[0][:MAX_REGIONS]:
         said = fields(element)
         kind_written = text(said.get((MWG, "Type"))).lower()
         kind = KINDS.get(kind_written, OTHER) if kind_written else FACE
@@ -103,8 +112,7 @@ def mwg(told: dict[Name, Value]) -> Iterator[Entry]:
 
 def microsoft(told: dict[Name, Value]) -> Iterator[Entry]:
     """The regions in `MP:RegionInfo`."""
-    listed = fields(told.get((MP, "RegionInfo"))).get((MP_RI, "Regions"))
-    for element in items(listed)[:MAX_REGIONS]:
+    for element in _lists(told)[1][:MAX_REGIONS]:
         said = fields(element)
         name = text(said.get((MP_REG, "PersonDisplayName")))
         rectangle = text(said.get((MP_REG, "Rectangle")))
