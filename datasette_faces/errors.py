@@ -8,6 +8,7 @@ FacesError                 one line for a person: names the thing, and the mend
 │   ├── MissingExtra       the packages of an extra are not installed
 │   ├── MissingWeights     the pack is not at hand and could not be fetched
 │   └── WrongWeights       the weights are not those that they should be
+├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
 ├── Busy                   the server has its hands full, or is ending; later it may go
 └── DatabaseError          a database cannot be used
@@ -49,6 +50,10 @@ class MissingWeights(ModelError):
 
 class WrongWeights(ModelError):
     """A model's weights differ from the ones that are expected."""
+
+
+class NamesError(FacesError):
+    """What another program wrote about people cannot be read, or should not be written over."""
 
 
 class SearchError(FacesError):

@@ -145,8 +145,8 @@ def decode(data: bytes, *, at_least_px: int | None = None, max_pixels: int = MAX
 
 
 def _decode(data: bytes, at_least_px: int | None, max_pixels: int) -> Picture:
-    _register_heif(data)
-    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+    register_heif(data)
+    with Image.open(io.BytesIO(data), formats=formats()) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise Image.DecompressionBombError(f"{width * height} pixels")
@@ -159,13 +159,15 @@ def _decode(data: bytes, at_least_px: int | None, max_pixels: int) -> Picture:
         return Picture(decoded, width, height, scale, file_format, exif)
 
 
-def _formats() -> list[str]:
+def formats() -> list[str]:
+    """Pillow's names of the formats that are decoded, as far as it has a decoder for them."""
     Image.preinit()
     Image.init()
     return sorted(set(FORMATS.values()) & set(Image.OPEN))
 
 
-def _register_heif(data: bytes) -> None:
+def register_heif(data: bytes) -> None:
+    """Have Pillow open HEIC, if these bytes are. Raises PictureError where that takes the extra."""
     if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS or "HEIF" in Image.OPEN:
         return
     if importlib.util.find_spec("pillow_heif") is None:

@@ -182,7 +182,8 @@ def face_indexes(db: Database) -> None:
 
 
 _BESIDE_PEOPLE = (
-    "create unique index people_key on people(key)",
+    # Not unique, or Datasette would take it for the label of a person; `store.people` sees to it
+    "create index people_key on people(key)",
     "create index people_wall on people(hidden, name is not null, faces desc)",
     """
     create trigger people_keyed after insert on people when new.key is null begin

@@ -16,7 +16,7 @@ PACKAGE = Path(datasette_faces.__file__).parent
 FLOORS = {
     0: ("shapes", "errors", "hookspecs"),
     1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging", "calibration"),
-    2: ("models", "indexes", "migrations", "store", "connections"),
+    2: ("models", "indexes", "migrations", "store", "connections", "names"),
     3: ("registry", "analysis", "workers", "scan", "queries", "scoring"),
     4: (
         "inference",
@@ -27,6 +27,7 @@ FLOORS = {
         "querying",
         "finding",
         "crops",
+        "naming",
         "people",
         "probabilities",
         "catalogue",

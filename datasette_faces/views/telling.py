@@ -65,6 +65,7 @@ _PATTERNS = {
         "hide": "hid {person}",
         "unhide": "showed {person} again",
         "cover": "chose another cover for {person}",
+        "import": "says that {faces} {are} {called}",
         "draw": "drew a box round a face",
     }.items()
 }

@@ -1,0 +1,159 @@
+"""Names in Google Takeout: whom a photo's JSON names, and which JSON is a photo's."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasette_faces.errors import NamesError
+from datasette_faces.names import takeout
+
+PHOTO = {
+    "title": "IMG_1.jpg",
+    "description": "",
+    "creationTime": {"timestamp": "1600000000", "formatted": "13 Sept 2020, 12:26:40 UTC"},
+    "photoTakenTime": {"timestamp": "1500000000"},
+    "geoData": {"latitude": 0.0, "longitude": 0.0},
+    "people": [{"name": "Ann Smith"}, {"name": "Bob"}, {"name": "Ann Smith"}],
+}
+
+
+def read(**changes: object) -> takeout.Takeout:
+    return takeout.read(json.dumps({**PHOTO, **changes}).encode())
+
+
+def test_people_are_named_once_each_and_without_a_place():
+    said = read()
+    assert said.title == "IMG_1.jpg"
+    assert [(it.name, it.area, it.source) for it in said.reading.regions] == [
+        ("Ann Smith", None, "takeout"),
+        ("Bob", None, "takeout"),
+    ]
+
+
+def test_a_photo_without_people_names_nobody():
+    without = {key: value for key, value in PHOTO.items() if key != "people"}
+    assert takeout.read(json.dumps(without).encode()).reading == takeout.Reading()
+
+
+@pytest.mark.parametrize(
+    ("people", "fault"),
+    [
+        ({"name": "Ann"}, "no list"),
+        ([{"name": 7}], "has no name"),
+        (["Ann"], "has no name"),
+        ([{}], "has no name"),
+        ([{"name": "x" * 10_000}], "a name has up to"),
+        ([{"name": "bell\x07"}], "control characters"),
+        ([{"name": "\ud800"}], "control characters"),
+    ],
+)
+def test_people_that_are_none_are_left_out_with_a_reason(people, fault):
+    reading = read(people=people).reading
+    assert reading.regions == ()
+    assert fault in reading.faults[0]
+    reading.faults[0].encode()
+
+
+def test_an_empty_name_names_nobody():
+    assert read(people=[{"name": " "}]).reading == takeout.Reading()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"people"',
+        b"\xff\xfe\xfd",
+        b'{"title": "an album", "description": "", "date": {}}',
+        b"[" * 100_000,
+        b'{"people": ' + b"[" * 100_000,
+        b'{"people": ' + b"9" * 10_000 + b"}",
+        b" " * (takeout.MAX_BYTES + 1),
+    ],
+)
+def test_what_is_no_photo_s_json_is_refused_with_a_reason(data):
+    with pytest.raises(NamesError, match="JSON") as raised:
+        takeout.read(data)
+    assert len(str(raised.value)) < 200
+
+
+keys = st.sampled_from(["people", "name", "title", "url"])
+simple = st.none() | st.booleans() | st.floats() | st.text()
+
+
+@given(st.recursive(simple, lambda it: st.lists(it) | st.dictionaries(keys, it)))
+def test_any_json_is_read_or_refused(said):
+    with suppress(NamesError):
+        takeout.read(json.dumps(said).encode())
+
+
+def json_of(photo: str, *names: str) -> str | None:
+    there = {name.casefold(): name for name in names}
+    return takeout.json_of(photo, lambda name: there.get(name.casefold()))
+
+
+LONG = "Urlaub in Knaufspesch in der Schneifel (38)"
+
+
+@pytest.mark.parametrize(
+    ("photo", "said"),
+    [
+        # As it was until 2024
+        ("IMG_1.jpg", "IMG_1.jpg.json"),
+        ("IMG_1(2).jpg", "IMG_1.jpg(2).json"),
+        (f"{LONG}.JPG", f"{LONG}.JP.json"),
+        # And since then (ente#4956, memories#1559)
+        ("IMG_1.jpg", "IMG_1.jpg.supplemental-metadata.json"),
+        ("IMG_1(2).jpg", "IMG_1.jpg.supplemental-metadata(2).json"),
+        (
+            "Screenshot_2017-07-05-10-05-26.png",
+            "Screenshot_2017-07-05-10-05-26.png.supplementa.json",
+        ),
+        (
+            "D7157814-D2D5-4A62-AFCE-9CF465CB7D66.jpeg",
+            "D7157814-D2D5-4A62-AFCE-9CF465CB7D66.jpeg.supp.json",
+        ),
+        (
+            "Screenshot_20220207_102421_com.snapchat.android.jpg",
+            "Screenshot_20220207_102421_com.snapchat.androi.json",
+        ),
+        ("img(18).jpg", "img.jpg.supplemental-metadata(18).json"),
+        # Edited copies, and titles without an ending (immich-go#674)
+        ("IMG_1-edited.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-edited(2).jpg", "IMG_1.jpg(2).json"),
+        ("IMG_1-bearbeitet.jpg", "IMG_1.jpg.supplemental-metadata.json"),
+        ("Peanut Butter Balls.jpg", "Peanut Butter Balls.supplemental-metadata.json"),
+        ("IMG.JPG", "img.jpg.json"),
+    ],
+)
+def test_a_photo_s_json_is_found(photo, said):
+    assert json_of(photo, said, "metadata.json", photo) == said
+
+
+@pytest.mark.parametrize(
+    ("photo", "there"),
+    [
+        ("IMG_1.jpg", "IMG_10.jpg.json"),
+        ("IMG_1.jpg", "IMG_1.jpg(1).json"),
+        ("IMG_1(1).jpg", "IMG_1.jpg.json"),
+        ("IMG_1(1).jpg", "IMG_1.jpg(2).json"),
+        ("IMG_1.jpg", "IMG_1.png.json"),
+        ("metadata.jpg", "metadata.jpeg.json"),
+    ],
+)
+def test_another_photo_s_json_is_not_taken(photo, there):
+    assert json_of(photo, there) is None
+
+
+def test_of_several_the_photo_s_own_goes_first():
+    names = ["IMG_1.jpg.json", "IMG_1.json", "IMG_1-edited.jpg.json"]
+    assert json_of("IMG_1.jpg", *names) == "IMG_1.jpg.json"
+    assert json_of("IMG_1-edited.jpg", *names) == "IMG_1-edited.jpg.json"

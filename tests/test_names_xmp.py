@@ -1,0 +1,418 @@
+"""Names in XMP: what programs write is read, where it is meant; what is hostile has a reason."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+import numpy as np
+import packets
+import pytest
+from exiftool import exiftool
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packets import DIGIKAM, LIGHTROOM, MICROSOFT, PICASA, area, mwg, packet
+from pictures import encoded
+from PIL import Image
+
+from datasette_faces import images
+from datasette_faces.errors import NamesError
+from datasette_faces.names import xml_tree, xmp
+from datasette_faces.names.embedded import embedded, names_in
+from datasette_faces.names.regions import (
+    FACE,
+    MAX_NAME,
+    PET,
+    Area,
+    Frame,
+    NamedRegion,
+    Reading,
+    merged,
+    turned,
+)
+
+FRAME = Frame(400, 300)
+ANN = Area(0.25, 0.4, 0.1, 0.2)
+BOB = Area(0.6, 0.4, 0.1, 0.2)
+HERE = area(0.25, 0.4, 0.1, 0.2)
+
+
+def places(reading: Reading) -> dict[str, Area | None]:
+    return {it.name: it.area and rounded(it.area) for it in reading.regions}
+
+
+def rounded(place: Area) -> Area:
+    return Area(*(round(it, 6) for it in (place.x, place.y, place.width, place.height)))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param(LIGHTROOM, {"Ann Smith": ANN}, id="Lightroom"),
+        pytest.param(DIGIKAM, {"Ann Smith": ANN, "Bob": BOB}, id="digiKam"),
+        pytest.param(PICASA, {"Ann Smith": ANN}, id="Picasa"),
+        pytest.param(MICROSOFT, {"Ann Smith": ANN, "Carl": None}, id="Microsoft"),
+    ],
+)
+def test_a_program_s_regions_are_read(written, expected):
+    reading = xmp.read(written, FRAME)
+    assert places(reading) == expected
+    assert reading.faults == ()
+
+
+def test_a_region_that_is_told_twice_is_one_and_mwg_s_counts():
+    regions = xmp.read(DIGIKAM, FRAME).regions
+    assert [(it.name, it.source) for it in regions] == [("Ann Smith", "mwg"), ("Bob", "mwg")]
+
+
+def test_kinds_are_told_apart_and_a_region_without_one_is_a_face():
+    reading = xmp.read(
+        mwg(("Rex", HERE, "Pet"), ("Ann", HERE, ""), ("Sharp", HERE, "Focus")), FRAME
+    )
+    assert {it.name: it.kind for it in reading.regions} == {
+        "Rex": PET,
+        "Ann": FACE,
+        "Sharp": "focus",
+    }
+
+
+def test_persons_without_a_place_are_read_and_not_twice():
+    persons = (
+        '<Iptc4xmpExt:PersonInImage xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
+        "<rdf:Bag><rdf:li>Ann</rdf:li><rdf:li> Dora \n Doe </rdf:li></rdf:Bag>"
+        "</Iptc4xmpExt:PersonInImage>"
+    )
+    written = mwg(("Ann", HERE, "Face")).replace(
+        b"</rdf:Description>", persons.encode() + b"</rdf:Description>"
+    )
+    assert places(xmp.read(written, FRAME)) == {"Ann": ANN, "Dora Doe": None}
+
+
+def test_a_circle_is_read_by_its_diameter_in_parts_of_the_shorter_side():
+    circle = 'stArea:x="0.5" stArea:y="0.5" stArea:d="0.2" stArea:unit="normalized"'
+    (region,) = xmp.read(mwg(("Ann", circle, "Face")), FRAME).regions
+    assert rounded(region.area) == Area(0.425, 0.4, 0.15, 0.2)
+
+
+def test_an_area_in_pixels_is_read_in_parts_of_the_size_it_applies_to():
+    pixels = 'stArea:x="120" stArea:y="150" stArea:w="40" stArea:h="60" stArea:unit="pixel"'
+    assert places(xmp.read(mwg(("Ann", pixels, "Face")), FRAME)) == {"Ann": ANN}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_region_turns_upright_as_its_picture_does(orientation):
+    stored = np.zeros((300, 400, 3), np.uint8)
+    stored[30:120, 80:140] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(stored), "PNG", exif=exif.tobytes())
+    picture = images.decode(data)
+    rows, columns = np.nonzero(picture.pixels()[:, :, 0])
+    frame = Frame(picture.width, picture.height, picture.exif.orientation)
+    (region,) = xmp.read(mwg(("Ann", area(0.2, 0.1, 0.15, 0.3), "Face")), frame).regions
+    box = region.area.box(frame.width, frame.height)
+    assert (round(box.x), round(box.y)) == (columns.min(), rows.min())
+    assert (round(box.width), round(box.height)) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+    assert rounded(frame.as_applied(region.area)) == Area(0.2, 0.1, 0.15, 0.3)
+
+
+def test_a_region_that_applies_to_the_upright_size_is_upright_already():
+    frame = Frame(300, 400, orientation=6)
+    upright = xmp.read(mwg(("Ann", HERE, "Face"), size=(300, 400)), frame)
+    assert places(upright) == {"Ann": ANN}
+    stored = xmp.read(mwg(("Ann", HERE, "Face"), size=(400, 300)), frame)
+    assert places(stored) == {"Ann": rounded(turned(ANN, 6))}
+    unsaid = xmp.read(mwg(("Ann", HERE, "Face"), size=None), frame)
+    assert places(unsaid) == places(stored)
+
+
+def test_a_region_of_a_smaller_copy_fits_and_of_a_crop_only_its_name_holds():
+    assert places(xmp.read(mwg(("Ann", HERE, "Face"), size=(2000, 1500)), FRAME)) == {"Ann": ANN}
+    cropped = xmp.read(mwg(("Ann", HERE, "Face"), size=(2000, 2000)), FRAME)
+    assert places(cropped) == {"Ann": None}
+    assert "another shape (2000 x 2000)" in cropped.faults[0]
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        (area(1.2, 0.5, 0.1, 0.1), "lies outside the picture"),
+        (area(-3, 0.5, 0.1, 0.1), "lies outside the picture"),
+        (area(0.5, 0.5, 0, 0.1), "has no size"),
+        (area(0.5, 0.5, -0.1, 0.1), "has no size"),
+        (area(0.5, 0.5, 1e-300, 1e-300), "has no size"),
+        (area(float("nan"), 0.5, 0.1, 0.1), "not made of numbers"),
+        (area(0.5, 0.5, float("inf"), 0.1), "not made of numbers"),
+        ('stArea:x="0.5" stArea:y="here" stArea:w="1" stArea:h="1"', "not made of numbers"),
+        ('stArea:x="0.5" stArea:y="0.5" stArea:w="0.1"', "not made of numbers"),
+        (f'stArea:x="0.5" stArea:y="{"9" * 5000}" stArea:w="1" stArea:h="1"', "outside"),
+    ],
+)
+def test_a_box_that_cannot_be_is_left_out_with_a_reason(where, fault):
+    reading = xmp.read(
+        mwg(("Ann", where, "Face"), ("Bob", area(0.6, 0.4, 0.1, 0.2), "Face")), FRAME
+    )
+    assert places(reading) == {"Bob": BOB}
+    (said,) = reading.faults
+    assert said.startswith("Ann: ")
+    assert fault in said
+
+
+def test_a_box_that_hangs_over_the_edge_is_cut_off_there():
+    (region,) = xmp.read(mwg(("Ann", area(-0.04, 0.9, 0.1, 0.19), "Face")), FRAME).regions
+    assert rounded(region.area) == Area(0, 0.9, 0.06, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("rectangle", "fault"),
+    [("0.1, 0.1, 0.1", "four numbers"), ("a, b, c, d", "numbers"), ("2, 0.1, 0.1, 0.1", "outside")],
+)
+def test_a_rectangle_of_microsoft_s_that_cannot_be_is_left_out_with_a_reason(rectangle, fault):
+    reading = xmp.read(MICROSOFT.replace(b"0.25, 0.4, 0.1, 0.2", rectangle.encode()), FRAME)
+    assert places(reading) == {"Carl": None}
+    assert fault in reading.faults[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("  Ann\n\t Smith ", "Ann Smith"),
+        ("مريم", "مريم"),
+        ("&lt;b&gt;Ann&lt;/b&gt; &amp; co", "<b>Ann</b> & co"),
+        ("👩‍👩‍👧", "👩‍👩‍👧"),
+        ("Zoe\u0308", "Zo\u00eb"),
+        ("", None),
+        ("   ", None),
+    ],
+)
+def test_names_are_kept_as_people_are_called(name, kept):
+    reading = xmp.read(mwg((name, HERE, "Face")), FRAME)
+    assert [it.name for it in reading.regions] == ([kept] if kept else [])
+    assert reading.faults == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * (MAX_NAME + 1), "x" * 10_000, "bell\u0085 \ue000", "a\u0086b"]
+)
+def test_names_that_are_none_are_left_out_with_a_reason(name):
+    reading = xmp.read(mwg((name, HERE, "Face")), FRAME)
+    assert reading.regions == ()
+    assert "a name " in reading.faults[0]
+    assert len(reading.faults[0]) < 200
+
+
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+    + packet("&b;")
+)
+OUTSIDE = b'<!DOCTYPE x [<!ENTITY secret SYSTEM "file:///etc/passwd">]>' + packet("&secret;")
+DTD = b'<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd">' + packet("")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(BOMB, "document type", id="entities"),
+        pytest.param(OUTSIDE, "document type", id="external entity"),
+        pytest.param(DTD, "document type", id="external document type"),
+        pytest.param(packet("&unknown;"), "undefined entity", id="unknown entity"),
+        pytest.param(b"<a>" * 200 + b"</a>" * 200, "levels deep", id="deep"),
+        pytest.param(b"<a>" + b"<b/>" * 300_000 + b"</a>", "more than 200,000", id="many"),
+        pytest.param(b" " * (xml_tree.MAX_BYTES + 1), "has over 16 MB", id="huge"),
+        pytest.param(b"", "no element found", id="empty"),
+        pytest.param(b"\0" * 100, "damaged", id="zeros"),
+        pytest.param(b"\xff\xd8\xff\xe0 a picture", "damaged at line 1", id="a picture"),
+        pytest.param(LIGHTROOM[:900], "damaged at line", id="cut off"),
+        pytest.param(LIGHTROOM.replace(b"Ann", b"\xff\xfe"), "damaged", id="no UTF-8"),
+        pytest.param(b'<?xml version="1.0" encoding="base64"?><a/>', "", id="no text encoding"),
+        pytest.param(b'<?xml version="1.0" encoding="klingon"?><a/>', "", id="unknown encoding"),
+        pytest.param(b"<html><body/></html>", "no XMP", id="HTML"),
+        pytest.param(b"<a:b/>", "means nothing", id="unbound prefix"),
+        pytest.param(b'<a:b xmlns:a=""/>', "prefix to nothing", id="prefix of nothing"),
+    ],
+)
+def test_what_is_no_xmp_or_is_hostile_is_refused_with_a_reason(data, reason):
+    started = time.monotonic()
+    with pytest.raises(NamesError) as raised:
+        xmp.read(data, FRAME)
+    assert reason in str(raised.value)
+    assert len(str(raised.value)) < 200
+    assert time.monotonic() - started < 5
+
+
+def test_a_thousand_regions_are_enough():
+    many = [
+        (f"P{number}", area(number / 4_000, 0.3, 0.0002, 0.01), "Face") for number in range(3_000)
+    ]
+    started = time.monotonic()
+    reading = xmp.read(mwg(*many), FRAME)
+    assert len(reading.regions) == 1_000
+    assert "more than 1,000 regions" in reading.faults[0]
+    assert time.monotonic() - started < 10
+
+
+def test_utf_16_is_read():
+    text = LIGHTROOM.decode("utf-8")
+    assert places(xmp.read(text.encode("utf-16"), FRAME)) == {"Ann Smith": ANN}
+
+
+def test_what_one_source_places_another_need_not():
+    takeout = Reading((NamedRegion("Ann", None, "takeout"), NamedRegion("Eve", None, "takeout")))
+    placed = Reading((NamedRegion("Ann", ANN, "mwg"),), ("a fault",))
+    both = merged([takeout, placed, Reading((NamedRegion("Anna", ANN, "picasa"),))])
+    assert [(it.name, it.source) for it in both.regions] == [("Ann", "mwg"), ("Eve", "takeout")]
+    assert both.faults == ("a fault",)
+
+
+TINY = Image.new("RGB", (40, 30), "white")
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF"])
+def test_xmp_in_a_picture_is_found(file_format):
+    options = {"xmp": LIGHTROOM}
+    if file_format == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    if file_format == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", LIGHTROOM.decode())
+        options = {"pnginfo": info}
+    if file_format == "TIFF":
+        options = {"tiffinfo": {700: LIGHTROOM}}
+    picture = embedded(encoded(TINY, file_format, **options))
+    assert picture.orientation == 1
+    assert places(names_in(picture, Frame(40, 30))) == {"Ann Smith": ANN}
+
+
+def test_a_heic_that_is_turned_upright_by_its_decoder_has_regions_of_what_is_stored(tmp_path):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(TINY, "HEIF", xmp=LIGHTROOM, exif=exif.tobytes())
+    decoded = images.decode(data)
+    assert (decoded.width, decoded.height) == (30, 40)
+    picture = embedded(data)
+    assert picture.orientation == 6
+    frame = Frame(decoded.width, decoded.height, picture.orientation)
+    assert places(names_in(picture, frame)) == {"Ann Smith": rounded(turned(ANN, 6))}
+
+
+def test_a_picture_without_xmp_names_nobody_and_a_broken_packet_is_one_fault():
+    assert embedded(encoded(TINY, "JPEG")).packets == ()
+    broken = embedded(encoded(TINY, "JPEG", xmp=b"<x"))
+    reading = names_in(broken, Frame(40, 30))
+    assert reading.regions == ()
+    assert "damaged" in reading.faults[0]
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"<xml/>", encoded(TINY, "JPEG")[:15]])
+def test_what_is_no_picture_is_refused_with_a_reason(data):
+    with pytest.raises(NamesError):
+        embedded(data)
+
+
+DIGEST = b"0123456789ABCDEF0123456789ABCDEF"
+MAIN = packet(
+    f"<xmpNote:HasExtendedXMP>{DIGEST.decode()}</xmpNote:HasExtendedXMP>",
+    'xmlns:xmpNote="http://ns.adobe.com/xmp/note/"',
+)
+
+
+def extended(*parts: tuple[bytes, int, bytes], whole: int) -> bytes:
+    """A JPEG with extended XMP in these parts: digest, offset, bytes."""
+    data = encoded(TINY, "JPEG", xmp=MAIN)
+    segments = b""
+    for digest, offset, part in parts:
+        content = (
+            b"http://ns.adobe.com/xmp/extension/\0"
+            + digest
+            + struct.pack(">II", whole, offset)
+            + part
+        )
+        segments += b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+    return data[:2] + segments + data[2:]
+
+
+def test_extended_xmp_is_put_together():
+    half = len(PICASA) // 2
+    parts = [
+        (DIGEST, half, PICASA[half:]),
+        (b"F" * 32, 0, b"another's"),
+        (DIGEST, 0, PICASA[:half]),
+    ]
+    picture = embedded(extended(*parts, whole=len(PICASA)))
+    assert picture.packets == (MAIN, PICASA)
+    assert places(names_in(picture, Frame(40, 30))) == {"Ann Smith": ANN}
+
+
+def test_extended_xmp_that_lacks_a_part_is_left_out():
+    half = len(PICASA) // 2
+    assert embedded(extended((DIGEST, half, PICASA[half:]), whole=len(PICASA))).packets == (MAIN,)
+    assert embedded(extended((DIGEST, 0, b"x"), (DIGEST, 9, b"y"), whole=2)).packets == (MAIN,)
+
+
+REGION = (
+    "{{AppliedToDimensions={{W={w},H={h},Unit=pixel}},RegionList=["
+    "{{Area={{X=0.3,Y=0.5,W=0.1,H=0.2,Unit=normalized}},Name=Ann Smith,Type=Face}},"
+    "{{Area={{X=0.65,Y=0.5,W=0.1,H=0.2,Unit=normalized}},Name=Bob |& Söhne,Type=Pet}}]}}"
+)
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.tif", "photo.webp", "photo.xmp"])
+def test_what_exiftool_writes_is_read(tmp_path, name):
+    path = tmp_path / name
+    if name != "photo.xmp":
+        Image.new("RGB", (400, 300)).save(path)
+    exiftool("-XMP-mwg-rs:RegionInfo=" + REGION.format(w=400, h=300), path)
+    data = path.read_bytes()
+    reading = xmp.read(data, FRAME) if name == "photo.xmp" else names_in(embedded(data), FRAME)
+    assert places(reading) == {"Ann Smith": ANN, "Bob & Söhne": BOB}
+    assert [it.kind for it in reading.regions] == [FACE, PET]
+
+
+def test_what_exiftool_writes_for_microsoft_is_read(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (400, 300)).save(path)
+    region = "{Regions=[{Rectangle=0.25|, 0.4|, 0.1|, 0.2,PersonDisplayName=Ann Smith}]}"
+    exiftool("-XMP-MP:RegionInfoMP=" + region, "-XMP-iptcExt:PersonInImage=Eve", path)
+    reading = names_in(embedded(path.read_bytes()), FRAME)
+    assert places(reading) == {"Ann Smith": ANN, "Eve": None}
+
+
+def test_the_samples_are_xmp_to_exiftool(tmp_path):
+    for name in ("LIGHTROOM", "DIGIKAM", "PICASA", "MICROSOFT"):
+        path = tmp_path / f"{name}.xmp"
+        path.write_bytes(getattr(packets, name))
+        assert "Ann Smith" in exiftool("-a", "-struct", "-XMP:all", path)
+
+
+def test_reading_is_quick_enough_for_each_photo():
+    started = time.perf_counter()
+    for _ in range(100):
+        xmp.read(DIGIKAM, FRAME)
+    assert time.perf_counter() - started < 2
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from([LIGHTROOM, DIGIKAM, PICASA, MICROSOFT]),
+    st.integers(0),
+    st.integers(0, 60),
+    st.binary(max_size=20),
+)
+def test_whatever_happens_to_a_packet_it_is_read_or_refused_with_a_reason(data, at, cut, put):
+    at %= len(data)
+    try:
+        reading = xmp.read(data[:at] + put + data[at + cut :], FRAME)
+    except NamesError:
+        return
+    for region in reading.regions:
+        assert region.name
+        if region.area is not None:
+            assert 0 <= region.area.x < region.area.x + region.area.width <= 1 + 1e-9
+            assert 0 <= region.area.y < region.area.y + region.area.height <= 1 + 1e-9
