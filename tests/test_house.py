@@ -28,6 +28,7 @@ FLOORS = {
         "finding",
         "crops",
         "naming",
+        "why",
         "people",
         "probabilities",
         "catalogue",

@@ -66,10 +66,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the decisions say of one face: whose it is, if anybody said so, and whose it is not."""
+    """What the decisions say of one face: whose it is, if anybody said so, and whose it is not.
+
+    decided_by: the number of the last decision that says something of it.
+    """
 
     placed: str | None = None
     apart: frozenset[str] = frozenset()
+    decided_by: int = 0
 
 
 def append(conn: Connection, decision: Decision) -> Decision:
@@ -255,8 +259,8 @@ def same_face(box: Box, among: dict[int, Box]) -> int | None:
     return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
 
 
-_Said = list[tuple[str, str | None, Box]]
-"""Role, person, box: what was said of the faces of one photo, in order."""
+_Said = list[tuple[int, str, str | None, Box]]
+"""Decision, role, person, box: what was said of the faces of one photo, in order."""
 
 
 def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
@@ -282,7 +286,7 @@ def _said_of(conn: Connection, photos: str | None) -> dict[int, _Said]:
     rows = conn.execute(
         f"""
         with contents as materialized ({contents})
-        select photo_id, role, person_key, x, y, width, height
+        select photo_id, decision_id, role, person_key, x, y, width, height
         from {first} cross join {second} on contents.sha256 = decision_faces.sha256
         cross join decisions on decisions.id = decision_id
         where role in ('{MEMBER}', '{APART}') and {ACTIVE}
@@ -291,8 +295,8 @@ def _said_of(conn: Connection, photos: str | None) -> dict[int, _Said]:
         {} if photos is None else {"photos": photos},
     )
     said: dict[int, _Said] = defaultdict(list)
-    for photo_id, role, key, *box in rows:
-        said[photo_id].append((role, key, Box(*box)))
+    for photo_id, number, role, key, *box in rows:
+        said[photo_id].append((number, role, key, Box(*box)))
     return said
 
 
@@ -311,16 +315,16 @@ def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box
 def _matched(said: _Said, faces: dict[int, Box]) -> dict[int, Standing]:
     """What was said of a photo's faces, as it stands after the last word."""
     found: dict[int, Standing] = {}
-    for role, key, box in said:
+    for number, role, key, box in said:
         face_id = same_face(box, faces)
         if face_id is None or key is None:
             continue
         before = found.get(face_id, Standing())
         if role == MEMBER:
-            found[face_id] = Standing(key, before.apart - {key})
+            found[face_id] = Standing(key, before.apart - {key}, number)
         else:
             placed = None if before.placed == key else before.placed
-            found[face_id] = Standing(placed, before.apart | {key})
+            found[face_id] = Standing(placed, before.apart | {key}, number)
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from .. import permissions
-from ..store import browse, models, wall
+from .. import permissions, why
+from ..store import browse, models, reasons, wall
 from ..store.browse import Filters, Query, Row
 from . import editing
 from .calibration import calibration_url
@@ -154,9 +155,11 @@ async def face(page: Page) -> Response:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
     query = browse.nearest_query(model, face_id, NEAREST_FACES) if model else None
     nearest = await page.read(browse.rows, browse.lean(query)) if query else []
+    told_why = await _why(page, face_id, model)
     if page.as_json:
         linked = [with_links(page, other) for other in nearest]
-        return Response.json({"face": with_links(page, found), "model": model, "nearest": linked})
+        told = {"face": with_links(page, found), "model": model, "nearest": linked, "why": told_why}
+        return Response.json(told)
     where = await page.read(browse.photo, found["photo_id"])
     by = await page.read(models.model, model)
     return await page.html(
@@ -169,10 +172,21 @@ async def face(page: Page) -> Response:
             "threshold": by and by.threshold,
             "calibration_url": model and await calibration_url(page, model),
             "nearest": [with_name(other) for other in nearest],
+            "why": told_why,
             "sql_url": query and await page.sql_url(query),
             **(await editing.context(page) if await _sees_people(page) else {}),
         },
     )
+
+
+async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
+    """Why a face is whose it is, for those who may know who is who and what was decided."""
+    if not await _sees_people(page) or not await permissions.may_view(
+        page.datasette, page.request, page.database, "decisions"
+    ):
+        return None
+    facts = await page.read(reasons.facts, face_id, model)
+    return {"reasons": why.reasons(facts), "near": [asdict(near) for near in facts.near]}
 
 
 async def _sees_people(page: Page) -> bool:
