@@ -39,6 +39,7 @@ MOST_COST = {100_000: (60, 1_000), MILLION: (1_200, 3_000)}
 """Seconds and megabytes, by faces: issue 4."""
 COLUMNS = (
     ("seconds", "s", ",.1f"),
+    ("cpu_s", "CPU s", ",.1f"),
     ("peak_mb", "MB", ",.0f"),
     ("bcubed_f1", "BCubed F1", ".4f"),
     ("bcubed_precision", "precision", ".4f"),

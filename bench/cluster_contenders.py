@@ -130,7 +130,8 @@ def main() -> None:
     people = cluster_people.load(Path(folder), int(faces))
     started = time.perf_counter()
     labels = CONTENDERS[name](people, float(option))
-    said = {"seconds": time.perf_counter() - started, "peak_mb": peak_megabytes()}
+    said = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time()}
+    said["peak_mb"] = peak_megabytes()
     np.save(Path(folder) / "labels.npy", labels)
     if name == OURS:
         more = cluster_people.load(Path(folder), int(faces) + ADDED)

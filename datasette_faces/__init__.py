@@ -72,7 +72,7 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
     if action.startswith("faces-"):
         from . import permissions
 
-        return permissions.by_default(action)
+        return permissions.by_default(datasette, actor, action)
     if action != "view-query":
         return None
     from . import canned
@@ -133,7 +133,7 @@ def render_cell(
     row: Any, value: Any, column: str, table: str | None, database: str, datasette: Any
 ) -> Markup | None:
     # Asked of every cell of every table: most are none of ours
-    if not isinstance(value, bytes) and column != "landmarks":
+    if not isinstance(value, bytes) and column not in ("landmarks", "person_id", "cover_face_id"):
         return None
     from . import cells
 

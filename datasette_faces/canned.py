@@ -152,8 +152,8 @@ QUERIES = {
         "Pairs of near-duplicates",
         "Pairs of nearly identical faces in different photos. threshold: from which similarity on "
         "(0.9). faces: how many of the newest are compared with all of the file (300, down to 30 in "
-        "a large one); fewer where that takes too long. before: go on below this id, as "
-        "compared_down_to says. Each may be left empty.",
+        "a large one), of each the 7 most like it; fewer where that takes too long. before: go on "
+        "below this id, as compared_down_to says. Each may be left empty.",
         FACES,
         NEAR_DUPLICATES,
         ("threshold", "faces", "before"),

@@ -23,10 +23,15 @@ PICTURES = {
 VECTOR_COLUMNS = {"embedding", "vector", "query"}
 
 
+PEOPLE_COLUMNS = ("person_id", "cover_face_id")
+
+
 def render(row: Any, value: Any, column: str, table: str | None, faces_url: str) -> Markup | None:
     """A cell's HTML where it holds one of our pictures or vectors; None leaves it to Datasette."""
     if column == "landmarks" and table == "faces" and isinstance(value, str):
         return Markup('<span title="{}">5 points</span>').format(value)
+    if column in PEOPLE_COLUMNS:
+        return _person(row, value, column, table, faces_url)
     if not isinstance(value, bytes):
         return None
     if column in PICTURES and value.startswith(JPEG_MAGIC):
@@ -55,6 +60,34 @@ def _picture(
     if row_id is None:
         return picture
     return Markup('<a href="{}/{}/{}">{}</a>').format(faces_url, page, row_id, picture)
+
+
+def _person(row: Any, value: Any, column: str, table: str | None, faces_url: str) -> Markup | None:
+    """A cover as a picture, and in queries about faces a person as a link to their page.
+
+    In the table `faces` Datasette itself links to the person's row, by name.
+    """
+    names = row.keys()
+    number = value["value"] if isinstance(value, dict) else value
+    if not isinstance(number, int):
+        return None
+    if column == "person_id":
+        if table is not None or "face_id" not in names:
+            return None
+        return Markup('<a href="{}/people/{}">{}</a>').format(faces_url, number, number)
+    own_id = _id_of(row, "id" if table == "people" else "person_id")
+    if own_id is None or not {"hidden", "name"} <= set(names):
+        return None
+    picture = (
+        '<a href="{}/people/{}"><img src="{}/crop/{}.jpg" width="80" loading="lazy" alt="{}"></a>'
+    )
+    name = _text_of(row, "name") or f"Person {own_id}"
+    return Markup(picture).format(faces_url, own_id, faces_url, number, name)
+
+
+def _text_of(row: Any, name: str) -> str | None:
+    value = row[name]
+    return value if isinstance(value, str) else None
 
 
 def _is_ours(row: Any, own_table: str) -> bool:

@@ -132,8 +132,8 @@ def cluster(vectors: FloatArray, graph: Graph, constraints: Constraints, bar: Ba
     """Group faces into people: a number for each face (n,).
 
     vectors: unit length (n, dimensions). A pinned face, and who joins it, carries its person's number;
-    other clusters are numbered behind the largest person; a face by itself is ALONE. Where constraints
-    contradict each other, what is pinned stays.
+    other clusters are numbered behind the largest person that is mentioned; a face by itself is ALONE.
+    Where constraints contradict each other, what is pinned stays.
     """
     settled = np.zeros(len(vectors), bool)
     return _numbers(vectors, graph, constraints, bar, People(constraints.pinned, settled))
@@ -168,7 +168,7 @@ def _driven_out(constraints: Constraints, known: IdArray) -> BoolArray:
     face, person = constraints.apart_people.T
     out[face[known[face] == person]] = True
     one, two = constraints.apart.T
-    met = (number[one] == number[two]) & (number[one] >= 0)
+    met = (number[one] == number[two]) & (number[one] >= 0) & (one != two)
     one, two = one[met], two[met]
     later = np.where(constraints.key[one] > constraints.key[two], one, two)
     out[np.where(placed[one], two, np.where(placed[two], one, later))] = True
@@ -219,7 +219,10 @@ def _numbers(
     rest = ~good & (clusters.cluster == np.arange(len(order))) & ~clusters.named(clusters.cluster)
     left = rest[first] & rest[second]
     merging.merge(clusters, clusters.cluster[first[left]], clusters.cluster[second[left]], needs)
-    return _labels(clusters, people)[place]
+    behind = (
+        max(int(people.max()), int(constraints.apart_people[:, 1].max(initial=ALONE)), ALONE) + 1
+    )
+    return _labels(clusters, people, behind)[place]
 
 
 def _start(
@@ -305,8 +308,8 @@ def _looks(clusters: Clusters, bar: Bar) -> tuple[FloatArray, FloatArray]:
     return root.astype(np.float32), (np.sqrt(square) / weight).astype(np.float32)
 
 
-def _labels(clusters: Clusters, people: IdArray) -> IdArray:
-    """The number of each face: its person's, or its cluster's, or ALONE."""
+def _labels(clusters: Clusters, people: IdArray, behind: int) -> IdArray:
+    """The number of each face: its person's, or its cluster's, which begin there, or ALONE."""
     n = clusters.rows
     person = clusters.person[clusters.cluster]
     named = person >= n
@@ -316,5 +319,5 @@ def _labels(clusters: Clusters, people: IdArray) -> IdArray:
     rows, begins, inverse = np.unique(person[rest], return_index=True, return_inverse=True)
     rank = np.empty(len(rows), np.int64)
     rank[np.argsort(begins)] = np.arange(len(rows))
-    labels[rest] = max(int(people.max(initial=ALONE)), ALONE) + 1 + rank[inverse]
+    labels[rest] = behind + rank[inverse]
     return labels

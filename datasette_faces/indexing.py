@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import registry
 from .connections import Connection, transaction
-from .store import changes, models
+from .store import changes, indexes, models
 
 
 def follow(conn: Connection) -> None:
@@ -20,7 +20,8 @@ def settle(conn: Connection) -> None:
         for kind in registry.indexes():
             kind.settle(conn, model)
     with transaction(conn):
-        changes.forget_all_seen(conn)
+        # One that no kind here knows may be made anew once its plugin is back
+        changes.forget_all_seen(conn, [kind.id for kind in registry.indexes()])
 
 
 def drop(conn: Connection) -> None:
@@ -29,6 +30,7 @@ def drop(conn: Connection) -> None:
         for model in models.every(conn):
             for kind in registry.indexes():
                 kind.drop(conn, model)
+        indexes.forget_all(conn)
 
 
 def rebuild(conn: Connection) -> None:

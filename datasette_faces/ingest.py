@@ -47,7 +47,7 @@ Progress = Callable[[int, int, File | None], None]
 
 @dataclass
 class Report:
-    """What an ingest did, in photos; `found` counts every file looked at."""
+    """What an ingest did, in photos; `found` counts every file, `people` all that there are now."""
 
     found: int = 0
     new: int = 0
@@ -56,6 +56,7 @@ class Report:
     unchanged: int = 0
     analysed_again: int = 0
     faces: int = 0
+    people: int = 0
     missing: int = 0
     errors: list[Rejected] = field(default_factory=list)
     seconds: float = 0.0
@@ -100,18 +101,19 @@ def ingest(
         try:
             run.everything(paths)
             if clustered:
-                _group(conn)
+                run.report.people = _group(conn)
         finally:
             run.report.seconds = round(time.monotonic() - started, 2)
     return run.report
 
 
-def _group(conn: Connection) -> None:
-    """Propose who the new faces are."""
+def _group(conn: Connection) -> int:
+    """Propose who the new faces are; how many people there are now."""
     known = models.every(conn)
     if known:
         with transaction(conn):
             clusters.grow(conn, known[0])
+    return len(people.listed(conn))
 
 
 def _may_exist(path: str) -> bool:

@@ -123,6 +123,8 @@ def merge(clusters: Clusters, first: Places, second: Places, needs: Needs) -> No
         if not len(wanted.leaves):
             return
         joins, refused = _allowed(clusters, wanted)
+        if not len(joins.leaves) and not len(refused.leaves):
+            return  # all wait for each other: nothing would come of another round
         edges = _without(clusters, edges, refused)
         _absorb(clusters, joins)
         moved = _moved(clusters, joins)
@@ -218,6 +220,8 @@ def _roles(clusters: Clusters, rows: Places, other: Places, mutual: BoolArray) -
 def _allowed(clusters: Clusters, wanted: Joins) -> tuple[Joins, Joins]:
     """The joins that break no constraint, and those that never can; the others may another time."""
     never, later = _by_photo(clusters, wanted)
+    # A person of several rows may by now be somebody from whom another was to stay apart
+    never |= ~clusters.may_meet(wanted.leaves, wanted.hubs)
     later |= _by_rejection(clusters, wanted)
     return wanted.where(~never & ~later), wanted.where(never)
 

@@ -182,7 +182,8 @@ def face_indexes(db: Database) -> None:
 
 
 _BESIDE_PEOPLE = (
-    "create unique index people_key on people(key)",
+    # Not unique, or Datasette would take it for the label of a person; `store.people` sees to it
+    "create index people_key on people(key)",
     "create index people_wall on people(hidden, name is not null, faces desc)",
     """
     create trigger people_keyed after insert on people when new.key is null begin
@@ -273,6 +274,27 @@ def people_decisions(db: Database) -> None:
         """,
     ):
         db.execute(statement)
+
+
+@migrations(name="0004_calibrations")
+def calibrations(db: Database) -> None:
+    """What similarities mean in this library, model by model."""
+    db.execute(
+        """
+        create table calibrations (
+            model_id text primary key references models(id) on delete cascade,
+            source text not null, -- library; or published: there were too few pairs
+            threshold real not null, -- cosine from which one person is likelier than two
+            curve text not null, -- json: [[similarity, probability], ...], never falling
+            people integer not null, -- named ones, whose pairs match
+            matching_pairs integer not null,
+            photo_pairs integer not null, -- two faces of one photo
+            people_pairs integer not null, -- faces of two named people
+            evaluation text not null, -- json
+            calibrated_at text not null
+        )
+        """
+    )
 
 
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:

@@ -22,6 +22,8 @@ from .shapes import Analysis, Box, Face, FloatArray
 KEEP_SECONDS = 3600
 MAX_BYTES = 64_000_000
 """About 2,000 photographs of two faces; their crops and thumbnails take most of it."""
+FUSED_SHARE = 0.25
+"""What is fused may take so much of that: whoever follows links makes many, and evicts no upload."""
 KEY_BYTES = 12
 """16 characters of base64; nobody guesses 96 bits within an hour."""
 ENTRY_BYTES = 1_000
@@ -76,6 +78,49 @@ class _Added:
     size_bytes: int
 
 
+class _Shelf:
+    """Entries up to so many bytes and so old, the oldest go first; for one thread at a time."""
+
+    def __init__(self, seconds: float, max_bytes: int, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._added: OrderedDict[str, _Added] = OrderedDict()
+        self._size_bytes = 0
+
+    def size(self) -> int:
+        self._expire()
+        return self._size_bytes
+
+    def get(self, key: str) -> _Entry | None:
+        self._expire()
+        return self._entries.get(key)
+
+    def keep(self, entries: dict[str, _Entry]) -> None:
+        """Add entries that come and go together."""
+        keys = tuple(entries)
+        self._expire()
+        size_bytes = sum(map(_size_of, entries.values()))
+        # What is larger than the cap on its own is kept until the next comes: it was asked for
+        while self._added and self._size_bytes + size_bytes > self._max_bytes:
+            self._drop(next(iter(self._added)))
+        self._entries.update(entries)
+        self._added[keys[0]] = _Added(self._clock(), keys, size_bytes)
+        self._size_bytes += size_bytes
+
+    def _expire(self) -> None:
+        before = self._clock() - self._seconds
+        while self._added and next(iter(self._added.values())).at <= before:
+            self._drop(next(iter(self._added)))
+
+    def _drop(self, first_key: str) -> None:
+        dropped = self._added.pop(first_key)
+        self._size_bytes -= dropped.size_bytes
+        for key in dropped.keys:
+            del self._entries[key]
+
+
 class QueryStore:
     """Query faces by their keys; safe for use by several threads."""
 
@@ -86,21 +131,17 @@ class QueryStore:
         max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._seconds = seconds
-        self._max_bytes = max_bytes
-        self._clock = clock
         self._lock = threading.Lock()
         self._secret = secrets.token_bytes(32)
-        self._entries: dict[str, _Entry] = {}
-        self._added: OrderedDict[str, _Added] = OrderedDict()
-        self._size_bytes = 0
+        fused_bytes = int(FUSED_SHARE * max_bytes)
+        self._uploads = _Shelf(seconds, max_bytes - fused_bytes, clock)
+        self._fused = _Shelf(seconds, fused_bytes, clock)
 
     @property
     def size_bytes(self) -> int:
         """What it holds now."""
         with self._lock:
-            self._expire()
-            return self._size_bytes
+            return sum(shelf.size() for shelf in (self._uploads, self._fused))
 
     def add_photo(
         self, database: str, model_id: str, file_name: str, found: Analysis, reason: str | None
@@ -122,16 +163,15 @@ class QueryStore:
             reason=reason,
         )
         with self._lock:
-            self._keep({key: photo, **faces})
+            self._uploads.keep({key: photo, **faces})
         return key
 
     def add_vector(self, database: str, model_id: str, embedding: FloatArray, *parts: str) -> str:
         """Keep a fused query; the same parts (what it was fused of) give the same key."""
         key = self._key_of(database, model_id, *parts)
         with self._lock:
-            self._expire()
-            if key not in self._entries:
-                self._keep({key: _Fused(database, model_id, _own(embedding))})
+            if self._fused.get(key) is None:
+                self._fused.keep({key: _Fused(database, model_id, _own(embedding))})
         return key
 
     def photo(self, database: str, key: str) -> QueryPhoto | None:
@@ -144,18 +184,18 @@ class QueryStore:
 
     def vector(self, database: str, key: str) -> tuple[str, FloatArray] | None:
         """Model id and embedding of a face or a fused query; None where unknown, or expired."""
-        with self._lock:
-            self._expire()
-            entry = self._entries.get(key)
+        entry = self._entry(key)
         if entry is None or isinstance(entry, QueryPhoto) or entry.database != database:
             return None
         return entry.model_id, entry.embedding
 
     def _get(self, database: str, key: str, kind: type[Wanted]) -> Wanted | None:
-        with self._lock:
-            self._expire()
-            entry = self._entries.get(key)
+        entry = self._entry(key)
         return entry if isinstance(entry, kind) and entry.database == database else None
+
+    def _entry(self, key: str) -> _Entry | None:
+        with self._lock:
+            return self._uploads.get(key) or self._fused.get(key)
 
     def _key_of(self, *parts: str) -> str:
         digest = hashlib.blake2b(key=self._secret, digest_size=KEY_BYTES)
@@ -164,28 +204,6 @@ class QueryStore:
             # Each with its length, so that no two lists of parts run together to the same bytes
             digest.update(len(raw).to_bytes(8, "little") + raw)
         return urlsafe_b64encode(digest.digest()).decode("ascii")
-
-    def _keep(self, entries: dict[str, _Entry]) -> None:
-        size_bytes = sum(map(_size_of, entries.values()))
-        self._expire()
-        # What is larger than the cap on its own is kept until the next comes: it was asked for
-        while self._added and self._size_bytes + size_bytes > self._max_bytes:
-            self._drop_oldest()
-        keys = tuple(entries)
-        self._entries.update(entries)
-        self._added[keys[0]] = _Added(self._clock(), keys, size_bytes)
-        self._size_bytes += size_bytes
-
-    def _expire(self) -> None:
-        before = self._clock() - self._seconds
-        while self._added and next(iter(self._added.values())).at <= before:
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        _, oldest = self._added.popitem(last=False)
-        self._size_bytes -= oldest.size_bytes
-        for key in oldest.keys:
-            del self._entries[key]
 
 
 def _query_face(face: Face, database: str, model_id: str, photo_key: str) -> QueryFace:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from . import files, registry, search, workers
+from . import files, probabilities, registry, search, workers
 from .analysis import MIN_FACE_PX
 from .connections import Connection
 from .errors import MissingWeights, PictureError, SearchError, UnknownModel, WrongWeights
@@ -66,10 +66,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A face of the gallery that resembles the query, and where its photo lies."""
+    """A face of the gallery that resembles the query, and where its photo lies.
+
+    probability: the chance that it is the same person, at equal odds.
+    """
 
     face_id: int
     similarity: float
+    probability: float
     photo_id: int
     path: str
     x: float
@@ -205,6 +209,7 @@ def _kept(conn: Connection, best: list[Match], query: Query, wanted: Wanted) -> 
     """Of the matches, those of the kind that is wanted."""
     rows = matches.described(conn, [match.face_id for match in best])
     own = {item.sha256 for item in query.examples if item.sha256} if wanted.others else set()
+    curve = probabilities.curve_of(conn, query.model)
     kept = []
     for match in best:
         # Another process may have removed it since
@@ -212,5 +217,6 @@ def _kept(conn: Connection, best: list[Match], query: Query, wanted: Wanted) -> 
         if row is None or row.pop("sha256") in own:
             continue
         if min(row["width"], row["height"]) >= wanted.min_face_px:
-            kept.append(Found(similarity=match.similarity, **row))
+            chance = probabilities.of(curve, match.similarity)
+            kept.append(Found(similarity=match.similarity, probability=chance, **row))
     return kept

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from . import registry, vectors
 from .connections import Connection, reading, sqlite
 from .errors import FacesError, SearchError
-from .indexes.base import FaceIndex, Snapshot
+from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
 from .scoring import NOTHING, Question
 from .shapes import FloatArray, IdArray, Match, ModelInfo
 from .store import changes, embeddings, models
@@ -36,8 +36,6 @@ FEW_FACES = 2_000
 """So many faces that filters leave are all compared: reading them takes about 20 ms."""
 MOST_CHANGES = 10_000
 """So many changed faces are looked at beside an index; comparing them takes a millisecond or two."""
-MOST_ADDED = 100_000
-"""So many changed faces are read at once, to be added to an index: 200 MB of 512 dimensions."""
 NEGATIVE_WEIGHT = 0.5
 """How much a negative example weighs against the positives (Rocchio, "Relevance feedback", 1971)."""
 
@@ -169,12 +167,24 @@ class Searcher:
     def _opened(self, conn: Connection, model: ModelInfo) -> _State:
         """The index for a gallery of this size; the next best one while that is not there."""
         for kind in self._suitable(conn, model):
-            snapshot = kind.open(conn, model)
-            state = snapshot and _followed(conn, model.id, _State(snapshot.seen, snapshot))
+            state = self._loaded(conn, kind, model)
             if state:
                 return state
             self._make(kind, model)
         return _State(changes.position(conn), None)
+
+    def _loaded(self, conn: Connection, kind: FaceIndex, model: ModelInfo) -> _State | None:
+        """What the file keeps, with what changed since.
+
+        By a connection of its own where that is possible: under the time limit of a query that is
+        stopped on the way, each would begin again, and none would ever end.
+        """
+        with ExitStack() as own:
+            if self._path is not None:
+                with suppress(FacesError):
+                    conn = own.enter_context(reading(self._path))
+            snapshot = kind.open(conn, model)
+            return _followed(conn, model.id, _State(snapshot.seen, snapshot)) if snapshot else None
 
     def _suitable(self, conn: Connection, model: ModelInfo) -> list[FaceIndex]:
         kinds = registry.indexes() if self._kinds is None else self._kinds

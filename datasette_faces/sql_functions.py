@@ -12,14 +12,15 @@ from typing import TypeVar
 
 import click
 
-from . import search, vectors
+from . import probabilities, search, vectors
 from .connections import Connection, has_vector_tables, load_vector_extension, sqlite
 from .errors import NoVectorExtension, SearchError
 from .indexes.sqlite_vec import was_stopped
+from .probabilities import Curves
 from .search import NO_FILTERS, Searcher
-from .shapes import FloatArray, Match
+from .shapes import FloatArray, Match, ModelInfo
 from .sql_errors import named
-from .store import browse
+from .store import browse, models
 from .store.embeddings import Filters
 
 Answer = TypeVar("Answer")
@@ -77,6 +78,7 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
     caller_of = _borrowed(conn)
     shared = shared or Shared()
     nearest, query_vector, known = shared.searcher.nearest, shared.query_vector, shared.origins
+    curves = Curves()
 
     @named("face_embedding")
     def face_embedding(face_id: int, model_id: str | None = "") -> bytes | None:
@@ -119,7 +121,7 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
         wanted, embedding, filters = _whole(k), _decoded(vector), _filters(options)
 
         def ask() -> list[Match]:
-            model = search.model_of(caller, model_id or known.of(vector)).id
+            model = _model(caller, model_id or known.of(vector), embedding).id
             known.compare(vector, model)
             return nearest(caller, embedding, wanted, model_id=model, filters=filters)
 
@@ -128,15 +130,39 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
             [{"face_id": it.face_id, "similarity": it.similarity} for it in found or ()]
         )
 
+    @named("face_probability")
+    def face_probability(similarity: float | None, model_id: str | None = "") -> float | None:
+        """The chance that two faces of this similarity are one person; NULL where one is NULL."""
+        if similarity is None or model_id is None:
+            return None
+        caller = caller_of()
+        curve = _unless_stopped(caller, lambda: curves.of(caller, model_id or None))
+        return None if curve is None else probabilities.of(curve, similarity)
+
     for function, counts in (
         (face_embedding, (1, 2)),
         (face_query, (1,)),
         (face_similarity, (2,)),
         (faces_knn, (2, 3, 4)),
+        (face_probability, (1, 2)),
     ):
         for count in counts:
             # Within one statement they are: SQLite then asks once, not for each row
             conn.create_function(function.__name__, count, function, deterministic=True)
+
+
+def _model(caller: Connection, model_id: str | None, embedding: FloatArray) -> ModelInfo:
+    """The model that is named, or the one whose vectors have that length. Raises SearchError."""
+    first = search.model_of(caller, model_id)
+    if model_id is None:
+        fitting = [it for it in models.every(caller) if it.dimensions == embedding.size]
+        if len(fitting) > 1:
+            names = ", ".join(it.id for it in fitting)
+            raise SearchError(
+                f"vectors of several models have this length; name the model: {names}"
+            )
+        return fitting[0] if fitting else first
+    return first
 
 
 def _whole(k: int | str) -> int:

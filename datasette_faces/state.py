@@ -25,25 +25,31 @@ class State:
     def __init__(self) -> None:
         self.queries = QueryStore()
         self._lock = threading.Lock()
-        self._inferences: dict[str, Inference] = {}
-        self._shared: dict[str, Shared] = {}
+        self._inferences: dict[tuple[str, str], Inference] = {}
+        self._shared: dict[str, tuple[str | None, Shared]] = {}
         self._uploads = 0
 
     def shared(self, database: str, path: str | None) -> Shared:
-        """What the SQL functions of a database's connections share: its indexes, its query faces."""
+        """What the SQL functions of a database's connections share: its indexes, its query faces.
+
+        path: None for whichever file that is.
+        """
         with self._lock:
-            if database not in self._shared:
-                self._shared[database] = Shared(
-                    Searcher(path), lambda key: self.queries.vector(database, key)
-                )
-            return self._shared[database]
+            known = self._shared.get(database)
+            # Another file may come under a name that is known
+            if known is None or path not in (None, known[0]):
+                shared = Shared(Searcher(path), lambda key: self.queries.vector(database, key))
+                known = self._shared[database] = path, shared
+            return known[1]
 
     def inference(self, model: FaceModel) -> Inference:
         """The one Inference of that model; it begins its processes when the first picture comes."""
         with self._lock:
-            if model.id not in self._inferences:
-                self._inferences[model.id] = Inference(model)
-            return self._inferences[model.id]
+            # Packs of one name may lie in several folders
+            key = model.id, str(getattr(model, "folder", None))
+            if key not in self._inferences:
+                self._inferences[key] = Inference(model)
+            return self._inferences[key]
 
     @contextmanager
     def upload(self) -> Iterator[None]:

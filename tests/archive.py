@@ -23,9 +23,11 @@ def make_archive(folder: Path) -> Path:
         colours = [(10 + 16 * number, 5 + 20 * place, 250 - 16 * number) for place in range(10)]
         draw(pictures / f"{number:02}.png", *colours)
     database = folder / "archive.db"
-    ingest(str(database), [str(pictures)], ToyModel(), worker_count=1)
+    ingest(str(database), [str(pictures)], ToyModel(), worker_count=1, clustered=False)
     few = [str(pictures / f"{number:02}.png") for number in range(OTHERS // 10)]
-    ingest(str(database), few, ToyModel(id="other", weights="other"), worker_count=1)
+    ingest(
+        str(database), few, ToyModel(id="other", weights="other"), worker_count=1, clustered=False
+    )
     assert asked(database, "select count(*) from faces") == [(FACES,)]
     return copied(
         database,

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from archive import make_archive
 from pictures import shipped
+from serving import Site, site
 from toy_model import ToyModel
 
 ROOT = Path(__file__).parent.parent
@@ -66,3 +68,16 @@ def toy(tmp_path: Path) -> Iterator[ToyModel]:
     pm.register(plugin)
     yield model
     pm.unregister(plugin)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of toy pictures with all that is odd in it; read it only."""
+    return make_archive(tmp_path_factory.mktemp("archive"))
+
+
+@pytest.fixture
+def served(faces_db: Path) -> Iterator[Site]:
+    """A Datasette that shows two photos and seven faces."""
+    with site(faces_db) as it:
+        yield it

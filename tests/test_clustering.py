@@ -212,6 +212,16 @@ def test_a_person_who_was_pinned_at_two_ages_attracts_faces_of_both():
     assert clustered(on_a_circle(0, 120, 10, 130), constraints).tolist() == [0, 0, 0, 0]
 
 
+def test_two_faces_that_are_not_one_person_do_not_both_join_somebody_at_two_ages():
+    constraints = replace(
+        clustering.free(range(4)),
+        pinned=np.array([0, 0, -1, -1]),
+        apart=np.array([[2, 3]]),
+    )
+    labels = clustered(on_a_circle(0, 120, 1, 140), constraints)
+    assert labels.tolist() == [0, 0, 0, ALONE]
+
+
 def test_a_face_that_is_not_somebody_goes_elsewhere():
     constraints = replace(
         clustering.free(range(3)),

@@ -79,7 +79,7 @@ class TestGives:
     @pytest.mark.parametrize("k", [1, 20, 299, 300, 301, 4096])
     def test_the_nearest_faces_as_json(self, conn: Any, k: int) -> None:
         query = random_vectors(1, DIMENSIONS, seed=8)[0]
-        found = conn.execute("select faces_knn(?, ?)", [blob(query), k]).fetchone()[0]
+        found = conn.execute("select faces_knn(?, ?, 'toy')", [blob(query), k]).fetchone()[0]
         assert_exact(matches(found), stored(conn, "person_id != 5"), query, k)
 
     @pytest.mark.parametrize("k", ["20", 20.0, " 20 "])
@@ -138,7 +138,7 @@ class TestGives:
         assert_exact(matches(found), stored(conn, where), query, 40)
 
     def test_those_from_a_threshold_on(self, conn: Any) -> None:
-        query, sql = random_vectors(1, DIMENSIONS, seed=8)[0], "select faces_knn(?, 4096, '', ?)"
+        query, sql = random_vectors(1, DIMENSIONS, seed=8)[0], "select faces_knn(?, 4096, 'toy', ?)"
         found = conn.execute(sql, [blob(query), '{"threshold": 0.3}']).fetchone()[0]
         assert 5 < len(matches(found)) < 100
         assert_exact(matches(found), stored(conn, "person_id != 5"), query, 4096, 0.3)
@@ -194,7 +194,8 @@ class TestRefuses:
             ("zeroblob(8), 5", "the vector has 2 values, those of toy have 16"),
             ("zeroblob(63), 5", "a multiple of 4 bytes"),
             ("x'', 5", "a multiple of 4 bytes"),
-            ("zeroblob(64), 5", "the vector is all zeros"),
+            ("zeroblob(64), 5, 'toy'", "the vector is all zeros"),
+            ("zeroblob(64), 5", "name the model: toy, other"),
             (f"{NAN}, 5", "NaN"),
             ("'text', 5", "a vector is a blob of float32 values, not text"),
             ("'[1, 0, 0]', 5", "a vector is a blob of float32 values, not text"),
@@ -235,6 +236,13 @@ class TestRefuses:
             served, "select face_similarity(face_embedding(1), face_embedding(1, 'other'))"
         )
         assert told.startswith("face_similarity(): this vector is by other")
+
+    def test_a_raw_vector_is_of_the_only_model_of_its_length(self, conn: Any) -> None:
+        sql = (
+            "select faces_knn(embedding, 1) from face_embeddings where model_id = ? and face_id = 3"
+        )
+        found = conn.execute(sql, ["third"]).fetchone()[0]
+        assert matches(found) == [Match(3, 1.0)]
 
     def test_a_database_without_faces(self, tmp_path: Path) -> None:
         empty = tmp_path / "knn.db"

@@ -15,7 +15,7 @@ import datasette_faces
 PACKAGE = Path(datasette_faces.__file__).parent
 FLOORS = {
     0: ("shapes", "errors", "hookspecs"),
-    1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging"),
+    1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging", "calibration"),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
     3: ("registry", "analysis", "workers", "scan", "queries", "scoring"),
     4: (
@@ -27,7 +27,9 @@ FLOORS = {
         "querying",
         "finding",
         "crops",
+        "naming",
         "people",
+        "probabilities",
         "catalogue",
         "demo",
     ),

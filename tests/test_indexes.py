@@ -20,13 +20,16 @@ from galleries import (
     opened,
     random_vectors,
     stored,
+    unit,
 )
 from sqlite_utils import Database
 from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 
 import datasette_faces
 from datasette_faces import indexing
+from datasette_faces import search as search_module
 from datasette_faces.connections import writing
+from datasette_faces.indexes import pq as pq_module
 from datasette_faces.indexes.base import FaceIndex
 from datasette_faces.indexes.pq import Pq
 from datasette_faces.indexes.sqlite_vec import SqliteVec
@@ -34,6 +37,7 @@ from datasette_faces.ingest import ingest
 from datasette_faces.migrations import migrations
 from datasette_faces.search import Searcher
 from datasette_faces.store import changes, indexes, models
+from datasette_faces.store.embeddings import Filters
 
 TOY = model_info(32)
 SMALL = KINDS["pq"][0]
@@ -550,3 +554,59 @@ class TestAnOlderFile:
             assert in_vec0(conn) == embedded(conn)
             assert len(in_vec0(conn)) == 3 + new
         exact(database, Searcher(), 3)
+
+
+def test_pq_trains_on_the_newest_faces_as_on_the_oldest(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(pq_module, "TRAINED_ON", 200)
+    vectors = np.zeros((2_000, 4), np.float32)
+    vectors[:, 0], vectors[:, 1] = 1, np.linspace(0, 1, 2_000)
+    path = make_gallery(tmp_path / "x.db", unit(vectors))
+    with opened(path) as conn:
+        sample = pq_module._sample(conn, "toy")
+    assert len(sample) == 200
+    slopes = np.sort(sample[:, 1] / sample[:, 0])
+    assert slopes[-10] > 0.9
+    assert np.abs(slopes - np.linspace(0, 1, 200)).max() < 0.15
+
+
+def test_what_settle_leaves_is_what_a_searcher_opens(tmp_path: Path, monkeypatch: Any) -> None:
+    for module in (pq_module, search_module):
+        monkeypatch.setattr(module, "MOST_ADDED", 20)
+    kind = Pq(least_values=0, least_faces=16)
+    path = make_gallery(tmp_path / "x.db", random_vectors(1_000, 16), kind)
+    with opened(path) as conn:
+        add_faces(conn, range(1_001, 1_041), random_vectors(40, 16, seed=2))
+        kind.settle(conn, model_info(16))
+        searcher = Searcher(str(path), kinds=[kind])
+        searcher.nearest(conn, random_vectors(1, 16, seed=3)[0], 5)
+        assert searcher._states
+
+
+def test_a_row_of_an_index_that_makes_no_sense_is_none(tmp_path: Path) -> None:
+    kind = SqliteVec()
+    path = make_gallery(tmp_path / "x.db", random_vectors(50, 16), kind)
+    with opened(path) as conn:
+        conn.execute("update face_indexes set seen = 'x'")
+        query = random_vectors(1, 16, seed=3)[0]
+        found = Searcher(str(path), kinds=[kind]).nearest(
+            conn, query, 5, filters=Filters(hidden=True)
+        )
+        assert_exact(found, stored(conn), query, 5)
+
+
+def test_an_index_whose_plugin_is_gone_is_dropped_with_the_others(tmp_path: Path) -> None:
+    path = make_gallery(tmp_path / "x.db", random_vectors(50, 16), SqliteVec())
+    with opened(path) as conn:
+        conn.execute("insert into face_indexes values ('toy', 'a-strangers', 1, 1, '', null)")
+        indexing.settle(conn)
+        assert conn.execute("select count(*) from face_changes").fetchone() == (0,)
+        indexing.drop(conn)
+        assert conn.execute("select count(*) from face_indexes").fetchone() == (0,)
+
+
+def test_a_copy_without_people_is_searched(tmp_path: Path) -> None:
+    path = make_gallery(tmp_path / "x.db", random_vectors(50, 16), SqliteVec())
+    with opened(path) as conn:
+        conn.execute("drop table people")
+        query = random_vectors(1, 16, seed=3)[0]
+        assert_exact(Searcher(str(path)).nearest(conn, query, 5), stored(conn), query, 5)

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from archive import OTHERS, make_archive
+from archive import OTHERS
 from PIL import Image
 from serving import Site, asked, copied, ids, metadata_with, site
 from toy_model import BLUE, GREEN, RED, ToyModel, draw
@@ -22,17 +22,6 @@ from datasette_faces.ingest import ingest
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & two\nlines {{ 7*7 }} %20 ~2F.png"
 NOT_UTF8 = b"caf\xe9 <i>.png"
 HUGE = 2**63
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_archive(tmp_path_factory.mktemp("archive"))
-
-
-@pytest.fixture
-def served(faces_db: Path) -> Iterator[Site]:
-    with site(faces_db) as it:
-        yield it
 
 
 @pytest.fixture

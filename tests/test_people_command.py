@@ -20,7 +20,7 @@ def database(toy, photos, tmp_path) -> Path:
     for number, colour in enumerate((RED, RED, RED, BLUE, BLUE, BLUE)):
         draw(photos / f"{number}.png", colour, note=str(number))
     database = tmp_path / "x.db"
-    ingest(database, photos)
+    ingest(database, photos, "--no-cluster")
     with writing(str(database)) as conn, transaction(conn):
         store.propose(conn, {n: "a" if n <= 3 else "b" for n in range(1, 7)})
         store.rebuild(conn)
@@ -120,7 +120,7 @@ def test_decisions_go_to_another_file_of_the_same_photos(
     log = tmp_path / "decisions.jsonl"
     people(database, "export", str(log))
     other = tmp_path / "other.db"
-    ingest(other, photos)
+    ingest(other, photos, "--no-cluster")
     assert "3 decisions imported, 0 were" in people(other, "import", str(log))
     assert "0 decisions imported, 3 were" in people(other, "import", str(log))
     assert groups(other) == {("Ada", "1,2,3")}
@@ -165,14 +165,14 @@ def test_names_stand_after_a_move_a_new_ingest_and_without_the_table(
     people(database, "name", "1", "Ada")
     elsewhere = tmp_path / "elsewhere"
     photos.rename(elsewhere)
-    ingest(database, elsewhere)
+    ingest(database, elsewhere, "--no-cluster")
     with writing(str(database)) as conn:
         conn.execute("drop table people")
     people(database, "rebuild")
     assert groups(database) == {("Ada", "1,2,3"), (None, "4,5,6")}
     with writing(str(database)) as conn, transaction(conn):
         conn.execute("delete from photos")
-    ingest(database, elsewhere)
+    ingest(database, elsewhere, "--no-cluster")
     assert groups(database) == {("Ada", "1,2,3")}
 
 
@@ -180,8 +180,8 @@ def test_an_edited_photo_keeps_its_people(database: Path, photos: Path) -> None:
     people(database, "name", "1", "Ada")
     draw(photos / "0.png", RED, GREEN, note="another picture")
     draw(photos / "1.png", RED, note="another caption")
-    ingest(database, photos)
+    ingest(database, photos, "--no-cluster")
     assert ("Ada", "1,2,3") in groups(database)
     draw(photos / "0.png", YELLOW, GREEN, note="again")
-    ingest(database, photos)
+    ingest(database, photos, "--no-cluster")
     assert ("Ada", "1,2,3") in groups(database)

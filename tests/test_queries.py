@@ -159,12 +159,25 @@ def test_crops_thumbnails_and_vectors_count(store):
 
 
 def test_the_oldest_go_first_when_the_cap_is_reached():
-    store = QueryStore(max_bytes=3 * SIZE)
+    store = QueryStore(max_bytes=4 * SIZE)  # a quarter is for what is fused
     keys = [add(store) for _ in range(5)]
     assert [store.photo("faces", key) is not None for key in keys] == [False] * 2 + [True] * 3
     assert store.size_bytes == 3 * SIZE
     newest = store.photo("faces", keys[-1])
     assert all(store.face("faces", face_key) for face_key in newest.face_keys)
+
+
+def test_what_is_fused_evicts_no_upload():
+    store = QueryStore(max_bytes=4 * SIZE)
+    photo = add(store)
+    keys = [
+        store.add_vector("faces", "toy", np.ones(3, np.float32), str(number))
+        for number in range(SIZE)
+    ]
+    assert store.photo("faces", photo)
+    assert store.vector("faces", keys[0]) is None
+    assert store.vector("faces", keys[-1])
+    assert store.size_bytes <= 4 * SIZE
 
 
 def test_what_alone_is_larger_than_the_cap_is_kept_until_the_next_comes():

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from archive import make_archive
 from browser import browser, serving
 from serving import QUERY, Site, asked, copied, site
 from test_browser import NARROW, WIDE, opened, show
@@ -27,17 +26,6 @@ PAIRS = """
 select 1 as face_id, 2 as other_face_id, 0.5 as similarity, '/a/one.jpg' as path,
     '/b/other.jpg' as other_path
 """
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_archive(tmp_path_factory.mktemp("archive"))
-
-
-@pytest.fixture
-def served(faces_db: Path) -> Iterator[Site]:
-    with site(faces_db) as it:
-        yield it
 
 
 def address(sql: str, database: str = "faces", extension: str = ".faces", **params: Any) -> str:

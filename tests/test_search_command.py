@@ -29,7 +29,8 @@ from datasette_faces.search import Searcher
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 
 ORANGE = (255, 128, 0)
-MATCH = ["face_id", "similarity", "photo_id", "path", "x", "y", "width", "height", "taken_at"]
+MATCH = ["face_id", "similarity", "probability", "photo_id", "path"]
+MATCH += ["x", "y", "width", "height", "taken_at"]
 
 
 @pytest.fixture
@@ -99,8 +100,8 @@ def test_the_best_matches_come_first_with_their_photos_and_boxes(database, album
 
 def test_a_table_marks_where_the_model_begins_to_see_two_persons(database, query):
     lines = faces("search", database, query).stdout.splitlines()
-    assert lines[0].split() == ["similarity", "face", "box", "photo"]
-    assert lines[1].split()[0] == "1.000"
+    assert lines[0].split() == ["similarity", "chance", "face", "box", "photo"]
+    assert lines[1].split()[:2] == ["1.000", "83%"]
     assert lines[1].endswith("red.png")
     assert "40x40 at 0,0" in lines[1]
     assert lines[2] == "--- below 0.9 toy takes two faces for two persons ---"
@@ -396,7 +397,7 @@ def test_a_crops_name_is_safe_whatever_the_photos_is(name):
     from datasette_faces.crops import file_name
     from datasette_faces.querying import Found
 
-    made = file_name(Found(7, -0.25, 1, f"/photos/{name}.jpg", 0, 0, 1, 1, None))
+    made = file_name(Found(7, -0.25, 0.0, 1, f"/photos/{name}.jpg", 0, 0, 1, 1, None))
     assert made.startswith("-0.250-face7-")
     assert made.endswith(".jpg")
     assert not set(made) & set('/\\\n:*?"<>|')

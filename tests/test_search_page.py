@@ -416,8 +416,8 @@ class TestUploads:
         assert len(answer["results"]) == 5
         first = answer["results"][0]
         assert set(first) == {
-            "face_id", "similarity", "photo_id", "path", "taken_at", "x", "y", "width", "height",
-            "url", "crop_url", "photo_url",
+            "face_id", "similarity", "probability", "photo_id", "path", "taken_at",
+            "x", "y", "width", "height", "url", "crop_url", "photo_url",
         }  # fmt: skip
         assert (first["face_id"], first["similarity"] >= 0.999) == (37, True)
         for url in (answer["url"], first["url"], first["crop_url"], first["photo_url"]):
@@ -913,7 +913,8 @@ def everything_in(conn: Any) -> str:
 def begin(it: Site, **options: Any) -> None:
     """Have the toy model at work within other limits."""
     model = options.pop("model", ToyModel())
-    state_of(it.datasette)._inferences[model.id] = Inference(model, **{"workers": 1, **options})
+    made = Inference(model, **{"workers": 1, **options})
+    state_of(it.datasette)._inferences[model.id, "None"] = made
 
 
 class TestHarm:

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from archive import make_archive
 from datasette.utils import sqlite_timelimit
 from serving import QUERY, Site, asked, copied, ids, site
 
@@ -41,17 +40,6 @@ class Plain(sqlite3.Connection):
 connect = sqlite3.connect
 sqlite3.connect = lambda *a, **options: connect(*a, **{"factory": Plain, **options})
 """
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_archive(tmp_path_factory.mktemp("archive"))
-
-
-@pytest.fixture
-def served(faces_db: Path) -> Iterator[Site]:
-    with site(faces_db) as it:
-        yield it
 
 
 @pytest.fixture

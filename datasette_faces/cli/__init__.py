@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import cluster, embed, index, ingest, people, search, status  # noqa: F401
+from . import calibrate, cluster, embed, index, ingest, people, search, status  # noqa: F401
 from .group import faces
 
 __all__ = ["faces"]

@@ -142,6 +142,8 @@ def _in_sentences(report: Report, database: str) -> str:
     ):
         if count:
             lines.append(f"{count:>8,} {name}")
+    if report.people:
+        lines.append(f"{report.people:>8,} people, as far as faces tell")
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")

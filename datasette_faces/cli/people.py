@@ -9,10 +9,10 @@ from typing import TextIO
 
 import click
 
-from .. import people
+from .. import clusters, naming, people
 from ..connections import Connection, reading, transaction, writing
 from ..errors import DecisionError
-from ..store import decisions, logbook
+from ..store import decisions, logbook, models
 from ..store import people as store
 from ..store.decisions import Decision
 from .group import faces, in_words, printable
@@ -275,6 +275,59 @@ def import_command(database: str, file: TextIO) -> None:
     except UnicodeDecodeError:
         raise DecisionError("The file is no text of JSON lines: nothing was imported") from None
     click.echo(f"{added:,} decisions imported, {known:,} were there already")
+
+
+@people_group.command(name="import-names")
+@as_json_option
+@click.pass_obj
+@in_words
+def import_names(database: str, as_json: bool) -> None:
+    """Name faces as other programs did: XMP in and next to the photos, Picasa, Google Takeout.
+
+    The files have to be where they were. Who was named here stays; each name can be undone.
+    """
+    with writing(database) as conn:
+        with transaction(conn):
+            done = naming.take_in(conn)
+        with transaction(conn):
+            for model in models.every(conn)[:1]:
+                clusters.cluster(conn, model)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+        return
+    click.echo(
+        f"{done.named:,} faces named as {done.photos:,} photos say; {done.known:,} were known already"
+    )
+    if done.unmet:
+        click.echo(f"{done.unmet:,} names are of faces that were not found")
+    if done.without_box:
+        click.echo(f"{done.without_box:,} names do not say which face is meant")
+    _tell_faults(done.faults)
+
+
+@people_group.command(name="write-xmp")
+@as_json_option
+@click.pass_obj
+@in_words
+def write_xmp(database: str, as_json: bool) -> None:
+    """Write the names into XMP sidecars next to the photos, never into the photos.
+
+    What a sidecar holds already is kept; hidden people are left out.
+    """
+    with reading(database) as conn:
+        done = naming.write_out(conn)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+        return
+    click.echo(f"{done.written:,} sidecars written, {done.unchanged:,} say it already")
+    _tell_faults(done.faults)
+
+
+def _tell_faults(faults: list[tuple[str, str]]) -> None:
+    for path, fault in faults[:10]:
+        click.echo(f"    {printable(path)}: {printable(fault)}", err=True)
+    if len(faults) > 10:
+        click.echo(f"    …and {len(faults) - 10:,} more: --json lists all", err=True)
 
 
 @people_group.command()

@@ -41,7 +41,7 @@ def as_table(query: Query, found: Sequence[Found]) -> str:
     model = query.model
     boxes = [_box(item) for item in found]
     width = max(map(len, boxes))
-    lines = [f"{'similarity':>10}  {'face':>8}  {'box':<{width}}  photo"]
+    lines = [f"{'similarity':>10}  {'chance':>6}  {'face':>8}  {'box':<{width}}  photo"]
     above = True
     for item, box in zip(found, boxes, strict=True):
         if above and item.similarity < model.threshold:
@@ -50,7 +50,9 @@ def as_table(query: Query, found: Sequence[Found]) -> str:
             )
             above = False
         path = printable(item.path)
-        lines.append(f"{item.similarity:>10.3f}  {item.face_id:>8}  {box:<{width}}  {path}")
+        chance = percent(item.probability)
+        line = f"{item.similarity:>10.3f}  {chance:>6}  {item.face_id:>8}  {box:<{width}}  {path}"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -59,6 +61,13 @@ FORMATS: dict[str, Callable[[Query, Sequence[Found]], str]] = {
     "json": as_json,
     "csv": as_csv,
 }
+
+
+def percent(probability: float) -> str:
+    """A chance as a person reads it: none is told as certain."""
+    if probability >= 0.995:
+        return ">99%"
+    return "<1%" if probability < 0.005 else f"{probability:.0%}"
 
 
 def _row(item: Found) -> dict[str, Any]:

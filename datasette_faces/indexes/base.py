@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from ..connections import Connection
 from ..shapes import FloatArray, IdArray, ModelInfo
 
+MOST_ADDED = 100_000
+"""So many changed faces are read at once, to be added to an index: 200 MB of 512 dimensions."""
+
 
 @dataclass(frozen=True)
 class Snapshot:

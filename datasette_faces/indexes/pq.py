@@ -24,7 +24,7 @@ from ..connections import Connection, transaction
 from ..shapes import FloatArray, IdArray, ModelInfo
 from ..store import changes, embeddings, indexes
 from ..store.indexes import Kept
-from .base import FaceIndex, Snapshot
+from .base import MOST_ADDED, FaceIndex, Snapshot
 
 CODE_BITS = 4
 CENTROIDS = 2**CODE_BITS
@@ -110,7 +110,7 @@ class Pq(FaceIndex):
     def _serves(self, conn: Connection, model: ModelInfo, kept: Kept) -> bool:
         """Whether what the file keeps is whole, and little has changed since."""
         changed = changes.since(conn, model.id, kept.seen)[1]
-        if changed is None or len(changed) > STALE_SHARE * kept.faces:
+        if changed is None or len(changed) > min(STALE_SHARE * kept.faces, MOST_ADDED):
             return False
         return indexes.is_whole(conn, model.id, self.id)
 
@@ -181,7 +181,10 @@ def _sample(conn: Connection, model_id: str) -> FloatArray:
         drawn.append(vectors[random.random(len(vectors)) < share])
     if not drawn:
         return np.empty((0, 0), np.float32)
-    return np.concatenate(drawn)[:TRAINED_ON]
+    found = np.concatenate(drawn)
+    # Not the first ones: those that came last would never be seen
+    chosen = random.permutation(len(found))[:TRAINED_ON]
+    return found[np.sort(chosen)]
 
 
 def _shards(codes: Codes, dimensions: int) -> list[Any]:

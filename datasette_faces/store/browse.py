@@ -43,6 +43,8 @@ class Filters:
     taken_from: str | None = None
     taken_to: str | None = None
     model: str | None = None
+    hidden: bool | None = None
+    """Whether faces of people who are hidden are shown, too."""
 
 
 def is_faces_database(conn: Connection) -> bool:
@@ -95,6 +97,21 @@ def lean(query: Query) -> Query:
     return Query(query.sql.replace(", faces.crop", ""), query.params)
 
 
+# By a look at the face itself, not at the row that is walked by: the gallery's index has no people
+_OF_HIDDEN = """exists (
+    select 1 from faces as whose join people on people.id = whose.person_id
+    where whose.id = faces.id and people.hidden
+)"""
+
+
+def anyone_hidden(conn: Connection) -> bool:
+    """Whether there are people to leave out; a file may be without the table."""
+    there = "select 1 from sqlite_master where name = 'people'"
+    if conn.execute(there).fetchone() is None:
+        return False
+    return conn.execute("select 1 from people where hidden = 1 limit 1").fetchone() is not None
+
+
 def gallery_query(conn: Connection, filters: Filters, *, after: int | None, limit: int) -> Query:
     """Faces, the newest first, as a query; `after` is the id of the last one already seen."""
     conditions, params = _conditions(conn, filters)
@@ -103,6 +120,8 @@ def gallery_query(conn: Connection, filters: Filters, *, after: int | None, limi
         params["after"] = after
     elif filters.model is not None:
         conditions.append(f"faces.id <= (select max(face_id) {OF_MODEL})")
+    if not filters.hidden and anyone_hidden(conn):
+        conditions.append(f"not {_OF_HIDDEN}")
     where = f"\nwhere {' and '.join(conditions)}" if conditions else ""
     sql = (
         "select faces.id as face_id, faces.photo_id, photos.path, photos.taken_at, "
@@ -189,9 +208,17 @@ from faces where photo_id = :photo_id order by x
 """.strip()
 
 
-def faces_of_photo(conn: Connection, photo_id: int) -> list[Row]:
+def photo_query(conn: Connection, photo_id: int, *, hidden: bool = False) -> Query:
+    """The faces of a photo from left to right, as a query; of people who are hidden if asked for."""
+    sql = FACES_OF_PHOTO
+    if not hidden and anyone_hidden(conn):
+        sql = sql.replace(" order by", f" and not {_OF_HIDDEN}\norder by")
+    return Query(sql, {"photo_id": photo_id})
+
+
+def faces_of_photo(conn: Connection, photo_id: int, *, hidden: bool = False) -> list[Row]:
     """The faces of a photo from left to right, without their crops."""
-    found = rows(conn, lean(Query(FACES_OF_PHOTO, {"photo_id": photo_id})))
+    found = rows(conn, lean(photo_query(conn, photo_id, hidden=hidden)))
     for face in found:
         face["landmarks"] = json.loads(face["landmarks"])
     return found
@@ -221,6 +248,7 @@ def face(conn: Connection, face_id: int) -> Row | None:
 
 NEAREST = """
 select faces.id as face_id, json_extract(knn.value, '$.similarity') as similarity,
+    face_probability(json_extract(knn.value, '$.similarity'), :model) as probability,
     faces.photo_id, photos.path, photos.taken_at, faces.crop
 from json_each(faces_knn(face_embedding(:face_id, :model), :k, :model)) as knn
 join faces on faces.id = json_extract(knn.value, '$.face_id')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from ..connections import Connection
 
@@ -55,8 +56,11 @@ def since(conn: Connection, model_id: str, seen: int) -> tuple[int, list[int] | 
     return upto, json.loads(ids) if begins <= seen + 1 and seen <= upto else None
 
 
-def forget_all_seen(conn: Connection) -> None:
-    """Drop what every index that is kept in the file holds already."""
+def forget_all_seen(conn: Connection, index_ids: Iterable[str] | None = None) -> None:
+    """Drop what every index that is kept in the file holds already, or every one of these kinds."""
+    among = None if index_ids is None else json.dumps(sorted(index_ids))
     conn.execute(
-        "delete from face_changes where id <= (select coalesce(min(seen), 0) from face_indexes)"
+        "delete from face_changes where id <= (select coalesce(min(seen), 0) from face_indexes "
+        "where :kinds is null or index_id in (select value from json_each(:kinds)))",
+        {"kinds": among},
     )

@@ -174,7 +174,7 @@ def newest(conn: Connection, *, before: int | None, limit: int) -> list[dict[str
         select decisions.id, uid, made_at, actor, kind, person_key, other_key, value, target,
             {ACTIVE} as active,
             (select count(*) from decision_faces where decision_id = decisions.id
-                and role != '{EXAMPLE}') as faces
+                and role not in ('{EXAMPLE}', '{OTHER}')) as faces
         from decisions where id < coalesce(?, id + 1) order by id desc limit ?
         """,
         [before, limit],

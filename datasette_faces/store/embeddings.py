@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import vectors
-from ..connections import Connection
+from ..connections import Connection, sqlite
 from ..shapes import FloatArray, IdArray, ModelInfo
 
 _IN_FOLDER = "photo_paths.path > :above and photo_paths.path < :below"
@@ -180,7 +180,12 @@ def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str
 
 
 def _anyone_hidden(conn: Connection) -> bool:
-    return conn.execute("select 1 from people where hidden limit 1").fetchone() is not None
+    try:
+        return conn.execute("select 1 from people where hidden limit 1").fetchone() is not None
+    except sqlite().OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return False  # a copy without the people
 
 
 def _dimensions(conn: Connection, model_id: str) -> int:

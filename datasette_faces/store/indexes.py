@@ -29,7 +29,9 @@ def kept(conn: Connection, model_id: str, index_id: str) -> Kept | None:
         "select seen, faces, built_at, sha256 from face_indexes where model_id = ? and index_id = ?",
         [model_id, index_id],
     ).fetchone()
-    return Kept(*row) if row else None
+    # A file may come from anywhere
+    sound = row and isinstance(row[0], int) and isinstance(row[1], int)
+    return Kept(*row) if sound else None
 
 
 def keep(conn: Connection, model_id: str, index_id: str, kept: Kept) -> None:
@@ -51,6 +53,12 @@ def forget(conn: Connection, model_id: str, index_id: str) -> None:
         conn.execute(
             f"delete from {table} where model_id = ? and index_id = ?", [model_id, index_id]
         )
+
+
+def forget_all(conn: Connection) -> None:
+    """Remove what is kept of every index, of those that no kind here knows, too."""
+    conn.execute("delete from face_index_parts")
+    conn.execute("delete from face_indexes")
 
 
 def save(

@@ -16,7 +16,7 @@ from .decisions import Decision, FaceRef
 KINDS = frozenset(
     (
         *("name", "merge", "split", "move", "reject", "apart", "not-a-face", "hide", "unhide"),
-        *("cover", "draw", "undo", "redo"),
+        *("cover", "draw", "import", "undo", "redo"),
     )
 )
 ROLES = frozenset(["member", "apart", "example", "other", "cover", "drawn"])

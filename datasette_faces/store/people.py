@@ -346,7 +346,8 @@ def _person(row: Sequence[Any]) -> Person:
 
 
 def listed(conn: Connection, *, named: bool = False) -> list[Person]:
-    """Those who have faces, or a name if that is asked for, most faces first."""
-    wanted = "name is not null and faces > 0" if named else "faces > 0"
+    """Those who have faces, and a name if that is asked for, most faces first."""
+    wanted = f"faces > 0 and key != '{NOT_A_FACE}'"
+    wanted += " and name is not null" if named else ""
     rows = conn.execute(f"select {_COLUMNS} from people where {wanted} order by faces desc, id")
     return [_person(row) for row in rows]

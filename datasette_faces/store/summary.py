@@ -13,7 +13,7 @@ def counts(conn: Connection) -> dict[str, Any]:
     return {
         "photos": _count(conn, "photos"),
         "faces": _count(conn, "faces"),
-        "people": _count(conn, "people"),
+        "people": _people(conn),
         "errors": _count(conn, "ingest_errors"),
         "missing": _count(conn, "photos where missing_since is not null"),
         "models": models(conn),
@@ -81,3 +81,10 @@ def _count(conn: Connection, what: str) -> int:
 def _has_table(conn: Connection, name: str) -> bool:
     found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])
     return found.fetchone() is not None
+
+
+def _people(conn: Connection) -> int:
+    sql = (
+        "select count(*) from people where exists (select 1 from faces where person_id = people.id)"
+    )
+    return int(conn.execute(sql).fetchone()[0])

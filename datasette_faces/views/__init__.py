@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .calibration import calibrated
 from .gallery import face, gallery, photo
+from .persons import history, people, person
 from .pictures import crop, image, thumbnail
 from .search import query_face, query_photo, search
 
@@ -20,6 +22,10 @@ def routes() -> list[tuple[str, Any]]:
         (rf"{_BASE}/?{_JSON}", gallery),
         (rf"{_BASE}/photo/{_ID}{_JSON}", photo),
         (rf"{_BASE}/face/{_ID}{_JSON}", face),
+        (rf"{_BASE}/calibration{_JSON}", calibrated),
+        (rf"{_BASE}/people{_JSON}", people),
+        (rf"{_BASE}/people/{_ID}{_JSON}", person),
+        (rf"{_BASE}/history{_JSON}", history),
         (rf"{_BASE}/search(?P<format>\.json|\.csv)?$", search),
         (rf"{_BASE}/search/face/{_KEY}\.jpg$", query_face),
         (rf"{_BASE}/search/photo/{_KEY}\.jpg$", query_photo),

@@ -35,6 +35,7 @@ NO = ("0", "no", "false", "off")
 
 BEGINNING = """
 select faces.id as face_id, json_extract(knn.value, '$.similarity') as similarity,
+    face_probability(json_extract(knn.value, '$.similarity'), :model) as probability,
     faces.photo_id, photos.path, photos.taken_at,
     faces.x, faces.y, faces.width, faces.height, faces.crop
 from json_each(faces_knn({vector}, {k}, :model{options})) as knn

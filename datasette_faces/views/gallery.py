@@ -6,11 +6,13 @@ import re
 from datetime import date
 from typing import Any
 
-from datasette.utils.asgi import NotFound, Response
+from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from .. import permissions
-from ..store import browse, models
-from ..store.browse import FACES_OF_PHOTO, Filters, Query, Row
+from ..store import browse, models, wall
+from ..store.browse import Filters, Query, Row
+from . import editing
+from .calibration import calibration_url
 from .requests import (
     MAX_ID,
     BadRequest,
@@ -39,6 +41,7 @@ async def gallery(page: Page) -> Response:
     found = await page.read(browse.rows, browse.lean(one_more))
     faces, more = found[:PAGE_FACES], len(found) > PAGE_FACES
     chosen = {name: getattr(filters, name) for name in filters.__slots__}
+    chosen["hidden"] = "1" if filters.hidden else None
     next_url = page.url(**chosen, after=faces[-1]["face_id"]) if more else None
     if page.as_json:
         next_json = next_url and next_url.replace("/-/faces?", "/-/faces.json?", 1)
@@ -56,6 +59,7 @@ async def gallery(page: Page) -> Response:
             "filtered": any(value is not None for value in chosen.values()),
             "after": after,
             "next_url": next_url,
+            "people_url": page.url("/people") if await _sees_people(page) else None,
             "sql_url": await page.sql_url(shown),
         },
     )
@@ -69,7 +73,13 @@ def _filters(request: Any) -> Filters:
         taken_from=_day(request, "taken_from"),
         taken_to=_day(request, "taken_to"),
         model=request.args.get("model") or None,
+        hidden=_hidden(request) or None,
     )
+
+
+def _hidden(request: Any) -> bool:
+    """Whether faces of people who are hidden are asked for."""
+    return bool(request.args.get("hidden") == "1")
 
 
 def _day(request: Any, name: str) -> str | None:
@@ -101,7 +111,10 @@ async def photo(page: Page) -> Response:
     """A photo with a box round each face, and what is known of it."""
     photo_id = row_id(page.request)
     found = await _found(page, browse.photo, "photo", photo_id)
-    faces = await page.read(browse.faces_of_photo, photo_id)
+    hidden = _hidden(page.request)
+    faces = await _with_people(
+        page, await page.read(browse.faces_of_photo, photo_id, hidden=hidden)
+    )
     paths = await page.read(browse.photo_paths, photo_id)
     if page.as_json:
         linked = [with_links(page, face) for face in faces]
@@ -117,7 +130,10 @@ async def photo(page: Page) -> Response:
             "original": permissions.serves_originals(page.datasette, page.database),
             "before": before,
             "after": after,
-            "sql_url": await page.sql_url(Query(FACES_OF_PHOTO, {"photo_id": photo_id})),
+            "hidden": await _hidden_here(page, photo_id, len(faces), hidden),
+            "sql_url": await page.sql_url(
+                await page.read(browse.photo_query, photo_id, hidden=hidden)
+            ),
         },
     )
 
@@ -127,6 +143,12 @@ async def face(page: Page) -> Response:
     """A face, where it is, how good it is, and the faces most like it."""
     face_id = row_id(page.request)
     found = await _found(page, browse.face, "face", face_id)
+    if page.request.method == "POST":
+        await editing.require_people(page)
+        if not await _sees_people(page):
+            raise Forbidden("Permission denied: view-table")
+        return await editing.edited(page)
+    [found] = await _with_people(page, [found])
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
@@ -145,10 +167,34 @@ async def face(page: Page) -> Response:
             "picture_url": page.url(f"/thumbnail/{found['photo_id']}.jpg"),
             "model": model,
             "threshold": by and by.threshold,
+            "calibration_url": model and await calibration_url(page, model),
             "nearest": [with_name(other) for other in nearest],
             "sql_url": query and await page.sql_url(query),
+            **(await editing.context(page) if await _sees_people(page) else {}),
         },
     )
+
+
+async def _sees_people(page: Page) -> bool:
+    """Whether this actor may know who is who, and the file does."""
+    may = await permissions.may_view(page.datasette, page.request, page.database, "people")
+    return may and bool(await page.read(wall.is_kept))
+
+
+async def _with_people(page: Page, faces: list[Row]) -> list[Row]:
+    """Faces with the person that each is of: a row of `people`, or None."""
+    if not await _sees_people(page):
+        return [{**face, "person": None} for face in faces]
+    known = await page.read(wall.called, [face["person_id"] for face in faces])
+    return [{**face, "person": known.get(face["person_id"])} for face in faces]
+
+
+async def _hidden_here(page: Page, photo_id: int, shown: int, asked: bool) -> dict[str, Any] | None:
+    """How many faces of a photo are left out, and where they are shown."""
+    every = len(await page.read(browse.faces_of_photo, photo_id, hidden=True))
+    if asked or every == shown:
+        return None
+    return {"faces": every - shown, "url": page.url(f"/photo/{photo_id}", hidden="1")}
 
 
 async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import permissions
-from ..store import browse
+from ..store import browse, wall
 
-TABLES = ("faces", "photos", "people", "face_embeddings")
+TABLES = ("faces", "photos", "people", "decisions", "face_embeddings")
 """Tables whose menu leads to the gallery."""
 
 
@@ -30,6 +30,9 @@ async def for_database(datasette: Any, request: Any, database: str) -> list[dict
     gallery = _gallery(datasette, database)
     browse_them = "Every face in these photographs, with filters"
     links = [{"href": gallery, "label": "Browse faces", "description": browse_them}]
+    if await _has_people(datasette, request, database):
+        who = "Everybody in these photographs, by name"
+        links.append({"href": f"{gallery}/people", "label": "People", "description": who})
     if await permissions.may_view(datasette, request, database, *permissions.SEARCHED):
         who = "Who is it? With a photo of yours, or a face from here"
         links.append({"href": f"{gallery}/search", "label": "Search by a face", "description": who})
@@ -47,6 +50,12 @@ async def _has_gallery(datasette: Any, request: Any, database: str) -> bool:
     if not await datasette.get_database(database).execute_fn(browse.is_faces_database):
         return False
     return await permissions.may_view(datasette, request, database, "faces", "photos")
+
+
+async def _has_people(datasette: Any, request: Any, database: str) -> bool:
+    if not await permissions.may_view(datasette, request, database, "people"):
+        return False
+    return bool(await datasette.get_database(database).execute_fn(wall.is_kept))
 
 
 def _gallery(datasette: Any, database: str) -> str:

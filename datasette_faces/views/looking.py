@@ -101,7 +101,8 @@ def described(page: Page, key: str) -> dict[str, Any]:
     """An uploaded picture and its faces, the largest first, for JSON."""
     queries = state_of(page.datasette).queries
     photo = queries.photo(page.database, key)
-    assert photo is not None
+    if photo is None:
+        raise _crowded_out()
     return {
         "file_name": photo.file_name,
         "width": photo.width,
@@ -111,9 +112,14 @@ def described(page: Page, key: str) -> dict[str, Any]:
     }
 
 
+def _crowded_out() -> Overloaded:
+    return Overloaded("More pictures came than are kept at once: upload this one again")
+
+
 def _face(page: Page, key: str) -> dict[str, Any]:
     face = state_of(page.datasette).queries.face(page.database, key)
-    assert face is not None
+    if face is None:
+        raise _crowded_out()
     box = face.box
     return {
         "key": key,

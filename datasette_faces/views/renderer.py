@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from .. import permissions
+from .. import permissions, probabilities
+from ..calibration import Curve
 from ..compat import V1
+from ..errors import SearchError
 from ..store import browse, listed
 from ..store.browse import Row
 from .requests import MAX_ID, BadRequest, Page
@@ -23,7 +26,7 @@ MAX_FACT_CHARACTERS = 40
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*", re.ASCII)
 """A time, of which a caption gives the minute."""
 SHOWN_AS_PICTURES = {"face_id", "similarity", "path", "crop", "thumbnail"}
-SHOWN_AS_PICTURES |= {"other_face_id", "other_path", "other_crop"}
+SHOWN_AS_PICTURES |= {"probability", "other_face_id", "other_path", "other_crop"}
 NO_FACTS = {"photo_id", "other_photo_id", "landmarks", "x", "y", "compared_down_to"}
 """Columns that say nothing under a picture."""
 FACTS_OF_FACES = ("person_id", "photo_taken_at")
@@ -90,11 +93,15 @@ async def _gallery(page: Page, found: Found) -> Response:
     shown = [row for row in rows if _face_id(row.get(column)) in paths]
     if not await permissions.may_view(page.datasette, page.request, page.database, "photos"):
         paths = dict.fromkeys(paths, "")
+    curve = await page.read(probabilities.only_curve) if "similarity" in found.columns else None
     limit = page.datasette.setting("max_returned_rows")
     return await page.html(
         "results.html",
         {
-            "faces": [_tile(row, column, paths, _facts(page, found, row)) for row in shown],
+            "faces": [
+                {**_tile(row, column, paths, _facts(page, found, row)), **_alike(row, curve)}
+                for row in shown
+            ],
             "left_out": len(rows) - len(shown),
             "cut_at": limit if found.table is None and len(rows) >= limit else None,
             "table": found.table,
@@ -149,7 +156,6 @@ def _face_id(value: Any) -> int | None:
 
 def _tile(row: Row, column: str, paths: dict[int, str], facts: list[tuple[str, str]]) -> Row:
     """What the template shows of a row: one face, or a pair."""
-    similarity = row.get("similarity")
     named = ((_face_id(row[column]), "path"), (_face_id(row.get("other_face_id")), "other_path"))
     return {
         "faces": [
@@ -158,8 +164,18 @@ def _tile(row: Row, column: str, paths: dict[int, str], facts: list[tuple[str, s
             if face_id is not None and face_id in paths
         ],
         "facts": facts,
-        "similarity": similarity if isinstance(similarity, int | float) else None,
     }
+
+
+def _alike(row: Row, curve: Curve | None) -> Row:
+    """A row's similarity, and the chance that it means one person: its own, or by a curve."""
+    similarity, chance = row.get("similarity"), row.get("probability")
+    if not isinstance(similarity, int | float):
+        return {"similarity": None, "probability": None}
+    if chance is None and curve is not None:
+        with suppress(SearchError):
+            chance = probabilities.of(curve, similarity)
+    return {"similarity": similarity, "probability": chance}
 
 
 def _file_name(row: Row, column: str, stored: str) -> str:

@@ -29,6 +29,12 @@ class BadRequest(Base400):  # type: ignore[misc]
     """What was asked for makes no sense; the message says what would."""
 
 
+class Conflict(Base400):  # type: ignore[misc]
+    """What was decided meanwhile, or a name that is taken, stands against it."""
+
+    status = 409
+
+
 class TooSlow(Base400):  # type: ignore[misc]
     """The query took longer than PAGE_MS."""
 
@@ -128,6 +134,8 @@ async def page_for(datasette: Any, request: Any, *tables: str) -> Page:
 
 def _format(request: Any) -> Literal["html", "json", "csv"]:
     ending = request.url_vars.get("format")
+    if request.method == "POST" and "application/json" in request.headers.get("accept", ""):
+        return "json"
     return "json" if ending == ".json" else "csv" if ending == ".csv" else "html"
 
 

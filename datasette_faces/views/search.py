@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from .. import compat, permissions
+from ..connections import sqlite
 from ..errors import Busy, ModelError
 from ..queries import QueryPhoto
 from ..search import MAX_K
@@ -18,6 +19,7 @@ from ..shapes import Match
 from ..state import state_of
 from ..store import browse, models
 from .asked import Asked, NoSuchQuery, Ready, alive, asked, model_meant, ready
+from .calibration import calibration_url
 from .looking import NoFace, Overloaded, Pictures, described, face_model, look
 from .requests import BadRequest, Page, page_view, with_links, with_name
 from .uploads import NothingUploaded, read_pictures
@@ -28,6 +30,7 @@ BIN = 0.05
 CSV_COLUMNS = [
     "face_id",
     "similarity",
+    "probability",
     "photo_id",
     "path",
     "taken_at",
@@ -77,13 +80,14 @@ async def _show(page: Page, wanted: Asked, error: Base400 | None = None) -> Resp
 
 async def _found(page: Page, wanted: Asked, found: Ready) -> dict[str, Any]:
     """What a search found, and how similar all the rest is."""
-    rows = await page.read(browse.rows, browse.lean(found.query))
+    rows = await _rows(page, wanted, found)
     nearest = await _nearest(page, wanted, found)
     spread = [match for match in nearest if match.face_id not in found.own]
     return {
         "results": [with_name(row) for row in rows],
         "model": found.model.id,
         "model_threshold": found.model.threshold,
+        "calibration_url": await calibration_url(page, found.model.id),
         # As exact as the results': a slider counts both
         "spread": [round(match.similarity, 6) for match in spread],
         "bins": _histogram(spread),
@@ -91,6 +95,21 @@ async def _found(page: Page, wanted: Asked, found: Ready) -> dict[str, Any]:
         "more_url": _more_url(page, wanted, len(rows)),
         "sql_url": await page.sql_url(found.query),
     }
+
+
+async def _rows(page: Page, wanted: Asked, found: Ready) -> list[browse.Row]:
+    """What the query of a search gives. Raises NoSuchQuery where its key has gone meanwhile."""
+    # Who may not see where photos lie may not ask for it either
+    if wanted.filters.folder and not await permissions.may_view(
+        page.datasette, page.request, page.database, "photo_paths"
+    ):
+        raise Forbidden("Permission denied: view-table photo_paths, in which a folder is looked up")
+    try:
+        return await page.read(browse.rows, browse.lean(found.query))
+    except sqlite().OperationalError as error:
+        if "face_query()" not in str(error):
+            raise
+        raise NoSuchQuery(str(error)) from None
 
 
 async def _form(page: Page, wanted: Asked) -> dict[str, Any]:
@@ -214,7 +233,7 @@ async def _data(page: Page, wanted: Asked, photos: list[dict[str, Any]] | None =
         raise BadRequest(
             "Name what to search with: ?face=<id> or ?key=<key of an upload>, or POST a picture"
         )
-    rows = await page.read(browse.rows, browse.lean(found.query))
+    rows = await _rows(page, wanted, found)
     absolute = page.datasette.absolute_url
     results = []
     for row in rows:

@@ -1,0 +1,145 @@
+"""What the wall of people reads: a page of them, how many there are, what they are called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..connections import Connection
+from .browse import Query, Row, rows
+
+SHOWN = {
+    "all": (0, None),
+    "named": (0, 1),
+    "unnamed": (0, 0),
+    "hidden": (1, None),
+}
+"""What a wall can show: whether those are hidden, and whether they have a name, if that counts."""
+NEEDED = {"people": {"id", "key", "name", "cover_face_id", "hidden", "faces"}, "decisions": {"uid"}}
+"""Tables and columns of migration 0003, without which there is no wall."""
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Whom a page of the wall ended with: whether they had a name, how many faces, their id."""
+
+    named: int
+    faces: int
+    person_id: int
+
+
+def is_kept(conn: Connection) -> bool:
+    """Whether a file has people and decisions as these pages need them."""
+    return all(
+        {row[1] for row in conn.execute(f"pragma table_info({table})")} >= columns
+        for table, columns in NEEDED.items()
+    )
+
+
+def wall_query(show: str, *, name: str, after: After | None, limit: int) -> Query:
+    """People as a query: those without a name first, then by their number of faces."""
+    conditions, params = _conditions(show, name, after)
+    # Where all are named, or nobody: not an order that SQLite would see through
+    first = "" if name or SHOWN[show][1] is not None else "people.name is not null, "
+    # The join brings a picture to those who edit the query; order and limit are the index's
+    sql = (
+        "select people.id as person_id, people.name, people.faces, people.hidden,\n"
+        "    people.cover_face_id as face_id, faces.crop\n"
+        "from people left join faces on faces.id = people.cover_face_id\n"
+        f"where {' and '.join(conditions)}\n"
+        f"order by {first}people.faces desc, people.id limit :limit"
+    )
+    return Query(sql, {**params, "limit": limit})
+
+
+def _conditions(show: str, name: str, after: After | None) -> tuple[list[str], Row]:
+    hidden, named = SHOWN[show]
+    conditions = [f"people.hidden = {hidden}"]
+    params: Row = {}
+    if named is not None or name:
+        # Nobody is found by a name who has none
+        conditions.append(f"(people.name is not null) = {1 if name else named}")
+    conditions.append("people.faces > 0")
+    if name:
+        spelt = _spellings(name)
+        liked = [f"people.name like :name{n or ''} escape '\\'" for n in range(len(spelt))]
+        conditions.append(f"({' or '.join(liked)})")
+        params |= {f"name{n or ''}": f"%{it}%" for n, it in enumerate(spelt)}
+    if after is not None:
+        params |= {"after_faces": after.faces, "after_id": after.person_id}
+        conditions.append(_beyond(after, every=named is None and not name))
+    return conditions, params
+
+
+def _spellings(name: str) -> list[str]:
+    """A part of a name as `like` takes it; of é and É SQLite does not know that they are one."""
+    escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    if escaped.isascii():
+        return [escaped]
+    return list(dict.fromkeys((escaped, escaped.lower(), escaped.title(), escaped.upper())))
+
+
+def _beyond(after: After, *, every: bool) -> str:
+    # Written so that the index begins there, not at the first person of all
+    fewer = "people.faces < :after_faces or people.faces = :after_faces and people.id > :after_id"
+    if not every:
+        return f"people.faces <= :after_faces and ({fewer})"
+    later = f"(people.name is not null) > {after.named}"
+    return f"(people.name is not null) >= {after.named} and ({later} or {fewer})"
+
+
+def counts(conn: Connection) -> dict[str, int]:
+    """How many people each of SHOWN has."""
+    found = conn.execute(
+        "select hidden, name is not null, count(*) from people where faces > 0 group by 1, 2"
+    ).fetchall()
+    return {
+        show: sum(
+            n
+            for is_hidden, is_named, n in found
+            if is_hidden == hidden and named in (None, is_named)
+        )
+        for show, (hidden, named) in SHOWN.items()
+    }
+
+
+def known_names(conn: Connection, *, like: str = "", limit: int) -> list[str]:
+    """Names to choose from, those of most faces first."""
+    query = wall_query("named", name=like, after=None, limit=limit)
+    return list(dict.fromkeys(row["name"] for row in rows(conn, _without_crops(query))))
+
+
+def shown(conn: Connection, query: Query) -> list[Row]:
+    """The people of a wall's query, without the crops."""
+    return rows(conn, _without_crops(query))
+
+
+def _without_crops(query: Query) -> Query:
+    sql = query.sql.replace(", faces.crop", "")
+    return Query(
+        sql.replace(" left join faces on faces.id = people.cover_face_id", ""), query.params
+    )
+
+
+def next_unnamed(conn: Connection, faces: int, person_id: int) -> int | None:
+    """The person without a name whom the queue has after one of so many faces, or its first."""
+    for after in (After(0, faces, person_id), None):
+        for row in shown(conn, wall_query("unnamed", name="", after=after, limit=2)):
+            if row["person_id"] != person_id:
+                return int(row["person_id"])
+    return None
+
+
+def called(conn: Connection, person_ids: Iterable[int | None]) -> dict[int, Row]:
+    """Who these people are, by id: their name, cover, number of faces, and whether they are hidden."""
+    wanted = sorted({it for it in person_ids if it is not None})
+    found = rows(
+        conn,
+        Query(
+            "select id as person_id, name, faces, hidden, cover_face_id as face_id from people "
+            "where id in (select value from json_each(:ids))",
+            {"ids": json.dumps(wanted)},
+        ),
+    )
+    return {row["person_id"]: row for row in found}

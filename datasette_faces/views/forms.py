@@ -1,0 +1,122 @@
+"""A request's form or JSON object → its fields, within a cap; alike on both Datasette versions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from datasette.utils.asgi import Base400
+
+from .requests import MAX_ID, BadRequest
+
+MAX_BYTES = 1_000_000
+"""Room for the numbers of 80,000 faces."""
+MAX_FIELDS = 100_000
+NOT_KEPT = ("csrftoken", "seen")
+"""What belongs to one page's form alone: the next page has its own."""
+
+
+class TooLarge(Base400):  # type: ignore[misc]
+    """More than MAX_BYTES."""
+
+    status = 413
+
+
+class WrongType(Base400):  # type: ignore[misc]
+    """A body that is neither a form nor JSON."""
+
+    status = 415
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a form says: every value of every field, as text."""
+
+    fields: dict[str, list[str]]
+
+    def one(self, name: str) -> str:
+        """The last value of a field; nothing where it is not there."""
+        return (self.fields.get(name) or [""])[-1]
+
+    def numbers(self, name: str) -> list[int]:
+        """The ids in a field, each once, in order; 4-9 stands for six of them. Raises BadRequest."""
+        found: list[int] = []
+        for text in self.fields.get(name, []):
+            for part in filter(None, text.replace(",", " ").split()):
+                found += _range(name, part)
+                if len(found) > MAX_FIELDS:
+                    raise BadRequest(f"{name} takes at most {MAX_FIELDS:,} numbers")
+        return list(dict.fromkeys(found))
+
+    def number(self, name: str) -> int | None:
+        """The one id in a field, if there is one. Raises BadRequest."""
+        found = self.numbers(name)
+        if len(found) > 1:
+            raise BadRequest(f"{name} takes one number, not {len(found)}")
+        return found[0] if found else None
+
+    def kept(self) -> list[tuple[str, str]]:
+        """The fields as names and values, to be sent once more."""
+        return [
+            (name, value)
+            for name, values in self.fields.items()
+            if name not in NOT_KEPT
+            for value in values
+        ]
+
+
+def _range(name: str, part: str) -> range:
+    first, dash, end = part.partition("-")
+    try:
+        numbers = range(_id(first), _id(end if dash else first) + 1)
+    except ValueError:
+        raise BadRequest(f"{name} takes the numbers of rows, not {part[:40]!r}") from None
+    if len(numbers) > MAX_FIELDS:
+        raise BadRequest(f"{name} takes at most {MAX_FIELDS:,} numbers")
+    return numbers
+
+
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
+        raise ValueError(text)
+    return int(text)
+
+
+async def read_form(request: Any) -> Form:
+    """The fields of a request's body. Raises BadRequest, TooLarge, WrongType."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in ("application/x-www-form-urlencoded", "application/json"):
+        raise WrongType("Send a form (application/x-www-form-urlencoded) or JSON")
+    body = await _body(request)
+    try:
+        text = body.decode()
+        if content_type == "application/json":
+            return Form(_of_json(json.loads(text)))
+        return Form(parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The form is broken: {str(error)[:100]}") from None
+
+
+def _of_json(told: Any) -> dict[str, list[str]]:
+    if not isinstance(told, dict):
+        raise ValueError("an object is needed")
+    every = {name: it if isinstance(it, list) else [it] for name, it in told.items()}
+    return {
+        name: [str(int(it) if it is True else it) for it in values if it not in (None, False)]
+        for name, values in every.items()
+    }
+
+
+async def _body(request: Any) -> bytes:
+    body = bytearray()
+    while True:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise BadRequest("The form was cut off; try again")
+        body += message.get("body", b"")
+        if len(body) > MAX_BYTES:
+            raise TooLarge(f"The form has over {MAX_BYTES // 1000:,} kB; choose fewer at once")
+        if not message.get("more_body", False):
+            return bytes(body)

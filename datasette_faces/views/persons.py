@@ -1,0 +1,214 @@
+"""The wall of people, a person's page, and the history of what was decided; each with its JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasette.utils.asgi import NotFound, Response
+
+from .. import permissions
+from ..store import history as histories
+from ..store import people as store
+from ..store import person as album
+from ..store import wall
+from ..store.browse import Query, Row
+from ..store.people import NOT_A_FACE, Person
+from ..store.wall import After
+from . import editing, telling
+from .requests import MAX_ID, BadRequest, Page, page_view, row_id, with_links
+
+PAGE_PEOPLE = 60
+PAGE_FACES = 90
+PAGE_DECISIONS = 40
+COMPANY = 12
+"""People that a person's page shows beside them."""
+MAX_QUERY = 200
+"""Characters of a part of a name."""
+
+
+@page_view("people", "faces")
+async def people(page: Page) -> Response:
+    """Everybody in the photographs, those without a name first; POST decides about several."""
+    await editing.require_people(page)
+    if page.request.method == "POST":
+        return await editing.edited(page)
+    counts = await page.read(wall.counts)
+    may = await permissions.may_edit(page.datasette, page.request, page.database)
+    show, name = _show(page, counts, may), (page.request.args.get("q") or "").strip()
+    if len(name) > MAX_QUERY:
+        raise BadRequest(f"q takes up to {MAX_QUERY} characters")
+    after = _after(page)
+    query = wall.wall_query(show, name=name, after=after, limit=PAGE_PEOPLE)
+    one_more = Query(query.sql, {**query.params, "limit": PAGE_PEOPLE + 1})
+    found = await page.read(wall.shown, one_more)
+    shown = found[:PAGE_PEOPLE]
+    chosen = {"show": page.request.args.get("show"), "q": name}
+    next_url = page.url("/people", **chosen, after=_key(shown[-1])) if found[PAGE_PEOPLE:] else None
+    if page.as_json:
+        people_json = [_with_urls(page, row) for row in shown]
+        return Response.json({"people": people_json, "next_url": _as_json_url(page, next_url)})
+    values = {
+        "people": shown,
+        "counts": counts,
+        "show": show,
+        "q": name,
+        "first_url": page.url("/people", **chosen) if after else None,
+        "next_url": next_url,
+        "ticked": page.request.args.get("all") == "1",
+        "sql_url": await page.sql_url(query),
+    }
+    return await page.html("people.html", {**await editing.context(page), **values})
+
+
+def _show(page: Page, counts: dict[str, int], may_edit: bool) -> str:
+    """What is asked for; those who may edit begin with the queue, others with whom they may know."""
+    if page.request.args.get("hidden") == "1":
+        return "hidden"
+    show: str = page.request.args.get("show") or ""
+    if not show:
+        everybody = may_edit or not counts["named"] or page.as_json or page.request.args.get("q")
+        return "all" if everybody else "named"
+    if show not in wall.SHOWN:
+        raise BadRequest(f"show takes one of these: {', '.join(wall.SHOWN)}")
+    return show
+
+
+def _key(row: Row) -> str:
+    return f"{int(row['name'] is not None)}.{row['faces']}.{row['person_id']}"
+
+
+def _after(page: Page) -> After | None:
+    text = page.request.args.get("after") or ""
+    if not text:
+        return None
+    parts = text.split(".")
+    if len(parts) != 3 or not all(it.isascii() and it.isdecimal() and len(it) < 19 for it in parts):
+        raise BadRequest("after takes what next_url has")
+    return After(*map(int, parts))
+
+
+def _with_urls(page: Page, row: Row) -> Row:
+    absolute = page.datasette.absolute_url
+    face_id = row["face_id"]
+    crop = face_id and absolute(page.request, page.url(f"/crop/{face_id}.jpg"))
+    own = absolute(page.request, page.url(f"/people/{row['person_id']}"))
+    hidden = {"hidden": bool(row["hidden"])} if "hidden" in row else {}
+    return {**row, **hidden, "url": own, "crop_url": crop}
+
+
+def _as_json_url(page: Page, next_url: str | None) -> str | None:
+    if next_url is None:
+        return None
+    path, _, query = next_url.partition("?")
+    address: str = page.datasette.absolute_url(page.request, f"{path}.json?{query}")
+    return address
+
+
+@page_view("people", "faces", "photos")
+async def person(page: Page) -> Response:
+    """A person: their faces over time, whom they are seen with; POST decides about them."""
+    await editing.require_people(page)
+    found = await _found(page)
+    if page.request.method == "POST":
+        return await editing.edited(page)
+    if found.faces == 0 and (gone_to := await page.read(album.went_to, found.key)) is not None:
+        ending = ".json" if page.as_json else ""
+        done = page.request.args.get("done")
+        return Response.redirect(page.url(f"/people/{gone_to}{ending}", done=done))
+    after = _after_face(page)
+    concealed = found.hidden and page.request.args.get("hidden") != "1"
+    query = album.faces_query(found.id, after=after, limit=PAGE_FACES)
+    one_more = Query(
+        query.sql.replace(", faces.crop", ""), {**query.params, "limit": PAGE_FACES + 1}
+    )
+    faces = [] if concealed else await page.read(wall.shown, one_more)
+    more = faces[PAGE_FACES - 1]["face_id"] if faces[PAGE_FACES:] else None
+    hidden = "1" if found.hidden else None
+    next_url = more and page.url(f"/people/{found.id}", hidden=hidden, after=more)
+    together = [] if concealed else await page.read(album.together, found.id, limit=COMPANY)
+    values = {"faces": faces[:PAGE_FACES], "next_url": next_url, "together": together}
+    if page.as_json:
+        return _person_json(page, found, values)
+    return await page.html(
+        "person.html", {**values, **await _person_context(page, found, concealed, query)}
+    )
+
+
+async def _found(page: Page) -> Person:
+    person_id = row_id(page.request)
+    found: Person | None = await page.read(store.by_id, person_id)
+    if found is None:
+        raise NotFound(f"There is no person {person_id}")
+    return found
+
+
+async def _person_context(
+    page: Page, found: Person, concealed: bool, query: Query
+) -> dict[str, Any]:
+    hidden = {"hidden": "1"} if found.hidden else {}
+    after = page.request.args.get("after")
+    return {
+        **await editing.context(page),
+        "person": found,
+        "called": found.name or f"Person {found.id}",
+        "reserved": found.key == NOT_A_FACE,
+        "concealed": concealed,
+        "after": after,
+        "ticked": page.request.args.get("all") == "1",
+        "first_url": page.url(f"/people/{found.id}", **hidden) if after else None,
+        "unhidden_url": page.url(f"/people/{found.id}", hidden="1"),
+        "next_unnamed": await page.read(wall.next_unnamed, found.faces, found.id),
+        "sql_url": None if concealed else await page.sql_url(query),
+    }
+
+
+def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
+    told = {"person_id": found.id, "name": found.name, "faces": found.faces}
+    told |= {"hidden": found.hidden, "face_id": found.cover_face_id}
+    return Response.json(
+        {
+            "person": _with_urls(page, told),
+            "faces": [with_links(page, face) for face in values["faces"]],
+            "together": [_with_urls(page, row) for row in values["together"]],
+            "next_url": _as_json_url(page, values["next_url"]),
+        }
+    )
+
+
+def _after_face(page: Page) -> int | None:
+    text = page.request.args.get("after") or ""
+    if text and not (text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID):
+        raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
+    return int(text) if text else None
+
+
+@page_view("people", "faces", "photos", "decisions")
+async def history(page: Page) -> Response:
+    """All that was decided, the newest first; POST undoes and redoes."""
+    await editing.require_people(page)
+    if page.request.method == "POST":
+        return await editing.edited(page)
+    context = await editing.context(page)
+    before = _before(page)
+    query = histories.history_query(before=before, limit=PAGE_DECISIONS)
+    one_more = Query(query.sql, {**query.params, "limit": PAGE_DECISIONS + 1})
+    found = await page.read(histories.told, one_more, hidden=context["may_edit"])
+    rows, more = found[:PAGE_DECISIONS], found[PAGE_DECISIONS:]
+    next_url = page.url("/history", before=rows[-1]["id"]) if more else None
+    if page.as_json:
+        told = [telling.as_json(page, row) for row in rows]
+        return Response.json({"decisions": told, "next_url": _as_json_url(page, next_url)})
+    values = {
+        "decisions": [{**row, "sentence": telling.sentence(page, row)} for row in rows],
+        "before": before,
+        "next_url": next_url,
+        "sql_url": await page.sql_url(query),
+    }
+    return await page.html("history.html", {**context, **values})
+
+
+def _before(page: Page) -> int | None:
+    text = page.request.args.get("before") or ""
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise BadRequest(f"before takes the number of a decision, not {text[:40]!r}")
+    return int(text) if text else None

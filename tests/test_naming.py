@@ -1,0 +1,127 @@
+"""Names of other programs become decisions, and decisions become XMP beside the photographs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exiftool import told
+from packets import area, mwg
+from running import faces, ingest, rows
+from toy_model import BLUE, GREEN, RED, draw
+
+NAMES = (
+    "select faces.id, name from faces join people on people.id = person_id "
+    "where name is not null order by faces.id"
+)
+
+
+@pytest.fixture
+def database(toy: Any, photos: Path, tmp_path: Path) -> Path:
+    """Photo 0 shows red and blue, photos 1 and 2 red, photo 3 green."""
+    for number, colours in enumerate([(RED, BLUE), (RED,), (RED,), (GREEN,)]):
+        draw(photos / f"{number}.png", *colours, note=str(number))
+    database = tmp_path / "x.db"
+    ingest(database, photos)
+    return database
+
+
+def run(database: Path, command: str, code: int = 0) -> dict[str, Any]:
+    result = faces("people", database, command, "--json")
+    assert result.exit_code == code, result.output
+    return dict(json.loads(result.stdout))
+
+
+def sidecar(photos: Path, number: int, *regions: tuple[str, str, str], wide: int = 2) -> Path:
+    """XMP beside a photo of squares of 40 pixels."""
+    path = photos / f"{number}.png.xmp"
+    path.write_bytes(mwg(*regions, size=(40 * wide, 40)))
+    return path
+
+
+LEFT, RIGHT = area(0, 0, 0.5, 1), area(0.5, 0, 0.5, 1)
+
+
+def test_a_region_names_its_face_and_the_machine_finds_the_others(
+    database: Path, photos: Path
+) -> None:
+    sidecar(photos, 0, ("Ada", LEFT, "Face"), ("Grace", RIGHT, "Face"))
+    done = run(database, "import-names")
+    assert (done["photos"], done["named"], done["unmet"], done["faults"]) == (1, 2, 0, [])
+    named = dict(rows(database, NAMES))
+    assert (named[1], named[2]) == ("Ada", "Grace")
+    assert {name for face, name in named.items() if face in (3, 4)} == {"Ada"}
+    assert 5 not in named
+
+
+def test_what_was_imported_is_not_imported_again_and_can_be_undone(
+    database: Path, photos: Path
+) -> None:
+    sidecar(photos, 0, ("Ada", LEFT, "Face"))
+    assert run(database, "import-names")["named"] == 1
+    assert run(database, "import-names")["named"] == 0
+    assert faces("people", database, "undo").exit_code == 0
+    assert run(database, "import-names")["known"] == 1
+    assert rows(database, NAMES) == []
+
+
+def test_who_was_named_here_stays(database: Path, photos: Path) -> None:
+    person = rows(database, "select person_id from faces where id = 1")[0][0]
+    assert faces("people", database, "name", person, "Mary").exit_code == 0
+    sidecar(photos, 0, ("Ada", LEFT, "Face"), ("mary", RIGHT, "Face"))
+    assert run(database, "import-names")["known"] == 1
+    assert dict(rows(database, NAMES))[1] == "Mary"
+    assert dict(rows(database, NAMES))[2] == "Mary", "one name is one person"
+
+
+def test_names_without_a_face_and_files_that_make_no_sense_are_told(
+    database: Path, photos: Path
+) -> None:
+    sidecar(photos, 1, ("Ada", area(0.1, 0.1, 0.1, 0.1), "Face"), wide=1)
+    (photos / "2.png.xmp").write_text("<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>")
+    (photos / "3.png.json").write_text('{"people": [{"name": "Grace"}]}')
+    done = run(database, "import-names")
+    assert (done["named"], done["unmet"], done["without_box"]) == (0, 1, 1)
+    assert [Path(path).name for path, _ in done["faults"]] == ["2.png.xmp"]
+    said = faces("people", database, "import-names")
+    assert "1 names are of faces that were not found" in said.stdout
+    assert "2.png.xmp" in said.stderr
+
+
+def test_names_are_written_beside_the_photos_and_read_back(
+    database: Path, photos: Path, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    person = rows(database, "select person_id from faces where id = 1")[0][0]
+    assert faces("people", database, "name", person, "Ada 'Ж'").exit_code == 0
+    count = rows(database, "select count(*) from faces where person_id = ?", person)[0][0]
+    done = run(database, "write-xmp")
+    assert (done["written"], done["faults"]) == (count, [])
+    assert run(database, "write-xmp")["unchanged"] == count
+    assert {path: path.read_bytes() for path in before} == before
+    found = told(photos / "0.png.xmp", "-XMP-mwg-rs:RegionName", "-XMP-iptcExt:PersonInImage")
+    assert "Ada 'Ж'" in json.dumps(found, ensure_ascii=False)
+    other = tmp_path / "other.db"
+    ingest(other, photos, "--no-cluster")
+    assert run(other, "import-names")["named"] == count
+    assert rows(other, NAMES) == rows(database, NAMES)
+
+
+def test_hidden_people_are_not_written(database: Path, photos: Path) -> None:
+    person = rows(database, "select person_id from faces where id = 1")[0][0]
+    assert faces("people", database, "name", person, "Ada").exit_code == 0
+    assert faces("people", database, "hide", "Ada").exit_code == 0
+    assert run(database, "write-xmp") == {"written": 0, "unchanged": 0, "faults": []}
+    assert not list(photos.glob("*.xmp"))
+
+
+def test_a_sidecar_of_something_else_is_left_alone(database: Path, photos: Path) -> None:
+    person = rows(database, "select person_id from faces where id = 1")[0][0]
+    assert faces("people", database, "name", person, "Ada").exit_code == 0
+    other = photos / "0.png.xmp"
+    other.write_text("my notes")
+    done = run(database, "write-xmp")
+    assert other.read_text() == "my notes"
+    assert [Path(path).name for path, _ in done["faults"]] == ["0.png"]
