@@ -142,6 +142,17 @@ def test_a_new_name_takes_the_old_one_s_place_among_the_persons():
     assert [it.name for it in xmp.read(again, FRAME).regions] == ["Anna", "Eve"]
 
 
+def test_a_name_that_a_region_of_microsoft_s_still_has_stays_among_the_persons():
+    first = write_regions(MICROSOFT, [region("Ann Smith", None), region("Carl", BOB)], FRAME)
+    again = write_regions(first, [region("Dan", BOB)], FRAME)
+    assert places(xmp.read(again, FRAME)) == {"Ann Smith": ANN, "Dan": BOB, "Carl": None}
+
+
+def test_a_name_that_is_only_spelled_otherwise_is_left_as_it_is():
+    before = write_regions(None, [region("Zoe\u0308  Doe", ANN)], FRAME)
+    assert write_regions(before, [region("Zo\u00eb Doe", ANN)], FRAME) == before
+
+
 def test_persons_that_are_told_once_become_a_list():
     iptc = 'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
     for before in (

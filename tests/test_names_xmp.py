@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from packets import DIGIKAM, LIGHTROOM, MICROSOFT, PICASA, area, mwg, packet
 from pictures import encoded
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from datasette_faces import images
 from datasette_faces.errors import NamesError
@@ -275,8 +276,6 @@ def test_xmp_in_a_picture_is_found(file_format):
 
         pillow_heif.register_heif_opener()
     if file_format == "PNG":
-        from PIL.PngImagePlugin import PngInfo
-
         info = PngInfo()
         info.add_itxt("XML:com.adobe.xmp", LIGHTROOM.decode())
         options = {"pnginfo": info}
@@ -285,6 +284,16 @@ def test_xmp_in_a_picture_is_found(file_format):
     picture = embedded(encoded(TINY, file_format, **options))
     assert picture.orientation == 1
     assert places(names_in(picture, Frame(40, 30))) == {"Ann Smith": ANN}
+
+
+def test_xmp_behind_a_png_s_pixels_is_found():
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", LIGHTROOM.decode(), zip=True)
+    data = encoded(TINY, "PNG", pnginfo=info)
+    chunk = data[data.index(b"iTXt") - 4 : data.index(b"IDAT") - 4]
+    end = data.index(b"IEND") - 4
+    moved = data[:end].replace(chunk, b"") + chunk + data[end:]
+    assert embedded(moved).packets == (LIGHTROOM,)
 
 
 def test_a_heic_that_is_turned_upright_by_its_decoder_has_regions_of_what_is_stored(tmp_path):

@@ -158,12 +158,17 @@ def sensible_area(x: float, y: float, width: float, height: float) -> Area:
     return Area(left, top, right - left, bottom - top)
 
 
+def plain(text: str) -> str:
+    """A text by which names are compared: NFC, without needless spaces."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
+
+
 def clean_name(text: str) -> str:
     """A name as it is kept: NFC, without needless spaces; "" for none. Raises ValueError."""
     # 10 million characters need no normalising to be too many
     if len(text) > 10 * MAX_NAME:
         raise ValueError(f"a name has up to {MAX_NAME} characters, not {len(text):,}")
-    name = re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
+    name = plain(text)
     if len(name) > MAX_NAME:
         raise ValueError(f"a name has up to {MAX_NAME} characters, not {len(name):,}")
     if any(unicodedata.category(it) in ("Cc", "Cs", "Co") for it in name):

@@ -32,7 +32,7 @@ from .rdf import (
     text,
     texts,
 )
-from .regions import FACE, Area, Frame, NamedRegion
+from .regions import FACE, Area, Frame, NamedRegion, plain
 from .xml_tree import Aside, Document, Element, Name, parse, serialize
 from .xmp import Entry, Size
 
@@ -57,9 +57,11 @@ def write_regions(existing: bytes | None, regions: Sequence[NamedRegion], frame:
     told = properties(document.root)
     size = xmp.applied_to(told)
     if not frame.fits(size):
+        assert size is not None
+        drawn, stored = (f"{width:g} x {height:g}" for width, height in (size, frame.stored))
         raise NamesError(
-            f"the sidecar's regions were drawn on a picture of another shape, {size}, than"
-            f" {frame.stored}; remove them to write new ones"
+            f"the sidecar's regions were drawn on a picture of another shape ({drawn}; this one is"
+            f" {stored}); remove them to write new ones"
         )
     placed = [it for it in regions if it.area is not None]
     entries = list(xmp.mwg(told))
@@ -68,8 +70,9 @@ def write_regions(existing: bytes | None, regions: Sequence[NamedRegion], frame:
     if missing:
         _add(document.root, missing, frame)
     wanted = list(dict.fromkeys(it.name for it in regions if it.kind == FACE and it.name))
-    gone = renamed - {entry.name for entry in xmp.mwg(properties(document.root))} - set(wanted)
-    _tell_persons(document.root, wanted, gone)
+    told = properties(document.root)
+    there = {plain(entry.name) for entry in (*xmp.mwg(told), *xmp.microsoft(told))}
+    _tell_persons(document.root, wanted, renamed - there - set(map(plain, wanted)))
     return serialize(document, PREFIXES)
 
 
@@ -109,8 +112,8 @@ def _rename(
     for namespace, name in (REGION_NAME, (MP_REG, "PersonDisplayName")):
         those = [it for it in entries if _is_of(it, namespace)]
         for place, entry in _pairs(those, placed, where):
-            if entry is not None and entry.name != placed[place].name:
-                before |= {entry.name} if entry.name else set()
+            if entry is not None and plain(entry.name) != plain(placed[place].name):
+                before |= {plain(entry.name)} - {""}
                 _set(entry.element, (namespace, name), placed[place].name)
     return before
 
@@ -230,9 +233,9 @@ def _set(structure: Element, name: Name, value: str) -> None:
 
 def _tell_persons(root: Element, wanted: Sequence[str], gone: set[str]) -> None:
     """Bring `PersonInImage` up to date: names that are missing, without those that nobody has now."""
-    known = texts(properties(root).get(PERSONS))
-    missing = [name for name in wanted if name not in known]
-    stale = gone & set(known)
+    known = set(map(plain, texts(properties(root).get(PERSONS))))
+    missing = [name for name in wanted if plain(name) not in known]
+    stale = gone & known
     if not missing and not stale:
         return
     element = _property(root, PERSONS)
@@ -240,6 +243,6 @@ def _tell_persons(root: Element, wanted: Sequence[str], gone: set[str]) -> None:
     members.children[:] = [
         child
         for child in members.children
-        if not (isinstance(child, Element) and text(child) in stale)
+        if not (isinstance(child, Element) and plain(text(child)) in stale)
     ]
     members.children += [Element(LI, {}, [name]) for name in missing]
