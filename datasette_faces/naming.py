@@ -13,20 +13,13 @@ from dataclasses import dataclass, field
 
 from . import people
 from .connections import Connection
-from .errors import DecisionError, FacesError, NamesError
+from .errors import DecisionError, FacesError
 from .files import as_path, as_text, read
-from .names import embedded, picasa, takeout, xmp
+from .names import embedded
+from .names.gathering import Names
 from .names.matching import match
-from .names.regions import FACE, Area, Frame, NamedRegion, Reading, merged
-from .names.sidecars import (
-    CONTACTS,
-    TAKEOUT,
-    XMP,
-    Sidecar,
-    Sidecars,
-    read_sidecar,
-    write_sidecar,
-)
+from .names.regions import FACE, Area, Frame, NamedRegion, Reading
+from .names.sidecars import XMP, Sidecar, Sidecars, read_sidecar, write_sidecar
 from .names.xmp_writing import write_regions
 from .shapes import Box, File
 from .store import decisions, named
@@ -63,9 +56,9 @@ def take_in(conn: Connection, progress: Progress = lambda done, total: None) -> 
 
     Each name is a decision of its own, which is made once: undone, it stays so.
     """
-    done, sidecars, photos = Imported(), Sidecars(), named.photos(conn)
+    done, names, photos = Imported(), Names(), named.photos(conn)
     for number, photo in enumerate(photos, 1):
-        reading = _reading(photo, sidecars, done)
+        reading = _reading(photo, names, done)
         regions = [it for it in reading.regions if it.kind == FACE]
         done.photos += bool(regions)
         done.without_box += sum(it.area is None for it in regions)
@@ -114,40 +107,18 @@ def _bytes(photo: Pictured) -> bytes:
     return read(File(text, facts.st_size, facts.st_mtime_ns, raw))
 
 
-def _reading(photo: Pictured, sidecars: Sidecars, done: Imported) -> Reading:
+def _reading(photo: Pictured, names: Names, done: Imported) -> Reading:
     """Whom a picture and the files next to it name."""
     path = as_path(photo.path, photo.path_bytes)
-    readings = []
     try:
         picture = embedded.embedded(_bytes(photo))
     except (OSError, FacesError) as error:
         done.faults.append((photo.path, str(error)))
         return Reading()
     frame = Frame(photo.width, photo.height, picture.orientation)
-    readings.append(embedded.names_in(picture, frame))
-    for sidecar in sidecars.of(path):
-        if sidecar.kind == CONTACTS:
-            continue  # what they hold is asked for with Picasa's own file
-        try:
-            readings.append(_of_sidecar(sidecar, path, frame, sidecars))
-        except NamesError as error:
-            done.faults.append((sidecar.path, str(error)))
-    found = merged(readings)
+    found = names.of(path, frame, picture)
     done.faults += [(photo.path, fault) for fault in found.faults]
     return found
-
-
-def _of_sidecar(sidecar: Sidecar, path: str, frame: Frame, sidecars: Sidecars) -> Reading:
-    data = read_sidecar(sidecar)
-    if sidecar.kind == XMP:
-        return xmp.read(data, frame)
-    if sidecar.kind == TAKEOUT:
-        return takeout.read(data).reading
-    contacts: dict[int, str] = {}
-    for other in sidecars.of(path):
-        if other.kind == CONTACTS:
-            contacts = picasa.parse_contacts(read_sidecar(other))
-    return picasa.names_in(picasa.parse_ini(data), os.path.basename(path), frame, contacts)
 
 
 def _name_faces(
