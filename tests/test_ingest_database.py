@@ -334,6 +334,7 @@ def test_the_shape_of_ingest_json(some, database):
         "unchanged": 0,
         "analysed_again": 0,
         "faces": 30,
+        "people": 3,
         "missing": 0,
         "errors": [{"path": str(some / "bad.jpg"), "reason": "the file is empty (0 bytes)"}],
     }
@@ -348,7 +349,7 @@ def test_the_shape_of_status_json(some, database):
     assert status == {
         "photos": 30,
         "faces": 30,
-        "people": 0,
+        "people": 3,
         "errors": 1,
         "missing": 0,
         "indexes": ["vec_faces_toy"],
