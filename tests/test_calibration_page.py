@@ -171,7 +171,8 @@ class TestBesideASimilarity:
         name = "nearest" if page == "/face/1" else "results"
         path, _, query = page.partition("?")
         rows = served.json(f"/named/-/faces{path}.json?{query}")[name]
-        shown = [int(it) for it in PERCENT.findall(text)]
+        grid = text.partition('<section id="nearest">')[2] or text
+        shown = [int(it) for it in PERCENT.findall(grid)]
         assert len(shown) == len(rows) > 10
         for percent, row in zip(shown, rows, strict=True):
             expected = min(99, max(1, round(100 * row["probability"])))

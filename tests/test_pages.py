@@ -84,7 +84,7 @@ class TestWhatThePagesGive:
 
     def test_a_face_has_its_neighbours_most_similar_first(self, served: Site) -> None:
         answer = served.json("/faces/-/faces/face/1.json")
-        assert set(answer) == {"face", "model", "nearest"}
+        assert set(answer) == {"face", "model", "nearest", "why"}
         assert answer["model"] == "sface"
         assert answer["face"]["models"] == ["sface"]
         assert sorted(ids(answer["nearest"])) == [2, 3, 4, 5, 6, 7]
