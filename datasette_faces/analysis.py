@@ -40,7 +40,7 @@ def look(
     if found.faces:
         return Looked(found, None)
     # The same picture that `analyse` looked at: it was within the limits
-    picture = images.decode(data, at_least_px=max(detect_px, images.THUMBNAIL_PX))
+    picture = decoded(data, detect_px=detect_px)
     return Looked(found, why_no_face(picture, engine, detect_px, min_face_px))
 
 
@@ -56,9 +56,7 @@ def analyse(
 
     data: the bytes of an image file. Raises PictureError.
     """
-    picture = images.decode(
-        data, at_least_px=max(detect_px, images.THUMBNAIL_PX), max_pixels=max_pixels
-    )
+    picture = decoded(data, detect_px=detect_px, max_pixels=max_pixels)
     found = [_full_size(item, picture) for item in engine.detect(picture.pixels())]
     kept = [item for item in found if min(item.box.width, item.box.height) >= min_face_px]
     kept.sort(key=lambda item: item.box.width * item.box.height, reverse=True)
@@ -66,9 +64,20 @@ def analyse(
     larger_px = images.at_least_px_for([item.box for item in kept], picture)
     if larger_px:
         del picture
-        images.return_memory()
-        picture = images.decode(data, at_least_px=larger_px)
-    return Analysis(photo, _faces(picture, kept, engine))
+        picture = larger(data, larger_px, max_pixels=max_pixels)
+    return Analysis(photo, measured(picture, kept, engine))
+
+
+def decoded(data: bytes, *, detect_px: int, max_pixels: int = images.MAX_PIXELS) -> Picture:
+    """A picture as large as a detector sees it, and its thumbnail takes. Raises PictureError."""
+    least_px = max(detect_px, images.THUMBNAIL_PX)
+    return images.decode(data, at_least_px=least_px, max_pixels=max_pixels)
+
+
+def larger(data: bytes, larger_px: int, *, max_pixels: int = images.MAX_PIXELS) -> Picture:
+    """The same decoded larger, once the memory of the smaller one was let go. Raises PictureError."""
+    images.return_memory()
+    return images.decode(data, at_least_px=larger_px, max_pixels=max_pixels)
 
 
 def why_no_face(picture: Picture, engine: Engine, detect_px: int, min_face_px: float) -> str:
@@ -96,7 +105,8 @@ def _quarter_turns(image_rgb: RgbArray, engine: Engine) -> int | None:
     return best if scores[best] else None
 
 
-def _faces(picture: Picture, detections: list[Detection], engine: Engine) -> tuple[Face, ...]:
+def measured(picture: Picture, detections: list[Detection], engine: Engine) -> tuple[Face, ...]:
+    """Faces of which it is known where they are: aligned, embedded, cropped; in their order."""
     if not detections:
         return ()
     aligned = [engine.align(picture, item.landmarks) for item in detections]

@@ -10,16 +10,19 @@ import atexit
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from . import workers
 from .analysis import MIN_FACE_PX
 from .errors import Busy, FacesError, ModelError
 from .models.base import FaceModel
-from .shapes import Looked, ModelInfo
+from .shapes import Face, Looked, ModelInfo, Outline
 from .workers import Limits, WorkerDied, WorkerPool
+
+Answer = TypeVar("Answer", Looked, Face)
 
 WAITING = 2
 """Pictures that may wait for a worker: what comes after them would wait for longer than people do."""
@@ -72,6 +75,13 @@ class Inference:
         The answer comes, or PictureError (the picture), ModelError (the model or what it needs),
         Busy (the server is ending). `info` is set before it comes.
         """
+        return self._submit(lambda pool, seconds: pool.look(data, load_seconds=seconds))
+
+    def outline(self, data: bytes, drawn: Outline) -> Future[Face]:
+        """Measure and embed the face in a box that somebody drew; raises and answers as `submit`."""
+        return self._submit(lambda pool, seconds: pool.outline(data, drawn, load_seconds=seconds))
+
+    def _submit(self, ask: Callable[[WorkerPool, float], Future[Answer]]) -> Future[Answer]:
         with self._lock:
             if self._closed:
                 raise Busy(ENDING)
@@ -81,9 +91,9 @@ class Inference:
                     "try again in a moment"
                 )
             self._in_hand += 1
-        future: Future[Looked] = Future()
+        future: Future[Answer] = Future()
         # A daemon, as threads of an executor would hold up the end of the server
-        threading.Thread(target=self._answer, args=[data, future], daemon=True).start()
+        threading.Thread(target=self._answer, args=[ask, future], daemon=True).start()
         return future
 
     def close(self) -> None:
@@ -95,11 +105,13 @@ class Inference:
         if self._pool is not None:
             self._pool.stop()
 
-    def _answer(self, data: bytes, future: Future[Looked]) -> None:
-        answer: Looked | None = None
+    def _answer(
+        self, ask: Callable[[WorkerPool, float], Future[Answer]], future: Future[Answer]
+    ) -> None:
+        answer: Any = None
         problem: BaseException | None = None
         try:
-            answer = self._look(data)
+            answer = self._look(ask)
         except BaseException as error:
             # Whatever a pool says that was torn down, this is why
             problem = Busy(ENDING) if self._closed else error
@@ -111,17 +123,17 @@ class Inference:
             else:
                 future.set_exception(problem)
 
-    def _look(self, data: bytes) -> Looked:
+    def _look(self, ask: Callable[[WorkerPool, float], Future[Answer]]) -> Answer:
         """Have a worker look; again where it ended through another picture, or while it was idle."""
         try:
-            return self._try(data)
+            return self._try(ask)
         except (WorkerDied, _PoolBroke):
-            return self._try(data)
+            return self._try(ask)
 
-    def _try(self, data: bytes) -> Looked:
+    def _try(self, ask: Callable[[WorkerPool, float], Future[Answer]]) -> Answer:
         pool = self._ready()
         try:
-            asked = pool.look(data, load_seconds=LOADS * self._load_seconds)
+            asked = ask(pool, LOADS * self._load_seconds)
             return workers.result(asked, self.limits.seconds)
         # So Pebble tells that a worker ended that had nothing to do; the whole pool is lost then
         except RuntimeError:

@@ -99,6 +99,18 @@ class Analysis:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """A box that somebody drew round a face, and what is known of its photo.
+
+    beside: the boxes of its other faces. landmarks: where they are, as another model saw them.
+    """
+
+    box: Box
+    beside: tuple[Box, ...] = ()
+    landmarks: Landmarks | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """What an uploaded picture gave; where it has no face, why it has none."""
 

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from . import analysis, images
+from . import analysis, images, outlines
 from .errors import FacesError, MissingExtra, ModelError, PictureError
 from .models.base import EXTRA_MEND, Engine, FaceModel
-from .shapes import Analysis, Looked, ModelInfo
+from .shapes import Analysis, Face, Looked, ModelInfo, Outline
 
 Answer = TypeVar("Answer")
 
@@ -136,6 +136,16 @@ class WorkerPool:
             seconds=self.limits.seconds + load_seconds,
         )
 
+    def outline(
+        self, data: bytes, drawn: Outline, *, load_seconds: float | None = None
+    ) -> Future[Face]:
+        """Measure and embed the face in a box that somebody drew; ask for the answer with `result`.
+
+        load_seconds: as for `look`; what the limits give, if nothing is named.
+        """
+        loading = self.limits.load_seconds if load_seconds is None else load_seconds
+        return self._ask(_outline, self.model, drawn, data, seconds=self.limits.seconds + loading)
+
     def _ask(
         self, function: Callable[..., Answer], *arguments: Any, seconds: float
     ) -> Future[Answer]:
@@ -225,6 +235,11 @@ def _look(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) ->
             min_face_px=min_face_px,
             max_pixels=max_pixels,
         )
+
+
+def _outline(model: FaceModel, drawn: Outline, data: bytes) -> Face:
+    with _blamed_on_the_picture(data):
+        return outlines.face_in(data, _loaded(model), drawn, detect_px=model.detect_px)
 
 
 @contextmanager

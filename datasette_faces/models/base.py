@@ -12,21 +12,25 @@ from ..images import Picture
 from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 
 EXTRA_MEND = "pip install 'datasette-faces[ingest]'"
+FAINT_SCORE = 0.2
+"""Where somebody says that a face is, a detector is believed from so little on: `outlines`."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model: three functions, and what to remember of it.
+    """A loaded model: its functions, and what to remember of it.
 
     detect: a decoded picture (height, width, 3) -> detections in its own pixels, best first.
     embed: aligned faces, each (112, 112, 3) -> (n, dimensions), any length.
     align: a picture and landmarks (full-size pixels) -> an aligned face (112, 112, 3).
+    detect_faint: as detect, from FAINT_SCORE on; None where a model has no such thing.
     """
 
     info: ModelInfo
     detect: Callable[[RgbArray], list[Detection]]
     embed: Callable[[list[RgbArray]], FloatArray]
     align: Callable[[Picture, Landmarks], RgbArray] = field(default=images.align)
+    detect_faint: Callable[[RgbArray], list[Detection]] | None = None
 
 
 class FaceModel(ABC):

