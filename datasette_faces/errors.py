@@ -11,6 +11,10 @@ FacesError                 one line for a person: names the thing, and the mend
 ├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
 ├── Busy                   the server has its hands full, or is ending; later it may go
+├── DecisionError          what somebody decided about people cannot be
+│   ├── NameTaken
+│   ├── FaceThere
+│   └── EditedMeanwhile    by somebody else
 └── DatabaseError          a database cannot be used
     ├── NotAFacesDatabase
     ├── NewerSchema
@@ -99,6 +103,15 @@ class NameTaken(DecisionError):
         """person_id: who has it."""
         super().__init__(message)
         self.person_id = person_id
+
+
+class FaceThere(DecisionError):
+    """There is a face already where somebody drew one."""
+
+    def __init__(self, message: str, face_id: int) -> None:
+        """face_id: the face that is there."""
+        super().__init__(message)
+        self.face_id = face_id
 
 
 class EditedMeanwhile(DecisionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import registry
-from .connections import Connection, transaction
+from .connections import Connection, sqlite, transaction
 from .store import changes, indexes, models
 
 
@@ -12,6 +12,23 @@ def follow(conn: Connection) -> None:
     for model in models.every(conn):
         for kind in registry.indexes():
             kind.follow(conn, model)
+
+
+def keep_up(conn: Connection) -> None:
+    """Bring the few faces that a decision changed into the indexes; none is made anew for them.
+
+    Where one cannot be brought up to date here, the log tells what it lacks.
+    """
+    for model in models.every(conn):
+        for kind in registry.indexes():
+            kept = indexes.kept(conn, model.id, kind.id)
+            if kept is None or changes.since(conn, model.id, kept.seen)[1] is None:
+                continue
+            try:
+                kind.follow(conn, model)
+            except sqlite().OperationalError as error:
+                if "no such module" not in str(error):
+                    raise
 
 
 def settle(conn: Connection) -> None:

@@ -11,24 +11,17 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from . import clusters, indexing, workers
+from . import clusters, drawing, indexing, workers
+from .at_hand import AtHand
 from .connections import Connection, transaction, writing
-from .errors import (
-    BrokenPicture,
-    DatabaseBusy,
-    DatabaseNotWritable,
-    FacesError,
-    MissingExtra,
-    PictureError,
-)
+from .errors import BrokenPicture, FacesError, PictureError
 from .files import as_path, read
-from .models.base import EXTRA_MEND, FaceModel
+from .locking import alone
+from .models.base import FaceModel
 from .scan import Rejected, Scan, walk
 from .shapes import Analysis, File
 from .store import faces, models, people, scans
@@ -47,7 +40,10 @@ Progress = Callable[[int, int, File | None], None]
 
 @dataclass
 class Report:
-    """What an ingest did, in photos; `found` counts every file, `people` all that there are now."""
+    """What an ingest did, in photos; `found` counts every file, `people` all that there are now.
+
+    drawn: faces that somebody drew, made again or embedded by this model.
+    """
 
     found: int = 0
     new: int = 0
@@ -56,6 +52,7 @@ class Report:
     unchanged: int = 0
     analysed_again: int = 0
     faces: int = 0
+    drawn: int = 0
     people: int = 0
     missing: int = 0
     errors: list[Rejected] = field(default_factory=list)
@@ -95,16 +92,23 @@ def ingest(
     if not os.path.exists(database) and not any(map(_may_exist, paths)):
         raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
     model.fetch()
-    with _alone(database), writing(database) as conn:
+    with alone(database), writing(database) as conn:
         count = worker_count or os.cpu_count() or 1
         run = _Run(conn, model, count, min_face_px, progress)
         try:
             run.everything(paths)
+            run.report.drawn = _draw(conn, model)
             if clustered:
                 run.report.people = _group(conn)
         finally:
             run.report.seconds = round(time.monotonic() - started, 2)
     return run.report
+
+
+def _draw(conn: Connection, model: FaceModel) -> int:
+    """Make the faces that somebody drew and that this file lacks, or embeddings of them."""
+    with AtHand([model]) as look:
+        return drawing.catch_up(conn, look, look.of(models.every(conn))).made
 
 
 def _group(conn: Connection) -> int:
@@ -118,36 +122,6 @@ def _group(conn: Connection) -> int:
 
 def _may_exist(path: str) -> bool:
     return os.path.lexists(path) or glob.has_magic(path)
-
-
-@contextmanager
-def _alone(database: str) -> Iterator[None]:
-    """Hold the database against another ingest; the lock ends with the process, however it ends."""
-    try:
-        from filelock import FileLock, Timeout
-    except ImportError:
-        raise MissingExtra(f"Ingesting needs filelock: {EXTRA_MEND}") from None
-    folder = os.path.dirname(os.path.abspath(database))
-    if not os.path.isdir(folder):
-        raise DatabaseNotWritable(f"There is no folder {folder}; make it, or name another place")
-    lock = FileLock(f"{database}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise DatabaseBusy(
-            f"Another ingest into {database} is running; wait until it ends"
-        ) from None
-    except OSError as error:
-        raise DatabaseNotWritable(
-            f"{database} cannot be written: {error.strerror} ({os.path.dirname(database) or '.'})"
-        ) from None
-    try:
-        yield
-    finally:
-        # Before it is let go, so that nobody can hold a file that is about to vanish
-        if os.name == "posix":
-            Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 class _Run:

@@ -297,6 +297,22 @@ def calibrations(db: Database) -> None:
     )
 
 
+@migrations(name="0006_face_drawings")
+def face_drawings(db: Database) -> None:
+    """The faces that are there because somebody drew a box round them."""
+    for statement in (
+        """
+        create table face_drawings (
+            uid text primary key, -- of the decision that drew it
+            face_id integer references faces(id) on delete set null,
+            kept text -- json: the face, while its drawing is undone; as private as embeddings
+        )
+        """,
+        "create index face_drawings_face on face_drawings(face_id)",
+    ):
+        db.execute(statement)
+
+
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
     return f"""
         create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin

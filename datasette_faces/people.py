@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
+from . import indexing
 from .connections import Connection
 from .errors import DecisionError, EditedMeanwhile, NameTaken
-from .store import decisions, people
+from .store import decisions, drawings, people
 from .store.decisions import APART, COVER, EXAMPLE, MEMBER, OTHER, Decision, FaceRef
 from .store.people import NOT_A_FACE, Person
 
@@ -203,12 +204,23 @@ def last_seen(conn: Connection, *person_ids: int) -> int:
 
 def apply(conn: Connection, decision: Decision) -> None:
     """Bring the faces and people that a decision names up to date."""
+    if decision.kind == "draw":
+        _redraw(conn, decision)
+        return
     keys = [key for key in (decision.person_key, decision.other_key) if key]
     face_ids = set(decisions.faces_of(conn, decision, MEMBER, APART))
     if decision.kind == "merge":
         face_ids |= set(people.proposed_for(conn, *keys))
     people.bring_up(conn, sorted(face_ids))
     people.show(conn, keys)
+
+
+def _redraw(conn: Connection, decision: Decision) -> None:
+    """Have the face that was drawn come and go with its decision."""
+    came, left = drawings.settle(conn, decision.uid)
+    people.bring_up(conn, came)
+    people.show(conn, left)
+    indexing.keep_up(conn)
 
 
 def _decide(conn: Connection, decision: Decision, by: Editor) -> Decision:

@@ -17,7 +17,7 @@ FLOORS = {
     0: ("shapes", "errors", "hookspecs"),
     1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging", "calibration"),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
-    3: ("registry", "analysis", "outlines", "workers", "scan", "queries", "scoring"),
+    3: ("registry", "analysis", "outlines", "workers", "scan", "queries", "scoring", "locking"),
     4: (
         "inference",
         "clusters",
@@ -27,6 +27,8 @@ FLOORS = {
         "querying",
         "finding",
         "crops",
+        "at_hand",
+        "drawing",
         "naming",
         "why",
         "people",

@@ -130,7 +130,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(some, database):
 
 
 def test_a_second_ingest_at_the_same_time_is_refused(some, database):
-    with ingesting._alone(str(database)):
+    with alone(str(database)):
         assert "Another ingest into" in refused(database, some)
         assert not database.exists()
     assert ingest(database, some)["photos"] == 30
@@ -333,6 +333,7 @@ def test_the_shape_of_ingest_json(some, database):
         "moved": 0,
         "unchanged": 0,
         "analysed_again": 0,
+        "drawn": 0,
         "faces": 30,
         "people": 3,
         "missing": 0,

@@ -5,7 +5,18 @@
 
 from __future__ import annotations
 
-from . import calibrate, cluster, embed, index, ingest, people, search, status  # noqa: F401
+from . import (  # noqa: F401
+    calibrate,
+    cluster,
+    drawing,
+    embed,
+    index,
+    ingest,
+    names,
+    people,
+    search,
+    status,
+)
 from .group import faces
 
 __all__ = ["faces"]

@@ -138,6 +138,7 @@ def _in_sentences(report: Report, database: str) -> str:
         ("looked at with another model", report.analysed_again),
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
+        ("drawn by hand, made again", report.drawn),
         ("without a picture", len(report.errors)),
     ):
         if count:

@@ -9,7 +9,8 @@ from typing import TextIO
 
 import click
 
-from .. import clusters, naming, people
+from .. import drawing, people
+from ..at_hand import AtHand
 from ..connections import Connection, reading, transaction, writing
 from ..errors import DecisionError
 from ..store import decisions, logbook, models
@@ -221,8 +222,11 @@ def undo(database: str, decision: int | None) -> None:
 @in_words
 def redo(database: str, decision: int | None) -> None:
     """Let a decision hold again: the one of that number, or the one that was undone last."""
-    with writing(database) as conn, transaction(conn):
-        redone = people.redo(conn, decision)
+    with writing(database) as conn:
+        with transaction(conn):
+            redone = people.redo(conn, decision)
+        if redone.kind == "draw":
+            _draw_again(conn)
     click.echo(f"Decision {redone.id} ({redone.kind}) holds again")
 
 
@@ -269,65 +273,14 @@ def export(database: str, file: TextIO) -> None:
 def import_command(database: str, file: TextIO) -> None:
     """Take in decisions that `export` wrote; those that are there already change nothing."""
     try:
-        with writing(database) as conn, transaction(conn):
-            added, known = logbook.take_in(conn, file)
-            store.rebuild(conn)
+        with writing(database) as conn:
+            with transaction(conn):
+                added, known = logbook.take_in(conn, file)
+                store.rebuild(conn)
+            _draw_again(conn)
     except UnicodeDecodeError:
         raise DecisionError("The file is no text of JSON lines: nothing was imported") from None
     click.echo(f"{added:,} decisions imported, {known:,} were there already")
-
-
-@people_group.command(name="import-names")
-@as_json_option
-@click.pass_obj
-@in_words
-def import_names(database: str, as_json: bool) -> None:
-    """Name faces as other programs did: XMP in and next to the photos, Picasa, Google Takeout.
-
-    The files have to be where they were. Who was named here stays; each name can be undone.
-    """
-    with writing(database) as conn:
-        with transaction(conn):
-            done = naming.take_in(conn)
-        with transaction(conn):
-            for model in models.every(conn)[:1]:
-                clusters.cluster(conn, model)
-    if as_json:
-        click.echo(json.dumps(asdict(done)))
-        return
-    click.echo(
-        f"{done.named:,} faces named as {done.photos:,} photos say; {done.known:,} were known already"
-    )
-    if done.unmet:
-        click.echo(f"{done.unmet:,} names are of faces that were not found")
-    if done.without_box:
-        click.echo(f"{done.without_box:,} names do not say which face is meant")
-    _tell_faults(done.faults)
-
-
-@people_group.command(name="write-xmp")
-@as_json_option
-@click.pass_obj
-@in_words
-def write_xmp(database: str, as_json: bool) -> None:
-    """Write the names into XMP sidecars next to the photos, never into the photos.
-
-    What a sidecar holds already is kept; hidden people are left out.
-    """
-    with reading(database) as conn:
-        done = naming.write_out(conn)
-    if as_json:
-        click.echo(json.dumps(asdict(done)))
-        return
-    click.echo(f"{done.written:,} sidecars written, {done.unchanged:,} say it already")
-    _tell_faults(done.faults)
-
-
-def _tell_faults(faults: list[tuple[str, str]]) -> None:
-    for path, fault in faults[:10]:
-        click.echo(f"    {printable(path)}: {printable(fault)}", err=True)
-    if len(faults) > 10:
-        click.echo(f"    …and {len(faults) - 10:,} more: --json lists all", err=True)
 
 
 @people_group.command()
@@ -335,7 +288,26 @@ def _tell_faults(faults: list[tuple[str, str]]) -> None:
 @in_words
 def rebuild(database: str) -> None:
     """Make the table of people anew, from the decisions and what the machine proposes."""
-    with writing(database) as conn, transaction(conn):
-        store.rebuild(conn)
+    with writing(database) as conn:
+        with transaction(conn):
+            store.rebuild(conn)
+        _draw_again(conn)
         count = len(store.listed(conn))
     click.echo(f"{count:,} people")
+
+
+def _draw_again(conn: Connection) -> None:
+    """Make the faces that somebody drew and that are not there, and say which ones have to wait."""
+    with AtHand() as look:
+        done = drawing.catch_up(conn, look, look.of(models.every(conn)))
+    if done.made:
+        click.echo(f"{done.made:,} faces made again as they were drawn", err=True)
+    tell_faults(done.faults)
+
+
+def tell_faults(faults: list[tuple[str, str]]) -> None:
+    """Say which photos something is wrong with: the first few, and how many more there are."""
+    for path, fault in faults[:10]:
+        click.echo(f"    {printable(path)}: {printable(fault)}", err=True)
+    if len(faults) > 10:
+        click.echo(f"    …and {len(faults) - 10:,} more", err=True)

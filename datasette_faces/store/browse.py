@@ -17,7 +17,8 @@ Row = dict[str, Any]
 
 VECTORS = "face_embeddings"
 """The table of which those of the indexes are copies."""
-INDEXES = ("face_indexes", "face_index_parts", "face_changes")
+INDEXES = ("face_indexes", "face_index_parts", "face_changes", "face_drawings")
+"""Tables that hold parts of embeddings, or tell of them."""
 GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
 NARROW_PHOTOS = 2_000
 """A date range of fewer photos is gone through by photo, a wider one by face."""

@@ -238,7 +238,13 @@ def faces_of(conn: Connection, decision: Decision, *roles: str) -> list[int]:
 
 def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]:
     """The face that each of these is now; None where there is none."""
-    contents = {ref.sha256 for ref in wanted}
+    photo_of = photos_of(conn, {ref.sha256 for ref in wanted})
+    faces = _faces_of(conn, sorted(set(photo_of.values())))
+    return [same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {})) for ref in wanted]
+
+
+def photos_of(conn: Connection, contents: Iterable[str]) -> dict[str, int]:
+    """The photo that holds each of these contents, or held it before it was edited."""
     rows = conn.execute(
         """
         select value, coalesce(photos.id, photo_contents.photo_id) from json_each(?)
@@ -247,9 +253,7 @@ def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]
         """,
         [json.dumps(sorted(contents))],
     )
-    photo_of = {sha256: photo for sha256, photo in rows if photo is not None}
-    faces = _faces_of(conn, sorted(set(photo_of.values())))
-    return [same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {})) for ref in wanted]
+    return {sha256: photo for sha256, photo in rows if photo is not None}
 
 
 def same_face(box: Box, among: dict[int, Box]) -> int | None:

@@ -6,6 +6,8 @@ import json
 
 from .. import geometry, vectors
 from ..connections import Connection
+from ..names.matching import may_be_one
+from ..names.regions import Area
 from ..shapes import Box, Face
 
 SAME_FACE_OVERLAP = 0.5
@@ -19,20 +21,25 @@ def save_faces(
 
     A face that is there already (by its box) keeps its id and gets this model's embedding. In an
     edited picture it is measured anew, and faces that are no longer there are removed, but for
-    those that somebody placed in a person.
+    those that somebody placed in a person, or drew.
     """
-    known = _boxes(conn, photo_id)
+    known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)
     for face in faces:
         face_id = _same_face(face.detection.box, known)
         if face_id is None:
-            face_id = _insert_face(conn, photo_id, face)
+            face_id = _drawn_face(face.detection.box, known, drawn)
+        if face_id is None:
+            face_id = insert_face(conn, photo_id, face)
         else:
             del known[face_id]
+            if face_id in drawn:
+                # Found after all: it stays if the drawing is undone
+                conn.execute("delete from face_drawings where face_id = ?", [face_id])
             if edited:
                 _update_face(conn, face_id, face)
-        _save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
+        save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
     if edited:
-        for face_id in known:
+        for face_id in known.keys() - drawn:
             _delete_unplaced_face(conn, face_id)
     conn.execute(
         "insert or ignore into analyses(photo_id, model_id) values (?, ?)", [photo_id, model_id]
@@ -54,6 +61,28 @@ def _same_face(box: Box, known: dict[int, Box]) -> int | None:
     return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
 
 
+def _drawn(conn: Connection, photo_id: int) -> set[int]:
+    """The faces of a photo that are there because somebody drew them."""
+    rows = conn.execute(
+        "select face_id from face_drawings "
+        "where face_id in (select id from faces where photo_id = ?)",
+        [photo_id],
+    )
+    return {row[0] for row in rows}
+
+
+def _drawn_face(box: Box, known: dict[int, Box], drawn: set[int]) -> int | None:
+    """The drawn face that a detector found now: people draw a head where detectors see a face."""
+    return next(
+        (it for it in sorted(drawn & known.keys()) if may_be_one(_area(known[it]), _area(box))),
+        None,
+    )
+
+
+def _area(box: Box) -> Area:
+    return Area(box.x, box.y, box.width, box.height)
+
+
 def _face_values(face: Face) -> dict[str, object]:
     box, pose = face.detection.box, face.pose
     return {
@@ -73,7 +102,8 @@ def _face_values(face: Face) -> dict[str, object]:
     }
 
 
-def _insert_face(conn: Connection, photo_id: int, face: Face) -> int:
+def insert_face(conn: Connection, photo_id: int, face: Face) -> int:
+    """Add a face to a photo; its id."""
     values = {"photo_id": photo_id, **_face_values(face)}
     names, bound = ", ".join(values), ", ".join(f":{name}" for name in values)
     cursor = conn.execute(
@@ -92,7 +122,8 @@ def _update_face(conn: Connection, face_id: int, face: Face) -> None:
     conn.execute("delete from face_embeddings where face_id = ?", [face_id])
 
 
-def _save_embedding(conn: Connection, face_id: int, model_id: str, embedding: bytes) -> None:
+def save_embedding(conn: Connection, face_id: int, model_id: str, embedding: bytes) -> None:
+    """Keep a model's embedding of a face, in place of the one before."""
     conn.execute(
         "insert or replace into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
         [face_id, model_id, embedding],

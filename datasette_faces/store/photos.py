@@ -54,6 +54,12 @@ def photo_with_content(conn: Connection, sha256: str) -> int | None:
     return int(row[0]) if row else None
 
 
+def at_path(conn: Connection, path: str) -> int | None:
+    """The photo that lies at a path, or lay there."""
+    row = conn.execute("select photo_id from photo_paths where path = ?", [path]).fetchone()
+    return int(row[0]) if row else None
+
+
 def is_analysed(conn: Connection, photo_id: int, model_id: str) -> bool:
     """Whether a model has looked at a photo."""
     found = conn.execute(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Callable
 from typing import Any
 
 from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
-from ..files import as_path, open_at_once
+from ..files import as_path, read_known
 from ..store import browse
 from .requests import Page, page_for, row_id
 
@@ -81,21 +79,8 @@ async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
             break
         path = as_path(place["path"], place["path_bytes"])
         body = await page.datasette.get_database(page.database).execute_fn(
-            lambda _, path=path, place=place: _original(path, place["bytes"], place["sha256"])
+            lambda _, path=path, place=place: read_known(path, place["bytes"], place["sha256"])
         )
         if body is not None:
             return body, content_type
     return await page.read(browse.thumbnail, photo_id), "image/jpeg"
-
-
-def _original(path: str, size_bytes: int, sha256: str) -> bytes | None:
-    """The file's bytes if they are the ones that were ingested; whatever else lies there is not shown."""
-    try:
-        with open_at_once(path) as stream:
-            found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
-                return None
-            body = stream.read(size_bytes)
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return None
-    return body if hashlib.sha256(body).hexdigest() == sha256 else None

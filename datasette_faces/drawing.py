@@ -1,0 +1,251 @@
+"""A face that somebody drew a box round: checked, made by every model at hand, and made again.
+
+What was drawn is a decision; the face follows from it, the photo's file and the models. So it comes
+back after an undo that was undone, in another file, with another model. No HTTP, no click.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+
+import numpy as np
+
+from . import geometry, indexing, people
+from .connections import Connection, transaction
+from .errors import DecisionError, EditedMeanwhile, FacesError, FaceThere, ModelError
+from .files import as_path, read_known
+from .people import NOBODY, Editor
+from .shapes import Box, Face, FloatArray, Landmarks, ModelInfo, Outline
+from .store import browse, decisions, drawings, named
+from .store import people as store
+from .store.decisions import DRAWN, Decision, FaceRef
+from .store.drawings import Waiting
+from .store.faces import SAME_FACE_OVERLAP
+
+LEAST_PX = 8
+"""Of a side: a face of fewer pixels is a blot, whoever knows whose it is."""
+IN_PICTURE = 0.5
+"""At least this part of a box lies in the picture; what hangs over an edge is cut off."""
+
+Look = Callable[[ModelInfo, bytes, Outline], Face]
+"""Has a model measure the face in a box of a picture. Raises ModelError, PictureError, Busy."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A photo in which somebody draws: its upright size, its faces, and where its file should be."""
+
+    id: int
+    sha256: str
+    width: int
+    height: int
+    boxes: dict[int, Box]
+    places: tuple[tuple[str, int], ...]
+    """Paths, and how many bytes the file has."""
+
+    @property
+    def path(self) -> str:
+        """Where the photo is, for a person to read."""
+        return self.places[0][0] if self.places else f"photo {self.id}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A face as the models see it; lacking: why some of them do not, by their ids."""
+
+    face: Face
+    embeddings: dict[str, FloatArray]
+    lacking: dict[str, str]
+
+
+@dataclass
+class Caught:
+    """How many drawings got their face, or an embedding; photos of those that did not, and why."""
+
+    made: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+
+def subject(conn: Connection, photo_id: int) -> Subject:
+    """What is known of a photo. Raises DecisionError where there is none."""
+    found = browse.photo(conn, photo_id)
+    if found is None:
+        raise DecisionError(f"There is no photo {photo_id}")
+    places = tuple(
+        (as_path(row["path"], row["path_bytes"]), int(row["bytes"]))
+        for row in browse.original_paths(conn, photo_id)
+    )
+    size = (found["width"], found["height"])
+    return Subject(photo_id, found["sha256"], *size, named.boxes(conn, photo_id), places)
+
+
+def checked_box(about: Subject, numbers: Sequence[float]) -> Box:
+    """x, y, width, height as a box within the picture. Raises DecisionError."""
+    x, y, width, height = numbers
+    size = f"the picture has {about.width:,} by {about.height:,} pixels"
+    if not all(map(math.isfinite, numbers)):
+        raise DecisionError("A box takes four numbers of pixels: x, y, width, height")
+    if width <= 0 or height <= 0:
+        raise DecisionError("The box has no size: give it a width and a height")
+    left, top = max(x, 0.0), max(y, 0.0)
+    right, bottom = min(x + width, float(about.width)), min(y + height, float(about.height))
+    inside = max(right - left, 0.0) / width * (max(bottom - top, 0.0) / height)
+    if inside < IN_PICTURE:
+        raise DecisionError(f"The box lies outside the picture, or most of it: {size}")
+    if min(right - left, bottom - top) < LEAST_PX:
+        raise DecisionError(f"A face has at least {LEAST_PX} pixels a side; {size}")
+    return Box(*(round(value, 2) for value in (left, top, right - left, bottom - top)))
+
+
+def outline(about: Subject, box: Box) -> Outline:
+    """A box as a model is asked for it. Raises FaceThere where it meets a face."""
+    overlaps = {it: geometry.intersection_over_union(box, at) for it, at in about.boxes.items()}
+    best = max(overlaps, key=overlaps.__getitem__, default=None)
+    if best is not None and overlaps[best] > SAME_FACE_OVERLAP:
+        raise FaceThere("There is a face already where this box is", best)
+    return Outline(box, tuple(about.boxes.values()))
+
+
+def is_at_hand(about: Subject) -> bool:
+    """Whether a file of the photo's size lies where it was: a look at the names, not at the bytes."""
+    return any(_size(path) == size_bytes for path, size_bytes in about.places)
+
+
+def original(about: Subject) -> bytes:
+    """The photo's bytes. Raises DecisionError where its file is gone, or is another one by now."""
+    for path, size_bytes in about.places:
+        data = read_known(path, size_bytes, about.sha256)
+        if data is not None:
+            return data
+    if any(_size(path) is not None for path, _ in about.places):
+        raise DecisionError(
+            "The photo's file has changed since it was ingested: ingest it again, then draw"
+        )
+    raise DecisionError(
+        "Drawing a face takes the photo's file, which is not where it was: "
+        "ingest the folder in which it lies now"
+    )
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return None
+
+
+def make(look: Look, infos: Sequence[ModelInfo], data: bytes, drawn: Outline) -> Made:
+    """The face in a box, by every model that is at hand. Raises ModelError where none is."""
+    faces: dict[str, Face] = {}
+    lacking: dict[str, str] = {}
+    for info in infos:
+        try:
+            faces[info.id] = look(info, data, drawn)
+        except ModelError as error:
+            lacking[info.id] = str(error)
+    if not faces:
+        why = "; ".join(lacking.values()) or "this file knows no model yet: ingest photographs"
+        raise ModelError(f"No face can be drawn here: {why}")
+    seen = next((it for it in faces.values() if it.detection.score > 0), None)
+    if seen is not None:
+        told = replace(drawn, landmarks=seen.detection.landmarks)
+        for info in infos:
+            if info.id in faces and faces[info.id].detection.score == 0:
+                faces[info.id] = look(info, data, told)
+    embeddings = {model_id: face.embedding for model_id, face in faces.items()}
+    return Made(seen or next(iter(faces.values())), embeddings, lacking)
+
+
+def draw(
+    conn: Connection, about: Subject, made: Made, *, by: Editor = NOBODY
+) -> tuple[Decision, int]:
+    """Keep a face that somebody drew, in a transaction: the decision, and the face's id.
+
+    Raises FaceThere and EditedMeanwhile where another one was quicker.
+    """
+    present, box = subject(conn, about.id), made.face.detection.box
+    if present.sha256 != about.sha256:
+        raise EditedMeanwhile("The photo was ingested with another content meanwhile: look again")
+    outline(present, box)
+    drawn = Decision("draw", actor=by.actor, faces=(FaceRef(DRAWN, about.sha256, box),))
+    decision = decisions.append(conn, drawn)
+    return decision, _keep(conn, about.id, decision.uid, made)
+
+
+def _keep(conn: Connection, photo_id: int, uid: str, made: Made) -> int:
+    face_id = drawings.add(conn, photo_id, uid, made.face, made.embeddings)
+    store.bring_up(conn, [face_id])
+    indexing.keep_up(conn)
+    return face_id
+
+
+def call(conn: Connection, face_id: int, name: str, *, by: Editor = NOBODY) -> list[Decision]:
+    """Say whose a face is by a name: somebody's who is there, or somebody new's."""
+    called = people.clean_name(name)
+    found = store.of_name(conn, called)
+    if len(found) > 1:
+        numbers = ", ".join(str(it.id) for it in found)
+        raise DecisionError(f"Several people are called {called}; say which one: {numbers}")
+    moved = people.move(conn, [face_id], found[0].id if found else None, by=by)
+    new = None if found else store.by_key(conn, moved.person_key or "")
+    return [moved] if new is None else [moved, people.name(conn, new.id, called, by=by)]
+
+
+def catch_up(conn: Connection, look: Look, infos: Sequence[ModelInfo]) -> Caught:
+    """Make the faces that were drawn and are not there, and embeddings by these models they lack.
+
+    In transactions of its own; what cannot be made now waits, with a reason.
+    """
+    settle(conn)
+    done = Caught()
+    waiting = drawings.waiting(conn, [info.id for info in infos])
+    for photo_id, of_photo in groupby(waiting, key=lambda it: it.photo_id):
+        about = subject(conn, photo_id)
+        try:
+            data = original(about)
+            for it in of_photo:
+                wanted = [info for info in infos if info.id in it.models]
+                done.made += _catch_up(conn, partial(make, look, wanted, data), it)
+        except FacesError as error:
+            done.faults.append((about.path, str(error)))
+    return done
+
+
+def settle(conn: Connection) -> None:
+    """Have the faces that were drawn come and go with their decisions, as far as they are kept."""
+    with transaction(conn):
+        came, left = drawings.settle(conn)
+        store.bring_up(conn, came)
+        store.show(conn, left)
+        if came or left:
+            indexing.keep_up(conn)
+
+
+def _catch_up(conn: Connection, making: Callable[[Outline], Made], waiting: Waiting) -> bool:
+    """Make what one drawing lacks; whether there was anything to make."""
+    about = subject(conn, waiting.photo_id)
+    beside = tuple(box for it, box in about.boxes.items() if it != waiting.face_id)
+    if _met(waiting.box, beside):
+        return False  # drawn twice, in two files
+    made = making(Outline(waiting.box, beside, _landmarks(conn, waiting.face_id)))
+    with transaction(conn):
+        if waiting.face_id is None:
+            _keep(conn, about.id, waiting.uid, made)
+        else:
+            drawings.embed(conn, waiting.face_id, made.embeddings)
+            indexing.keep_up(conn)
+    return True
+
+
+def _met(box: Box, others: Iterable[Box]) -> bool:
+    return any(geometry.intersection_over_union(box, it) > SAME_FACE_OVERLAP for it in others)
+
+
+def _landmarks(conn: Connection, face_id: int | None) -> Landmarks | None:
+    found = None if face_id is None else browse.face(conn, face_id)
+    return None if found is None else np.asarray(found["landmarks"], np.float32)
