@@ -1,3 +1,6 @@
+// The browser gives autofocus with the first picture of the page; who types ahead of that would lose a letter.
+document.querySelector("[autofocus]")?.focus();
+
 // One key for what is done often: y, n, s, u press what carries them in data-key.
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
