@@ -13,13 +13,14 @@ from itertools import product
 
 import numpy as np
 
-from . import clustering
+from . import alike, clustering
+from .alike import Alike
 from .clustering import ALONE, Constraints
 from .connections import Connection
 from .indexes import neighbours
 from .search import Searcher
 from .shapes import FloatArray, IdArray, ModelInfo
-from .store import decisions, embeddings, measures, people
+from .store import decisions, embeddings, likely, measures, people
 from .store.decisions import APART, EXAMPLE, MEMBER, OTHER, Standing
 from .store.embeddings import Filters
 from .store.measures import Measures
@@ -28,6 +29,7 @@ from .store.people import NOT_A_FACE
 NOBODY = -1
 FEW_NEW = 0.1
 """Up to this share of new faces only these and their neighbours are looked at."""
+DIGITS = 4
 FACES_A_PERSON = 100
 """So many faces of a person tell what a new face of them looks like."""
 
@@ -47,8 +49,12 @@ def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     order, vectors = _in_order(conn, model, known)
     bar = clustering.bar(vectors, model.threshold)
     constraints, names = known.constraints(order)
-    labels = clustering.cluster(vectors, neighbours.graph(vectors), constraints, bar)
-    return _keep(conn, order.ids, _named(labels, names), known)
+    graph = neighbours.graph(vectors)
+    labels = clustering.cluster(vectors, graph, constraints, bar)
+    done = _keep(conn, order.ids, _named(labels, names), known)
+    found = alike.pairs(vectors, graph, labels, order.photos, threshold=model.threshold)
+    _keep_alike(conn, model, order.ids, found, anew=True)
+    return done
 
 
 def grow(conn: Connection, model: ModelInfo) -> Clustered:
@@ -67,14 +73,32 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
     order, vectors = _in_order(conn, model, known, near)
     bar = clustering.bar(embeddings.sample(conn, model.id), model.threshold, faces=count)
     constraints, names = known.constraints(order)
-    labels = clustering.grow(
-        vectors,
-        neighbours.graph_of(vectors, np.flatnonzero(np.isin(order.ids, new)).astype(np.int32)),
-        constraints,
-        bar,
-        labels=known.numbers(order.ids, known.grouped, names),
+    graph = neighbours.graph_of(vectors, np.flatnonzero(np.isin(order.ids, new)).astype(np.int32))
+    before = known.numbers(order.ids, known.grouped, names)
+    labels = clustering.grow(vectors, graph, constraints, bar, labels=before)
+    done = _keep(conn, order.ids, _named(labels, names), known)
+    found = alike.pairs(vectors, graph, labels, order.photos, threshold=model.threshold)
+    _keep_alike(conn, model, order.ids, found, anew=False)
+    return done
+
+
+def _keep_alike(
+    conn: Connection, model: ModelInfo, ids: IdArray, found: Alike, *, anew: bool
+) -> None:
+    """Keep the pairs for the review queue, by the keys that their people have."""
+    faces = ids[found.faces]
+    keys = people.proposed(conn, np.unique(faces).tolist())
+    named = [(keys.get(one), keys.get(other)) for one, other in faces.tolist()]
+    likely.keep(
+        conn,
+        model.id,
+        [
+            (one, other, round(float(mean), DIGITS))
+            for (one, other), mean in zip(named, found.similarities, strict=True)
+            if one and other
+        ],
+        anew=anew,
     )
-    return _keep(conn, order.ids, _named(labels, names), known)
 
 
 class _Known:

@@ -297,6 +297,25 @@ def calibrations(db: Database) -> None:
     )
 
 
+@migrations(name="0005_likely_pairs")
+def likely_pairs(db: Database) -> None:
+    """Which people may be one: what the review queue asks about."""
+    db.execute(
+        """
+        create table likely_pairs (
+            first_key text not null, -- of people, the lesser key first
+            second_key text not null,
+            model_id text not null references models(id) on delete cascade,
+            similarity real not null, -- mean cosine of their faces
+            primary key (first_key, second_key)
+        ) without rowid
+        """
+    )
+    db.execute(
+        "create index likely_pairs_similarity on likely_pairs(similarity desc, first_key, second_key)"
+    )
+
+
 @migrations(name="0006_face_drawings")
 def face_drawings(db: Database) -> None:
     """The faces that are there because somebody drew a box round them."""

@@ -196,9 +196,7 @@ def test_the_drawing_can_be_undone_under_its_name(database: Path) -> None:
     ]
 
 
-def test_it_gets_another_number_where_its_own_was_given_away(
-    database: Path, photos: Path
-) -> None:
+def test_it_gets_another_number_where_its_own_was_given_away(database: Path, photos: Path) -> None:
     drawn(database)
     [(face_id, *_)] = shy(database)
     decide(database, "undo")
@@ -242,9 +240,7 @@ def test_a_row_that_was_deleted_is_made_again(database: Path, photos: Path) -> N
         assert [row[1:] for row in rows(database, FACES)] == [row[1:] for row in before]
 
 
-def test_decisions_draw_it_in_another_file(
-    database: Path, photos: Path, tmp_path: Path
-) -> None:
+def test_decisions_draw_it_in_another_file(database: Path, photos: Path, tmp_path: Path) -> None:
     drawn(database, "--name", "Ada")
     drawn(database, 80, 0, 40, 40)
     decide(database, "undo", 4)

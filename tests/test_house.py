@@ -15,7 +15,17 @@ import datasette_faces
 PACKAGE = Path(datasette_faces.__file__).parent
 FLOORS = {
     0: ("shapes", "errors", "hookspecs"),
-    1: ("images", "geometry", "vectors", "exif", "files", "clustering", "merging", "calibration"),
+    1: (
+        "images",
+        "geometry",
+        "vectors",
+        "exif",
+        "files",
+        "clustering",
+        "merging",
+        "alike",
+        "calibration",
+    ),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
     3: ("registry", "analysis", "outlines", "workers", "scan", "queries", "scoring", "locking"),
     4: (

@@ -21,6 +21,7 @@ from test_browser import (
 )
 
 from datasette_faces.connections import transaction, writing
+from datasette_faces.store import likely
 from datasette_faces.store import people as store
 
 with_and_without = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
@@ -30,6 +31,8 @@ PAGES = {
     "person": "/people/1",
     "person, in doubt": "/people/2",
     "history": "/history",
+    "review": "/review",
+    "review, several": "/review?several=1",
     "photo": "/photo/1",
     "face": "/face/1",
 }
@@ -157,6 +160,55 @@ def test_people_are_named_merged_split_and_rejected_and_all_of_it_is_undone_and_
         assert wrong == []
 
 
+def press(page: Any, key: str) -> None:
+    """Press a key that leads to another page, and wait for it."""
+    with page.expect_navigation():
+        page.keyboard.press(key)
+
+
+def test_three_are_named_by_keyboard_alone(chromium: Any, address: str, database: Path) -> None:
+    with opened(chromium, WIDE) as (page, wrong):
+        as_root(page, address)
+        page.goto(f"{address}/people")
+        follow(page, page.locator(".faces-wall a").first)
+        for name in ("Nan", "Una", "Sy"):
+            page.wait_for_function("document.activeElement.name == 'name'")
+            page.keyboard.type(name)
+            press(page, "Enter")
+            press(page, "n")
+        assert {name for name, _ in everybody(database).values() if name} == {"Nan", "Una", "Sy"}
+        assert wrong == []
+
+
+def test_pairs_are_answered_by_keyboard(chromium: Any, address: str, database: Path) -> None:
+    with writing(str(database)) as conn, transaction(conn):
+        model = conn.execute("select id from models").fetchone()[0]
+        names = [f"cluster-{n:02}" for n in range(4)]
+        pairs = [(names[0], names[1], 0.35), (names[2], names[3], 0.34), (names[0], names[2], 0.3)]
+        likely.keep(conn, model, pairs, anew=True)
+    first = everybody(database)
+    with opened(chromium, WIDE) as (page, wrong):
+        as_root(page, address)
+        page.goto(f"{address}/people")
+        follow(page, page.get_by_role("link", name="Review 3 pairs"))
+        press(page, "s")
+        assert page.get_by_text("0.34").count() == 1
+        press(page, "y")
+        assert len(everybody(database)) == len(first) - 1
+        press(page, "u")
+        assert everybody(database) == first
+        page.goto(f"{address}/review")
+        for key in ("n", "y"):
+            press(page, key)
+        assert asked(database, "select kind from decisions") == [
+            ("merge",),
+            ("undo",),
+            ("apart",),
+            ("merge",),
+        ]
+        assert wrong == []
+
+
 def undo_everything(page: Any, address: str) -> None:
     page.goto(f"{address}/history")
     while (button := page.get_by_role("button", name="Undo decision")).count():
@@ -271,6 +323,9 @@ def busy(chromium: Any, pictures: Path, tmp_path_factory: pytest.TempPathFactory
         people.hide(conn, 5)
         people.not_a_face(conn, [1])
         people.undo(conn)
+        model = conn.execute("select id from models").fetchone()[0]
+        pairs = [(f"cluster-{n:02}", f"cluster-{n + 1:02}", 0.7 - n / 100) for n in range(6, 14)]
+        likely.keep(conn, model, pairs, anew=True)
     with serving(path, "--root", "--secret", SECRET) as it:
         yield f"{it}/people/-/faces"
 

@@ -8,6 +8,7 @@ from .calibration import calibrated
 from .gallery import face, gallery, photo
 from .persons import history, people, person
 from .pictures import crop, image, thumbnail
+from .review import review
 from .search import query_face, query_photo, search
 
 _BASE = r"^/(?P<database>[^/]+)/-/faces"
@@ -26,6 +27,7 @@ def routes() -> list[tuple[str, Any]]:
         (rf"{_BASE}/people{_JSON}", people),
         (rf"{_BASE}/people/{_ID}{_JSON}", person),
         (rf"{_BASE}/history{_JSON}", history),
+        (rf"{_BASE}/review{_JSON}", review),
         (rf"{_BASE}/search(?P<format>\.json|\.csv)?$", search),
         (rf"{_BASE}/search/face/{_KEY}\.jpg$", query_face),
         (rf"{_BASE}/search/photo/{_KEY}\.jpg$", query_photo),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from .. import people
 from ..connections import Connection
@@ -13,6 +14,7 @@ from ..store import people as store
 from ..store.decisions import Decision
 from ..store.people import Person
 from .forms import Form
+from .requests import BadRequest
 
 Decided = list[Decision]
 
@@ -50,7 +52,8 @@ def _check_seen(conn: Connection, form: Form) -> None:
 
 
 def _keys(conn: Connection, form: Form) -> set[str]:
-    persons = [store.by_id(conn, it) for it in form.numbers("person") + form.numbers("to_person")]
+    ids = [*form.numbers("person"), *form.numbers("to_person"), *chain(*_pairs(form))]
+    persons = [store.by_id(conn, it) for it in ids]
     keys = {person.key for person in persons if person}
     for decision_id in form.numbers("decision"):
         decision = decisions.by_id(conn, decision_id)
@@ -96,6 +99,48 @@ def _merge(conn: Connection, form: Form, by: Editor) -> Decided:
     rest = list(wanted)
     rest.remove(into)
     return [people.merge(conn, into, other, by=by) for other in rest]
+
+
+def _merge_pairs(conn: Connection, form: Form, by: Editor) -> Decided:
+    """Each pair of the form is one person; who came to another in one of them is that one in the next."""
+    pairs = _pairs(form)
+    if not pairs:
+        raise DecisionError("No pair is chosen: tick those that are one person")
+    went: dict[int, int] = {}
+    made: Decided = []
+    for pair in pairs:
+        one, other = (_now(it, went) for it in pair)
+        if one == other:
+            continue
+        known = [store.by_id(conn, it) for it in (one, other)]
+        into = _best_known([person for person in known if person]) or one
+        gone = other if into == one else one
+        made.append(people.merge(conn, into, gone, by=by))
+        went[gone] = into
+    return made
+
+
+def _now(person_id: int, went: dict[int, int]) -> int:
+    while person_id in went:
+        person_id = went[person_id]
+    return person_id
+
+
+def _pairs(form: Form) -> list[list[int]]:
+    """The field pair: two ids each, as 3:8. Raises BadRequest."""
+    found = [
+        Form({"pair": text.split(":")}).numbers("pair") for text in form.fields.get("pair", [])
+    ]
+    if any(len(pair) != 2 for pair in found):
+        raise BadRequest("pair takes the numbers of two people, like 3:8")
+    return found
+
+
+def _apart(conn: Connection, form: Form, by: Editor) -> Decided:
+    wanted = _persons(form)
+    if len(wanted) != 2:
+        raise DecisionError("Choose two people: they are the ones who are told apart")
+    return [people.apart(conn, *wanted, by=by)]
 
 
 def _best_known(persons: Sequence[Person]) -> int | None:
@@ -176,6 +221,8 @@ def _reversed(made: Decided) -> Decided:
 ACTIONS: dict[str, Callable[[Connection, Form, Editor], Decided]] = {
     "name": _name,
     "merge": _merge,
+    "merge-pairs": _merge_pairs,
+    "apart": _apart,
     "split": _new,
     "move": _move,
     "reject": _reject,

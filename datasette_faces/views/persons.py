@@ -8,9 +8,9 @@ from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
 from ..store import history as histories
+from ..store import likely, wall
 from ..store import people as store
 from ..store import person as album
-from ..store import wall
 from ..store.browse import Query, Row
 from ..store.people import NOT_A_FACE, Person
 from ..store.wall import After
@@ -50,6 +50,7 @@ async def people(page: Page) -> Response:
     values = {
         "people": shown,
         "counts": counts,
+        "to_review": await page.read(likely.count) if may else 0,
         "show": show,
         "q": name,
         "first_url": page.url("/people", **chosen) if after else None,

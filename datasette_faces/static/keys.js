@@ -1,0 +1,12 @@
+// The browser gives autofocus with the first picture of the page; who types ahead of that would lose a letter.
+document.querySelector("[autofocus]")?.focus();
+
+// One key for what is done often: y, n, s, u press what carries them in data-key.
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
+  const wanted = document.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
+  if (!wanted) return;
+  event.preventDefault();
+  wanted.click();
+});
