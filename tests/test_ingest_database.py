@@ -17,6 +17,7 @@ from running import beside, faces, ingest, rows, start
 from toy_model import BLUE, GREEN, RED, ToyModel, draw
 
 from datasette_faces import connections, shapes, vectors
+from datasette_faces import ingest as ingesting
 from datasette_faces.connections import reading, sqlite, transaction, writing
 from datasette_faces.errors import DatabaseBusy, DatabaseNotWritable, NotAFacesDatabase
 from datasette_faces.locking import alone
