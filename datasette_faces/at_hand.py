@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
 
 from . import registry, workers
@@ -21,6 +22,7 @@ class AtHand:
     def __init__(self, given: Iterable[FaceModel] = ()) -> None:
         """given: models besides those that are registered, as packs in folders."""
         self._given = {model.id: model for model in given}
+        self._ending = ExitStack()
         self._pools: dict[str, WorkerPool] = {}
         self._missing: dict[str, ModelError] = {}
 
@@ -33,8 +35,7 @@ class AtHand:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for pool in self._pools.values():
-            pool.__exit__(kind, error, traceback)
+        self._ending.__exit__(kind, error, traceback)
 
     def of(self, infos: Iterable[ModelInfo]) -> list[ModelInfo]:
         """Those of a file's models that are at hand, as far as can be told without loading them."""
@@ -62,8 +63,9 @@ class AtHand:
             )
         if reason := model.missing():
             raise ModelError(reason)
-        pool = self._pools[info.id] = WorkerPool(model, 1, min_face_px=0)
+        pool = self._ending.enter_context(WorkerPool(model, 1, min_face_px=0))
         check_weights(info, pool.describe())
+        self._pools[info.id] = pool
         return pool
 
 

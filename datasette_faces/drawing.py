@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -25,7 +25,6 @@ from .store import browse, decisions, drawings, named
 from .store import people as store
 from .store.decisions import DRAWN, Decision, FaceRef
 from .store.drawings import Waiting
-from .store.faces import SAME_FACE_OVERLAP
 
 LEAST_PX = 8
 """Of a side: a face of fewer pixels is a blot, whoever knows whose it is."""
@@ -104,10 +103,9 @@ def checked_box(about: Subject, numbers: Sequence[float]) -> Box:
 
 def outline(about: Subject, box: Box) -> Outline:
     """A box as a model is asked for it. Raises FaceThere where it meets a face."""
-    overlaps = {it: geometry.intersection_over_union(box, at) for it, at in about.boxes.items()}
-    best = max(overlaps, key=overlaps.__getitem__, default=None)
-    if best is not None and overlaps[best] > SAME_FACE_OVERLAP:
-        raise FaceThere("There is a face already where this box is", best)
+    there = geometry.same_face(box, about.boxes)
+    if there is not None:
+        raise FaceThere("There is a face already where this box is", there)
     return Outline(box, tuple(about.boxes.values()))
 
 
@@ -229,10 +227,10 @@ def settle(conn: Connection) -> None:
 def _catch_up(conn: Connection, making: Callable[[Outline], Made], waiting: Waiting) -> bool:
     """Make what one drawing lacks; whether there was anything to make."""
     about = subject(conn, waiting.photo_id)
-    beside = tuple(box for it, box in about.boxes.items() if it != waiting.face_id)
-    if _met(waiting.box, beside):
+    beside = {it: box for it, box in about.boxes.items() if it != waiting.face_id}
+    if geometry.same_face(waiting.box, beside) is not None:
         return False  # drawn twice, in two files
-    made = making(Outline(waiting.box, beside, _landmarks(conn, waiting.face_id)))
+    made = making(Outline(waiting.box, tuple(beside.values()), _landmarks(conn, waiting.face_id)))
     with transaction(conn):
         if waiting.face_id is None:
             _keep(conn, about.id, waiting.uid, made)
@@ -240,10 +238,6 @@ def _catch_up(conn: Connection, making: Callable[[Outline], Made], waiting: Wait
             drawings.embed(conn, waiting.face_id, made.embeddings)
             indexing.keep_up(conn)
     return True
-
-
-def _met(box: Box, others: Iterable[Box]) -> bool:
-    return any(geometry.intersection_over_union(box, it) > SAME_FACE_OVERLAP for it in others)
 
 
 def _landmarks(conn: Connection, face_id: int | None) -> Landmarks | None:

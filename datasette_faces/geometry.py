@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,9 @@ ARCFACE_TEMPLATE: FloatArray = np.array(
     dtype=np.float32,
 )
 """Landmarks of a frontal face in 112 x 112: ArcFace (Deng et al. 2019), insightface `arcface_dst`."""
+
+SAME_FACE_OVERLAP = 0.5
+"""Two boxes of one photo are one face from this IoU on (as in Immich)."""
 
 TEMPLATE_DEPTH: FloatArray = np.array([0, 0, 14, 3, 3], dtype=np.float32)
 """How far the landmarks stand out of the plane of the eyes, in pixels of the template.
@@ -68,6 +72,13 @@ def intersection_over_union(box: Box, other: Box) -> float:
         return 0.0
     shared = width * height
     return shared / (box.width * box.height + other.width * other.height - shared)
+
+
+def same_face(box: Box, among: Mapping[int, Box]) -> int | None:
+    """The face of the same photo whose box is this one: it overlaps most, over SAME_FACE_OVERLAP."""
+    overlaps = {key: intersection_over_union(box, it) for key, it in among.items()}
+    best = max(overlaps, key=lambda key: (overlaps[key], -key), default=None)
+    return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
 
 
 def non_maximum_suppression(boxes: FloatArray, scores: FloatArray, limit: float) -> list[int]:

@@ -19,8 +19,6 @@ CUT_SIDES = 2.0
 """The cut is so many times as wide and high as the box: detectors learned faces with what is around."""
 LEAST_OVERLAP = 0.3
 """A detection is of the face that was drawn from this IoU on; people draw boxes wider or tighter."""
-SAME_FACE = 0.5
-"""`store.faces.SAME_FACE_OVERLAP`."""
 
 LANDMARKS_IN_BOX: FloatArray = np.array(
     [[0.265, 0.392], [0.735, 0.392], [0.5, 0.589], [0.29, 0.73], [0.71, 0.73]], np.float32
@@ -107,8 +105,5 @@ def _moved(detection: Detection, left: int, top: int, scale: float) -> Detection
 def _fit(detection: Detection, outline: Outline) -> float:
     """How well a detection is of the face that was drawn; 0 where it is of another one."""
     overlap = geometry.intersection_over_union(detection.box, outline.box)
-    of_another = any(
-        geometry.intersection_over_union(detection.box, other) > SAME_FACE
-        for other in outline.beside
-    )
-    return 0.0 if of_another or overlap < LEAST_OVERLAP else overlap * detection.score
+    of_another = geometry.same_face(detection.box, dict(enumerate(outline.beside)))
+    return 0.0 if of_another is not None or overlap < LEAST_OVERLAP else overlap * detection.score

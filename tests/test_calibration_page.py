@@ -240,6 +240,7 @@ def test_the_page_fits_a_phone_and_a_screen(calibrated: Path, width_px: int) -> 
         page.goto(f"{address}/named/-/faces/face/1#nearest")
         page.click("text=chance that it is the same person")
         page.wait_for_selector(".faces-plot svg")
+        page.wait_for_load_state()  # the stylesheet too
         assert page.evaluate("document.documentElement.scrollWidth") <= width_px
         for plot in page.query_selector_all(".faces-plot svg"):
             box = plot.bounding_box()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -99,9 +98,7 @@ def test_estimated_landmarks_look_into_the_camera(box: Box) -> None:
 @pytest.mark.parametrize(
     "box", [Box(0, 0, 20, 20), Box(500, 500, 12, 12), Box(0, 0, 512, 512), Box(30, 30, 8, 400)]
 )
-def test_any_box_in_the_picture_gives_a_face(
-    engine: Engine, astronaut_png: Path, box: Box, request: Any
-) -> None:
+def test_any_box_in_the_picture_gives_a_face(engine: Engine, astronaut_png: Path, box: Box) -> None:
     face = drawn(engine, astronaut_png, Outline(box))
     assert face.detection.box == box
     assert abs(float(face.embedding @ face.embedding) - 1) < 1e-3

@@ -89,6 +89,7 @@ def found(page: Any) -> list[int]:
 
 def check_that_it_fits(page: Any) -> None:
     """Nothing reaches beyond the sides, and every picture is there."""
+    page.wait_for_load_state()
     across = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert across[0] <= across[1]
     pictures = page.evaluate(

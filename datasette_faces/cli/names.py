@@ -39,7 +39,7 @@ def import_names(database: str, as_json: bool) -> None:
         click.echo(f"{done.unmet:,} names are of faces that were not found")
     if done.without_box:
         click.echo(f"{done.without_box:,} names do not say which face is meant")
-    tell_faults(done.faults)
+    tell_faults(done.faults, all_by="--json")
 
 
 @people_group.command(name="write-xmp")
@@ -57,4 +57,4 @@ def write_xmp(database: str, as_json: bool) -> None:
         click.echo(json.dumps(asdict(done)))
         return
     click.echo(f"{done.written:,} sidecars written, {done.unchanged:,} say it already")
-    tell_faults(done.faults)
+    tell_faults(done.faults, all_by="--json")

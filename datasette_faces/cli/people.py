@@ -305,9 +305,13 @@ def _draw_again(conn: Connection) -> None:
     tell_faults(done.faults)
 
 
-def tell_faults(faults: list[tuple[str, str]]) -> None:
-    """Say which photos something is wrong with: the first few, and how many more there are."""
+def tell_faults(faults: list[tuple[str, str]], *, all_by: str = "") -> None:
+    """Say which photos something is wrong with: the first few, and how many more there are.
+
+    all_by: the option that lists all.
+    """
     for path, fault in faults[:10]:
         click.echo(f"    {printable(path)}: {printable(fault)}", err=True)
     if len(faults) > 10:
-        click.echo(f"    …and {len(faults) - 10:,} more", err=True)
+        where = f": {all_by} lists all" if all_by else ""
+        click.echo(f"    …and {len(faults) - 10:,} more{where}", err=True)

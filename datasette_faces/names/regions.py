@@ -32,8 +32,8 @@ A raw file and its JPEG differ by a few pixels at the edges; the nearest crops, 
 """
 SMALLEST = 1e-5
 """Of a side: one pixel of the widest picture that is decoded."""
-SAME_AREA = 0.5
-"""Two areas that overlap more (IoU) are the same one: `store.faces.SAME_FACE_OVERLAP`."""
+SAME_AREA = geometry.SAME_FACE_OVERLAP
+"""Two areas that overlap more (IoU) are the same one."""
 
 
 @dataclass(frozen=True, slots=True)

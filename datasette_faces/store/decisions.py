@@ -16,7 +16,6 @@ from typing import Any
 from .. import geometry
 from ..connections import Connection
 from ..shapes import Box
-from .faces import SAME_FACE_OVERLAP
 from .photos import now
 
 MEMBER, APART = "member", "apart"
@@ -240,7 +239,9 @@ def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]
     """The face that each of these is now; None where there is none."""
     photo_of = photos_of(conn, {ref.sha256 for ref in wanted})
     faces = _faces_of(conn, sorted(set(photo_of.values())))
-    return [same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {})) for ref in wanted]
+    return [
+        geometry.same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {})) for ref in wanted
+    ]
 
 
 def photos_of(conn: Connection, contents: Iterable[str]) -> dict[str, int]:
@@ -254,13 +255,6 @@ def photos_of(conn: Connection, contents: Iterable[str]) -> dict[str, int]:
         [json.dumps(sorted(contents))],
     )
     return {sha256: photo for sha256, photo in rows if photo is not None}
-
-
-def same_face(box: Box, among: dict[int, Box]) -> int | None:
-    """The face whose box is this one, the nearest where several are."""
-    overlaps = {key: geometry.intersection_over_union(box, it) for key, it in among.items()}
-    best = max(overlaps, key=lambda key: (overlaps[key], -key), default=None)
-    return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
 
 
 _Said = list[tuple[int, str, str | None, Box]]
@@ -320,7 +314,7 @@ def _matched(said: _Said, faces: dict[int, Box]) -> dict[int, Standing]:
     """What was said of a photo's faces, as it stands after the last word."""
     found: dict[int, Standing] = {}
     for number, role, key, box in said:
-        face_id = same_face(box, faces)
+        face_id = geometry.same_face(box, faces)
         if face_id is None or key is None:
             continue
         before = found.get(face_id, Standing())

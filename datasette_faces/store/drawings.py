@@ -47,12 +47,6 @@ class Waiting:
     models: tuple[str, ...]
 
 
-def are_kept(conn: Connection) -> bool:
-    """Whether a file has the table: one of an older version has it from the next ingest on."""
-    there = "select 1 from sqlite_master where type = 'table' and name = 'face_drawings'"
-    return conn.execute(there).fetchone() is not None
-
-
 def add(
     conn: Connection, photo_id: int, uid: str, face: Face, embeddings: Mapping[str, FloatArray]
 ) -> int:

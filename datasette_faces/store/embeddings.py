@@ -164,18 +164,26 @@ def few(conn: Connection, filters: Filters, at_most: int) -> list[int] | None:
         return None
     conditions, params = _conditions(conn, filters)
     # The limit ends a walk that begins at what the filter names; an IN would go through all of it first
-    driver = "faces"
-    if filters.person_id is not None:
-        pass  # that index serves best
-    elif filters.folder:
-        driver = f"photo_paths cross join faces on {_IN_FOLDER} and "
-        driver += "faces.photo_id = photo_paths.photo_id"
-    elif filters.taken_from or filters.taken_to:
-        driver = "photos cross join faces on photos.taken_at between :taken_from and :taken_to and "
-        driver += "faces.photo_id = photos.id"
-    sql = f"select faces.id from {driver} where {' and '.join(conditions)} limit :limit"
+    sql = f"select faces.id from {_driver(filters)} where {' and '.join(conditions)} limit :limit"
     rows = conn.execute(sql, {**params, "limit": at_most + 1}).fetchall()
     return sorted({row[0] for row in rows}) if len(rows) <= at_most else None
+
+
+def _driver(filters: Filters) -> str:
+    """Where a walk through filtered faces begins: at the filter that names the fewest."""
+    if filters.person_id is not None:
+        return "faces"  # by the index of people
+    if filters.folder:
+        return (
+            f"photo_paths cross join faces on {_IN_FOLDER} "
+            "and faces.photo_id = photo_paths.photo_id"
+        )
+    if filters.taken_from or filters.taken_to:
+        return (
+            "photos cross join faces on photos.taken_at between :taken_from and :taken_to "
+            "and faces.photo_id = photos.id"
+        )
+    return "faces"
 
 
 def all_pass(conn: Connection, face_ids: Collection[int], filters: Filters) -> bool:

@@ -10,9 +10,6 @@ from ..names.matching import may_be_one
 from ..names.regions import Area
 from ..shapes import Box, Face
 
-SAME_FACE_OVERLAP = 0.5
-"""Two boxes of one photo are one face from this IoU on (as in Immich)."""
-
 
 def save_faces(
     conn: Connection, photo_id: int, model_id: str, faces: tuple[Face, ...], *, edited: bool
@@ -25,7 +22,7 @@ def save_faces(
     """
     known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)
     for face in faces:
-        face_id = _same_face(face.detection.box, known)
+        face_id = geometry.same_face(face.detection.box, known)
         if face_id is None:
             face_id = _drawn_face(face.detection.box, known, drawn)
         if face_id is None:
@@ -51,14 +48,6 @@ def _boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
         "select id, x, y, width, height from faces where photo_id = ? order by id", [photo_id]
     )
     return {face_id: Box(*box) for face_id, *box in rows}
-
-
-def _same_face(box: Box, known: dict[int, Box]) -> int | None:
-    overlaps = {
-        face_id: geometry.intersection_over_union(box, other) for face_id, other in known.items()
-    }
-    best = max(overlaps, key=overlaps.__getitem__, default=None)
-    return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
 
 
 def _drawn(conn: Connection, photo_id: int) -> set[int]:
