@@ -15,7 +15,7 @@ from itertools import groupby
 
 import numpy as np
 
-from . import geometry, indexing, people
+from . import geometry, indexing
 from .connections import Connection, transaction
 from .errors import DecisionError, EditedMeanwhile, FacesError, FaceThere, ModelError
 from .files import as_path, read_known
@@ -180,18 +180,6 @@ def _keep(conn: Connection, photo_id: int, uid: str, made: Made) -> int:
     store.bring_up(conn, [face_id])
     indexing.keep_up(conn)
     return face_id
-
-
-def call(conn: Connection, face_id: int, name: str, *, by: Editor = NOBODY) -> list[Decision]:
-    """Say whose a face is by a name: somebody's who is there, or somebody new's."""
-    called = people.clean_name(name)
-    found = store.of_name(conn, called)
-    if len(found) > 1:
-        numbers = ", ".join(str(it.id) for it in found)
-        raise DecisionError(f"Several people are called {called}; say which one: {numbers}")
-    moved = people.move(conn, [face_id], found[0].id if found else None, by=by)
-    new = None if found else store.by_key(conn, moved.person_key or "")
-    return [moved] if new is None else [moved, people.name(conn, new.id, called, by=by)]
 
 
 def catch_up(conn: Connection, look: Look, infos: Sequence[ModelInfo]) -> Caught:

@@ -14,7 +14,7 @@ from secrets import token_hex
 
 from . import indexing
 from .connections import Connection
-from .errors import DecisionError, EditedMeanwhile, NameTaken
+from .errors import DecisionError, EditedMeanwhile, NameTaken, SeveralOfName
 from .store import decisions, drawings, people
 from .store.decisions import APART, COVER, EXAMPLE, MEMBER, OTHER, Decision, FaceRef
 from .store.people import NOT_A_FACE, Person
@@ -96,6 +96,24 @@ def move(
     faces = decisions.refs(conn, MEMBER, sorted(all_faces))
     faces += _left_behind(conn, moved, person)
     return _decide(conn, Decision("move", person.key, faces=faces), by)
+
+
+def called(conn: Connection, text: str) -> int | None:
+    """Who has a name; None where nobody has. Raises SeveralOfName."""
+    wanted = clean_name(text)
+    found = [person.id for person in people.of_name(conn, wanted)]
+    if len(found) > 1:
+        raise SeveralOfName(wanted, found)
+    return found[0] if found else None
+
+
+def give(
+    conn: Connection, face_ids: Iterable[int], person_id: int | None, text: str, *, by: Editor
+) -> list[Decision]:
+    """Place faces in a person; where that is None, in somebody new of the name that is given."""
+    moved = move(conn, face_ids, person_id, by=by)
+    new = people.by_key(conn, moved.person_key or "") if person_id is None else None
+    return [moved] if new is None else [moved, name(conn, new.id, text, by=by)]
 
 
 def _left_behind(conn: Connection, moved: list[int], target: Person | None) -> tuple[FaceRef, ...]:

@@ -62,7 +62,7 @@ def draw(
         with transaction(conn):
             decision, face_id = drawing.draw(conn, about, made)
             if called:
-                drawing.call(conn, face_id, called)
+                people.give(conn, [face_id], people.called(conn, called), called, by=people.NOBODY)
         _group(conn, infos)
     for model_id, why in made.lacking.items():
         click.echo(f"Without an embedding by {model_id}: {why}", err=True)

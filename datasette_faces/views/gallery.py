@@ -12,7 +12,7 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 from .. import permissions, why
 from ..store import browse, models, reasons, wall
 from ..store.browse import Filters, Query, Row
-from . import editing
+from . import editing, marking
 from .calibration import calibration_url
 from .requests import (
     MAX_ID,
@@ -112,6 +112,8 @@ async def photo(page: Page) -> Response:
     """A photo with a box round each face, and what is known of it."""
     photo_id = row_id(page.request)
     found = await _found(page, browse.photo, "photo", photo_id)
+    if page.request.method == "POST":
+        return await _decided(page)
     hidden = _hidden(page.request)
     faces = await _with_people(
         page, await page.read(browse.faces_of_photo, photo_id, hidden=hidden)
@@ -135,6 +137,7 @@ async def photo(page: Page) -> Response:
             "sql_url": await page.sql_url(
                 await page.read(browse.photo_query, photo_id, hidden=hidden)
             ),
+            **(await _drawing(page, photo_id) if await _sees_people(page) else {}),
         },
     )
 
@@ -145,10 +148,7 @@ async def face(page: Page) -> Response:
     face_id = row_id(page.request)
     found = await _found(page, browse.face, "face", face_id)
     if page.request.method == "POST":
-        await editing.require_people(page)
-        if not await _sees_people(page):
-            raise Forbidden("Permission denied: view-table")
-        return await editing.edited(page)
+        return await _decided(page)
     [found] = await _with_people(page, [found])
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
@@ -177,6 +177,21 @@ async def face(page: Page) -> Response:
             **(await editing.context(page) if await _sees_people(page) else {}),
         },
     )
+
+
+async def _decided(page: Page) -> Response:
+    """Do what a form of a photo's or a face's page says."""
+    await editing.require_people(page)
+    if not await _sees_people(page):
+        raise Forbidden("Permission denied: view-table")
+    return await editing.edited(page)
+
+
+async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:
+    """What a photo's page needs for a face to be drawn, for those who may."""
+    known = await editing.context(page)
+    hindrance = await marking.hindrance(page, photo_id) if known["may_edit"] else None
+    return {**known, "hindrance": hindrance}
 
 
 async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
