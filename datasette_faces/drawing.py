@@ -160,9 +160,11 @@ def make(look: Look, infos: Sequence[ModelInfo], data: bytes, drawn: Outline) ->
 
 
 def draw(
-    conn: Connection, about: Subject, made: Made, *, by: Editor = NOBODY
+    conn: Connection, about: Subject, made: Made, *, by: Editor = NOBODY, uid: str = ""
 ) -> tuple[Decision, int]:
     """Keep a face that somebody drew, in a transaction: the decision, and the face's id.
+
+    uid: what the decision is known by, where it is always the same one.
 
     Raises FaceThere and EditedMeanwhile where another one was quicker.
     """
@@ -170,7 +172,7 @@ def draw(
     if present.sha256 != about.sha256:
         raise EditedMeanwhile("The photo was ingested with another content meanwhile: look again")
     outline(present, box)
-    drawn = Decision("draw", actor=by.actor, faces=(FaceRef(DRAWN, about.sha256, box),))
+    drawn = Decision("draw", actor=by.actor, faces=(FaceRef(DRAWN, about.sha256, box),), uid=uid)
     decision = decisions.append(conn, drawn)
     return decision, _keep(conn, about.id, decision.uid, made)
 

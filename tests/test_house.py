@@ -40,6 +40,8 @@ FLOORS = {
         "at_hand",
         "drawing",
         "naming",
+        "proposing",
+        "xmp_export",
         "why",
         "people",
         "probabilities",

@@ -8,7 +8,7 @@ from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
 from ..store import history as histories
-from ..store import likely, wall
+from ..store import likely, said, wall
 from ..store import people as store
 from ..store import person as album
 from ..store.browse import Query, Row
@@ -148,9 +148,11 @@ async def _person_context(
 ) -> dict[str, Any]:
     hidden = {"hidden": "1"} if found.hidden else {}
     after = page.request.args.get("after")
+    context = await editing.context(page)
     return {
-        **await editing.context(page),
+        **context,
         "person": found,
+        "proposal": await _proposal(page, found) if context["may_edit"] else None,
         "called": found.name or f"Person {found.id}",
         "reserved": found.key == NOT_A_FACE,
         "concealed": concealed,
@@ -161,6 +163,15 @@ async def _person_context(
         "next_unnamed": await page.read(wall.next_unnamed, found.faces, found.id),
         "sql_url": None if concealed else await page.sql_url(query),
     }
+
+
+async def _proposal(page: Page, found: Person) -> Any:
+    """The name that others say this person may have, for those who may know what was said."""
+    if found.name or not await permissions.may_view(
+        page.datasette, page.request, page.database, "name_proposals"
+    ):
+        return None
+    return await page.read(said.proposal, found.id)
 
 
 def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
