@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from datasette.utils.asgi import NotFound, Response
+from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from .. import permissions
 from ..files import as_path, read_known
@@ -69,9 +69,9 @@ async def thumbnail(page: Page, photo_id: int) -> tuple[bytes | None, str]:
 
 @_picture_view("photos", "photo_paths")
 async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
-    """A photo's file from the disk, where `serve_originals` allows it."""
-    if not permissions.serves_originals(page.datasette, page.database):
-        raise NotFound("Full pictures are not served here (plugin setting serve_originals)")
+    """A photo's file from the disk, for those who may see originals."""
+    if not await permissions.sees_originals(page.datasette, page.request, page.database):
+        raise Forbidden(f"Permission denied: {permissions.ORIGINALS}")
     places = await page.read(browse.original_paths, photo_id)
     for place in places:
         content_type = CONTENT_TYPES.get(place["format"])
