@@ -96,6 +96,16 @@ def skip_csrf(datasette: Any, scope: Any) -> bool | None:
 
 
 @hookimpl
+def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
+    def wrap(app: Any) -> Any:
+        from . import headers
+
+        return headers.wrapped(datasette, app)
+
+    return wrap
+
+
+@hookimpl
 def register_actions() -> list[Any]:
     from . import permissions
 

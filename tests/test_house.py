@@ -58,6 +58,7 @@ FLOORS = {
         "serving",
         "cells",
         "hiding",
+        "headers",
     ),
     6: ("__init__",),
 }

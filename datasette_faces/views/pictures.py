@@ -8,7 +8,7 @@ from typing import Any
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from .. import permissions
+from .. import headers, permissions
 from ..files import as_path, read_known
 from ..store import browse
 from .requests import Page, page_for, row_id
@@ -33,7 +33,7 @@ def _picture_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., 
             body, content_type = await function(page, row_id(request))
             if body is None:
                 raise NotFound("There is no such picture")
-            return _cached(request, body, content_type)
+            return _cached(page, body, content_type)
 
         # Otherwise any cookie makes Datasette forbid caching, and a gallery fetches all anew
         view._datasette_static = True  # type: ignore[attr-defined]
@@ -42,17 +42,17 @@ def _picture_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., 
     return decorate
 
 
-def _cached(request: Any, body: bytes, content_type: str) -> Response:
+def _cached(page: Page, body: bytes, content_type: str) -> Response:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {
+    told = {
         # Private: these are people's faces, and who may see them depends on the actor
         "cache-control": f"private, max-age={CACHE_SECONDS}",
         "etag": etag,
-        "x-content-type-options": "nosniff",
+        **headers.of_picture(page.datasette),
     }
-    if etag in (request.headers.get("if-none-match") or ""):
-        return Response("", status=304, headers=headers)
-    return Response(body, headers=headers, content_type=content_type)
+    if etag in (page.request.headers.get("if-none-match") or ""):
+        return Response("", status=304, headers=told)
+    return Response(body, headers=told, content_type=content_type)
 
 
 @_picture_view("faces")
