@@ -199,6 +199,12 @@ async def of_vectors(datasette: Any, actor: Any, database: str, table: str) -> b
     return None if may else False
 
 
+def folders_of_originals(datasette: Any, database: str) -> list[str]:
+    """The folders of the setting `originals_folders`, outside which no original is read; none: anywhere."""
+    folders = setting(datasette, database, "originals_folders") or []
+    return [folders] if isinstance(folders, str) else [str(it) for it in folders]
+
+
 def setting(datasette: Any, database: str, name: str) -> Any:
     """A setting of the plugin, the database's before the general one."""
     for settings in _settings(datasette, database):

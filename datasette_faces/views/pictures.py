@@ -72,15 +72,20 @@ async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
     """A photo's file from the disk, for those who may see originals."""
     if not await permissions.sees_originals(page.datasette, page.request, page.database):
         raise Forbidden(f"Permission denied: {permissions.ORIGINALS}")
+    folders = permissions.folders_of_originals(page.datasette, page.database)
     places = await page.read(browse.original_paths, photo_id)
     for place in places:
         content_type = CONTENT_TYPES.get(place["format"])
         if content_type is None:
             break
-        path = as_path(place["path"], place["path_bytes"])
         body = await page.datasette.get_database(page.database).execute_fn(
-            lambda _, path=path, place=place: read_known(path, place["bytes"], place["sha256"])
+            lambda _, place=place: _original(place, folders)
         )
         if body is not None:
             return body, content_type
     return await page.read(browse.thumbnail, photo_id), "image/jpeg"
+
+
+def _original(place: dict[str, Any], folders: list[str]) -> bytes | None:
+    path = as_path(place["path"], place["path_bytes"])
+    return read_known(path, place["bytes"], place["sha256"], within=folders)
