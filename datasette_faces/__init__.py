@@ -54,8 +54,9 @@ def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
 
 @hookimpl
 def startup(datasette: Any) -> Awaitable[None]:
-    from . import canned, hiding
+    from . import canned, hiding, permissions
 
+    permissions.check(datasette)
     hiding.hide_internal_tables(datasette)
     return canned.add(datasette)
 
@@ -72,7 +73,7 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
     if action.startswith("faces-"):
         from . import permissions
 
-        return permissions.by_default(datasette, actor, action)
+        return permissions.resources_sql(datasette, actor, action)
     if action != "view-query":
         return None
     from . import canned
@@ -92,6 +93,16 @@ def skip_csrf(datasette: Any, scope: Any) -> bool | None:
     from . import compat
 
     return compat.skips_csrf(datasette, scope) or None
+
+
+@hookimpl
+def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
+    def wrap(app: Any) -> Any:
+        from . import headers
+
+        return headers.wrapped(datasette, app)
+
+    return wrap
 
 
 @hookimpl

@@ -24,6 +24,8 @@ class State:
 
     def __init__(self) -> None:
         self.queries = QueryStore()
+        self.scripts: frozenset[str] | None = None
+        """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
         self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}

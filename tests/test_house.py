@@ -60,6 +60,7 @@ FLOORS = {
         "serving",
         "cells",
         "hiding",
+        "headers",
     ),
     6: ("__init__",),
 }

@@ -29,6 +29,8 @@ SHOWN_AT_ONCE = 100
 NAMES = 200
 """Names that a field suggests; where there are more, the page asks for those that fit."""
 CHOSEN_SHOWN = 12
+DECIDED = ("decisions", "decision_faces")
+"""The tables that say what was decided."""
 
 
 async def require_people(page: Page) -> None:
@@ -42,18 +44,24 @@ async def require_people(page: Page) -> None:
 async def context(page: Page) -> dict[str, Any]:
     """What a page needs to be edited, for those who may: names to choose from, what was just done."""
     # Read before the rest: what is decided while the page is made has not been seen
-    seen = await page.read(history.last)
     may = await permissions.may_edit(page.datasette, page.request, page.database)
+    seen = await page.read(history.last) if may else 0
     database = page.datasette.get_database(page.database)
     return {
         "may_edit": may,
         "seen": seen,
         "known_names": await page.read(wall.known_names, limit=NAMES) if may else [],
         "names_url": page.url("/people.json"),
-        "done": await _done(page) if may else None,
+        "done": await _done(page) if may and await _may_look_back(page) else None,
         "immutable": not database.is_mutable,
         "here": _here(page),
     }
+
+
+async def _may_look_back(page: Page) -> bool:
+    """Whether this actor may see what was decided, which anybody's address could name."""
+    tables = ("photos", *DECIDED)
+    return await permissions.may_view(page.datasette, page.request, page.database, *tables)
 
 
 def _here(page: Page) -> str:

@@ -129,8 +129,7 @@ async def photo(page: Page) -> Response:
             "photo": with_name(found),
             "paths": paths,
             "faces": faces,
-            "picture_url": _picture_url(page, photo_id),
-            "original": permissions.serves_originals(page.datasette, page.database),
+            "picture_url": await _picture_url(page, photo_id),
             "before": before,
             "after": after,
             "hidden": await _hidden_here(page, photo_id, len(faces), hidden),
@@ -197,7 +196,7 @@ async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:
 async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
     """Why a face is whose it is, for those who may know who is who and what was decided."""
     if not await _sees_people(page) or not await permissions.may_view(
-        page.datasette, page.request, page.database, "decisions"
+        page.datasette, page.request, page.database, *editing.DECIDED
     ):
         return None
     facts = await page.read(reasons.facts, face_id, model)
@@ -233,6 +232,6 @@ async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
     return found
 
 
-def _picture_url(page: Page, photo_id: int) -> str:
-    kind = "image" if permissions.serves_originals(page.datasette, page.database) else "thumbnail"
-    return page.url(f"/{kind}/{photo_id}.jpg")
+async def _picture_url(page: Page, photo_id: int) -> str:
+    may = await permissions.sees_originals(page.datasette, page.request, page.database)
+    return page.url(f"/{'image' if may else 'thumbnail'}/{photo_id}.jpg")

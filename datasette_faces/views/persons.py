@@ -50,7 +50,7 @@ async def people(page: Page) -> Response:
     values = {
         "people": shown,
         "counts": counts,
-        "to_review": await page.read(likely.count) if may else 0,
+        "to_review": await page.read(likely.count) if may and await _may_review(page) else 0,
         "show": show,
         "q": name,
         "first_url": page.url("/people", **chosen) if after else None,
@@ -59,6 +59,11 @@ async def people(page: Page) -> Response:
         "sql_url": await page.sql_url(query),
     }
     return await page.html("people.html", {**await editing.context(page), **values})
+
+
+async def _may_review(page: Page) -> bool:
+    tables = ("photos", "likely_pairs")
+    return await permissions.may_view(page.datasette, page.request, page.database, *tables)
 
 
 def _show(page: Page, counts: dict[str, int], may_edit: bool) -> str:
@@ -194,7 +199,7 @@ def _after_face(page: Page) -> int | None:
     return int(text) if text else None
 
 
-@page_view("people", "faces", "photos", "decisions")
+@page_view("people", "faces", "photos", *editing.DECIDED)
 async def history(page: Page) -> Response:
     """All that was decided, the newest first; POST undoes and redoes."""
     await editing.require_people(page)
