@@ -140,6 +140,13 @@ def register_routes() -> list[tuple[str, Any]]:
 
 
 @hookimpl
+def extra_template_vars(datasette: Any, request: Any) -> dict[str, Any]:
+    from .views import site
+
+    return site.for_templates(datasette, request)
+
+
+@hookimpl
 def render_cell(
     row: Any, value: Any, column: str, table: str | None, database: str, datasette: Any
 ) -> Markup | None:

@@ -88,3 +88,10 @@ def query_url(datasette: Any, database: str) -> str:
 def database_color(datasette: Any, database: str) -> str:
     """The colour of a database's pages, as Datasette gives it."""
     return str(getattr(datasette.get_database(database), "color", DEFAULT_COLOR))
+
+
+async def instance_metadata(datasette: Any) -> dict[str, Any]:
+    """What the metadata says of the whole site: title, description, license, …"""
+    if V1:
+        return dict(await datasette.get_instance_metadata())
+    return dict(datasette.metadata() or {})

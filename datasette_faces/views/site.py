@@ -1,0 +1,88 @@
+"""What the templates of a site may show of its faces: `faces_site()`. No routes, no HTML."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from .. import compat, permissions
+from ..store import browse, models, wall
+from ..store.browse import Filters, Row
+from .requests import Page
+
+WALL = 60
+"""People, or faces where nobody has a name, on a front page."""
+SETTING = "site"
+SHOWN = ("publisher", "contact", "takedown", "about")
+"""What the setting tells of whoever publishes."""
+
+Site = dict[str, Any]
+
+
+def for_templates(datasette: Any, request: Any) -> dict[str, Any]:
+    """The variables that every template of Datasette gets from the plugin."""
+
+    async def faces_site(database: str | None = None, *, limit: int = WALL) -> Site | None:
+        """The faces of a database, the first that this actor may see; None where there is none."""
+        for name in [database] if database else list(datasette.databases):
+            page = await _page(datasette, request, name)
+            if page is not None:
+                return await _site(page, limit)
+        return None
+
+    return {"faces_site": faces_site}
+
+
+async def _page(datasette: Any, request: Any, name: str) -> Page | None:
+    if request is None or name not in datasette.databases:
+        return None
+    if not await permissions.may_view(datasette, request, name, "faces", "photos"):
+        return None
+    if not await datasette.get_database(name).execute_fn(browse.is_faces_database):
+        return None
+    return Page(datasette, request, name, "html")
+
+
+async def _site(page: Page, limit: int) -> Site:
+    told = permissions.setting(page.datasette, page.database, SETTING) or {}
+    sees_people = await _may(page, "people") and await page.read(wall.is_kept)
+    people = await _people(page, limit) if sees_people else []
+    searched = await _may(page, *permissions.SEARCHED) and bool(await page.read(models.every))
+    may_upload = searched and await permissions.may_upload(
+        page.datasette, page.request, page.database
+    )
+    return {
+        "database": page.database,
+        "faces_url": page.url,
+        "static_url": lambda name: page.datasette.urls.static_plugins("datasette_faces", name),
+        "people": people,
+        "people_count": (await page.read(wall.counts))["named"] if sees_people else 0,
+        "faces": [] if people else await _faces(page, limit),
+        "totals": await page.read(browse.totals),
+        "searched": searched,
+        "may_upload": may_upload,
+        "metadata": await compat.instance_metadata(page.datasette),
+        **{name: str(told.get(name) or "").strip() for name in SHOWN},
+        "link": _link,
+    }
+
+
+async def _may(page: Page, *tables: str) -> bool:
+    return await permissions.may_view(page.datasette, page.request, page.database, *tables)
+
+
+async def _people(page: Page, limit: int) -> list[Row]:
+    query = wall.wall_query("named", name="", after=None, limit=limit)
+    return await page.read(wall.shown, query)
+
+
+async def _faces(page: Page, limit: int) -> list[Row]:
+    query = await page.read(browse.gallery_query, Filters(), after=None, limit=limit)
+    return await page.read(browse.rows, browse.lean(query))
+
+
+def _link(address: str) -> str | None:
+    """Where a contact leads, if it is an address of the web or of mail; None for words."""
+    if urlsplit(address).scheme in ("http", "https", "mailto"):
+        return address
+    return f"mailto:{address}" if "@" in address and " " not in address else None
