@@ -78,6 +78,7 @@ def posts(path: str, *tables: str) -> list[Route]:
 ROUTES = [
     *page("", *LOOKED_AT),
     *page("/photo/1", *LOOKED_AT, "photo_paths"),
+    *posts("/photo/1", *LOOKED_AT, "photo_paths", "people"),
     *page("/photo/99.json", *LOOKED_AT, "photo_paths", status=404, json_too=False),
     *page("/face/1", *SEARCHED),
     *page("/face/99.json", *SEARCHED, status=404, json_too=False),
@@ -129,8 +130,17 @@ TABLES = (
     "models",
     "calibrations",
     "likely_pairs",
+    "name_proposals",
 )
-NOT_SHOWN = ("face_clusters", "face_drawings", "ingest_errors", "analyses", "photo_contents")
+NOT_SHOWN = (
+    "face_clusters",
+    "face_drawings",
+    "ingest_errors",
+    "analyses",
+    "photo_contents",
+    "names_read",
+    "said_names",
+)
 """Tables that no page needs."""
 
 
@@ -369,7 +379,7 @@ READ_FOR_EVERYBODY = ("models", "calibrations", "people")
 people's faces are left out for everybody. The walk looks for names."""
 READ_TO_LEAVE_OUT = "/review"
 """Pairs about which somebody has decided are not in the queue of those who may not see decisions."""
-FOR_FORMS = ("/face/1", "/people", READ_TO_LEAVE_OUT)
+FOR_FORMS = ("/face/1", "/photo/1", "/people", READ_TO_LEAVE_OUT)
 """Pages whose forms hold the number of the last decision."""
 
 
