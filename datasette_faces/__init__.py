@@ -54,9 +54,10 @@ def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
 
 @hookimpl
 def startup(datasette: Any) -> Awaitable[None]:
-    from . import canned, hiding, permissions
+    from . import canned, hiding, logs, permissions
 
     permissions.check(datasette)
+    logs.keep_keys_out()
     hiding.hide_internal_tables(datasette)
     return canned.add(datasette)
 

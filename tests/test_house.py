@@ -27,7 +27,17 @@ FLOORS = {
         "calibration",
     ),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
-    3: ("registry", "analysis", "outlines", "workers", "scan", "queries", "scoring", "locking"),
+    3: (
+        "registry",
+        "analysis",
+        "outlines",
+        "workers",
+        "scan",
+        "queries",
+        "scoring",
+        "locking",
+        "rates",
+    ),
     4: (
         "inference",
         "clusters",
@@ -61,6 +71,7 @@ FLOORS = {
         "cells",
         "hiding",
         "headers",
+        "logs",
     ),
     6: ("__init__",),
 }

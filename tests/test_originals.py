@@ -14,7 +14,7 @@ from serving import asked, copied, metadata_with, site
 from toy_model import RED, ToyModel, draw
 
 from datasette_faces import files
-from datasette_faces.files import MAX_FILE_BYTES, read_known
+from datasette_faces.files import read_known
 from datasette_faces.ingest import ingest
 
 SERVED = metadata_with(serve_originals=True)
@@ -96,11 +96,21 @@ def test_a_path_that_no_ingest_writes_is_not_opened_even_with_the_right_content(
         "/proc/self/mem",
         "/dev/zero",
         "/dev/stdin",
-    ]
-    + ["/dev/null", "/", "/etc", "\x00", "/a\x00b", "file:///etc/passwd", "C:\\Windows\\win.ini"]
-    + ["\\\\server\\share\\a.jpg", "~/.ssh/id_rsa", "", "/" + "a" * 5000, "/" + "a/" * 3000],
+        "/dev/null",
+        "/",
+        "/etc",
+        "\x00",
+        "/a\x00b",
+        "file:///etc/passwd",
+        "C:\\Windows\\win.ini",
+        "\\\\server\\share\\a.jpg",
+        "~/.ssh/id_rsa",
+        "",
+        "/" + "a" * 5000,
+        "/" + "a/" * 3000,
+    ],
 )
-@pytest.mark.parametrize("size", [0, 1, 100, MAX_FILE_BYTES, 2**62])
+@pytest.mark.parametrize("size", [0, 100, 2**62])
 def test_nothing_of_the_system_leaves_it(
     hostile: Any, database: Path, path: str, size: int
 ) -> None:
@@ -204,15 +214,25 @@ def test_a_link_out_of_the_folders_is_not_followed(
 
 @pytest.mark.parametrize(
     "path",
-    ["/one/-/faces/image/../1.jpg", "/one/-/faces/image/%2e%2e%2f1.jpg", "/one/-/faces/image/1"]
-    + ["/one/-/faces/image//etc/passwd", "/one/-/faces/image/..%5c..%5cx.jpg"]
-    + ["/one/-/faces/image/%00.jpg", "/one/-/faces/image/1.jpg%00", "/one/-/faces/image/-1.jpg"]
-    + ["/one/-/faces/image/1.5.jpg", "/one/-/faces/crop/../../x", "/one/-/faces/image/٣.jpg"]
-    + [f"/one/-/faces/image/{2**63}.jpg", f"/one/-/faces/crop/{'9' * 19}.jpg"],
+    [
+        "image/../1.jpg",
+        "image/%2e%2e%2f1.jpg",
+        "image/1",
+        "image//etc/passwd",
+        "image/..%5c..%5cx.jpg",
+        "image/%00.jpg",
+        "image/1.jpg%00",
+        "image/-1.jpg",
+        "image/1.5.jpg",
+        "crop/../../x",
+        "image/٣.jpg",
+        f"image/{2**63}.jpg",
+        f"crop/{'9' * 19}.jpg",
+    ],
 )
 def test_an_address_takes_a_number_and_nothing_else(database: Path, path: str) -> None:
     with site(database, metadata=SERVED) as served:
         # Datasette leads from %2e to its own way to write it
-        answer = served.get(path, follow=True)
+        answer = served.get(f"/one/-/faces/{path}", follow=True)
         assert answer.status_code in (400, 404), path
         assert not answer.headers["content-type"].startswith("image/")

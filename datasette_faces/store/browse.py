@@ -221,8 +221,16 @@ def faces_of_photo(conn: Connection, photo_id: int, *, hidden: bool = False) -> 
     """The faces of a photo from left to right, without their crops."""
     found = rows(conn, lean(photo_query(conn, photo_id, hidden=hidden)))
     for face in found:
-        face["landmarks"] = json.loads(face["landmarks"])
+        face["landmarks"] = _points(face["landmarks"])
     return found
+
+
+def _points(landmarks: str) -> Any:
+    """The landmarks of a face; None where another program has put there what is none."""
+    try:
+        return json.loads(landmarks)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def face(conn: Connection, face_id: int) -> Row | None:
@@ -242,7 +250,7 @@ def face(conn: Connection, face_id: int) -> Row | None:
     )
     return {
         **found,
-        "landmarks": json.loads(found["landmarks"]),
+        "landmarks": _points(found["landmarks"]),
         "models": [row[0] for row in models],
     }
 

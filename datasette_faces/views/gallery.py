@@ -88,7 +88,9 @@ def _day(request: Any, name: str) -> str | None:
     if not text:
         return None
     if not _DAY.fullmatch(text) or not _is_day(text + _FIRST_DAY[len(text) :]):
-        raise BadRequest(f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}")
+        raise BadRequest(
+            f"{name} takes a day like 2019-05-31, a month or a year, not {text[:40]!r}"
+        )
     return text
 
 
@@ -103,7 +105,7 @@ def _is_day(text: str) -> bool:
 def _after(request: Any) -> int | None:
     text = request.args.get("after") or ""
     if text and not (text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
-        raise BadRequest(f"after takes the id of a face, not {text!r}")
+        raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
     return int(text) if text else None
 
 

@@ -194,7 +194,8 @@ def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
 
 def _after_face(page: Page) -> int | None:
     text = page.request.args.get("after") or ""
-    if text and not (text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID):
+    is_number = text.isascii() and text.isdecimal() and len(text) <= 19
+    if text and not (is_number and int(text) <= MAX_ID):
         raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
     return int(text) if text else None
 

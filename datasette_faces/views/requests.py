@@ -158,9 +158,9 @@ def number(request: Any, name: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        raise BadRequest(f"{name} takes a number, not {text!r}") from None
+        raise BadRequest(f"{name} takes a number, not {text[:40]!r}") from None
     if not abs(value) <= MAX_ID:
-        raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text!r}")
+        raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text[:40]!r}")
     # 50 stays 50 in the form and in addresses
     return int(value) if value.is_integer() else value
 

@@ -18,6 +18,7 @@ from ..search import MAX_K
 from ..shapes import Match
 from ..state import state_of
 from ..store import browse, models
+from . import limits
 from .asked import Asked, NoSuchQuery, Ready, alive, asked, model_meant, ready
 from .calibration import calibration_url
 from .looking import NoFace, Overloaded, Pictures, described, face_model, look
@@ -272,8 +273,10 @@ async def _upload(page: Page) -> Response:
         raise Forbidden("Permission denied: faces-upload")
     wanted = Asked()
     try:
+        limits.check(page)
         with state_of(page.datasette).upload():
             pictures, wanted = await _read(page)
+            limits.check(page, len(pictures) - 1)
             photos = await look(page, wanted, pictures)
     except (Base400, Busy) as error:
         problem = Overloaded(str(error)) if isinstance(error, Busy) else error
