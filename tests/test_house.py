@@ -56,6 +56,8 @@ FLOORS = {
         "people",
         "probabilities",
         "catalogue",
+        "doctor",
+        "mending",
         "demo",
     ),
     5: (
