@@ -10,7 +10,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 from .. import permissions
 from ..connections import Connection, explained, transaction
 from ..errors import DatabaseBusy, DatabaseError, DecisionError, EditedMeanwhile, NameTaken
-from ..store import history, wall
+from ..store import browse, history, wall
 from . import deciding, telling
 from .deciding import Decided, SeveralOfName
 from .forms import Form, read_form
@@ -29,6 +29,12 @@ async def require_people(page: Page) -> None:
         raise NotFound(
             f"{page.database} has no people yet: datasette faces cluster {page.database}.db"
         )
+
+
+async def require_decisions(page: Page) -> None:
+    """Raise NotFound where nothing is kept of what was decided."""
+    if not await page.read(browse.has_table, "decisions"):
+        raise NotFound(f"{page.database} is a catalogue: nothing can be decided here")
 
 
 async def context(page: Page) -> dict[str, Any]:
