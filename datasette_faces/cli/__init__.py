@@ -10,6 +10,7 @@ from . import (  # noqa: F401
     cluster,
     drawing,
     embed,
+    export,
     index,
     ingest,
     names,
