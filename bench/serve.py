@@ -142,6 +142,10 @@ def at_most(port: int, asked: Asked, *, plain: bool) -> tuple[float, Heard]:
     return sum(map(len, heard.times.values())) / EAGER_SECONDS, heard
 
 
+def _errors(heard: Heard) -> int:
+    return sum(n for it in heard.statuses.values() for status, n in it.items() if status != 200)
+
+
 def resident_mb(pid: int) -> float:
     """The memory of a process that is its own: Linux only."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -168,10 +172,7 @@ def figures(
         )
         p95 = float(np.percentile(every, 95))
         yield Figure(f"{BROWSERS} browsers: everything, p95 ms", measured, p95, PAGE_MS)
-        errors = sum(
-            n for it in heard.statuses.values() for status, n in it.items() if status != 200
-        )
-        yield Figure("errors", "", errors, 0)
+        errors = _errors(heard)
         most, heard = at_most(port, asked, plain=False)
         pages = sum(len(times) for kind, times in heard.times.items() if kind != "crop")
         table, _ = at_most(port, asked, plain=True)

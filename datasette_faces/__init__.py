@@ -117,7 +117,7 @@ def register_actions() -> list[Any]:
 def permission_allowed(
     datasette: Any, actor: Any, action: str, resource: Any
 ) -> Awaitable[bool | None] | None:
-    # Asked of everything: only canned queries, and vec0's tables, of ours concern us
+    # Asked of everything: only canned queries, and derived tables, of ours concern us
     if action == "view-query" and isinstance(resource, tuple):
         from . import canned
 
@@ -125,12 +125,12 @@ def permission_allowed(
     if (
         action != "view-table"
         or not resource
-        or not resource[1].startswith(("vec_faces_", "face_"))
+        or not resource[1].startswith(("vec_faces_", "face_", "name", "said_names"))
     ):
         return None
     from . import permissions
 
-    return permissions.of_vectors(datasette, actor, *resource)
+    return permissions.of_derived(datasette, actor, *resource)
 
 
 @hookimpl

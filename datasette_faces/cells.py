@@ -92,7 +92,8 @@ def _text_of(row: Any, name: str) -> str | None:
 
 def _is_ours(row: Any, own_table: str) -> bool:
     """Whether a row is of our schema, not of another database's table of the same name."""
-    return {"faces": "landmarks", "photos": "sha256"}[own_table] in row.keys()  # noqa: SIM118
+    names = set(row.keys())
+    return {"faces": "detection_score", "photos": "taken_at"}[own_table] in names
 
 
 def _id_of(row: Any, name: str) -> int | None:

@@ -7,7 +7,6 @@ back after an undo that was undone, in another file, with another model. No HTTP
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +17,7 @@ import numpy as np
 from . import geometry, indexing
 from .connections import Connection, transaction
 from .errors import DecisionError, EditedMeanwhile, FacesError, FaceThere, ModelError
-from .files import as_path, read_known
+from .files import as_path, known_size, read_known
 from .people import NOBODY, Editor
 from .shapes import Box, Face, FloatArray, Landmarks, ModelInfo, Outline
 from .store import browse, decisions, drawings, named
@@ -109,18 +108,27 @@ def outline(about: Subject, box: Box) -> Outline:
     return Outline(box, tuple(about.boxes.values()))
 
 
-def is_at_hand(about: Subject) -> bool:
+def is_kept(conn: Connection) -> bool:
+    """Whether a file has the table of drawings; one of an older version gets it when it is written."""
+    there = "select 1 from sqlite_master where type = 'table' and name = 'face_drawings'"
+    return conn.execute(there).fetchone() is not None
+
+
+def is_at_hand(about: Subject, within: Sequence[str] = ()) -> bool:
     """Whether a file of the photo's size lies where it was: a look at the names, not at the bytes."""
-    return any(_size(path) == size_bytes for path, size_bytes in about.places)
+    return any(known_size(path, within) == size_bytes for path, size_bytes in about.places)
 
 
-def original(about: Subject) -> bytes:
-    """The photo's bytes. Raises DecisionError where its file is gone, or is another one by now."""
+def original(about: Subject, within: Sequence[str] = ()) -> bytes:
+    """The photo's bytes. Raises DecisionError where its file is gone, or is another one by now.
+
+    within: folders outside which no file is looked at; none: anywhere.
+    """
     for path, size_bytes in about.places:
-        data = read_known(path, size_bytes, about.sha256)
+        data = read_known(path, size_bytes, about.sha256, within=within)
         if data is not None:
             return data
-    if any(_size(path) is not None for path, _ in about.places):
+    if any(known_size(path, within) is not None for path, _ in about.places):
         raise DecisionError(
             "The photo's file has changed since it was ingested: ingest it again, then draw"
         )
@@ -128,13 +136,6 @@ def original(about: Subject) -> bytes:
         "Drawing a face takes the photo's file, which is not where it was: "
         "ingest the folder in which it lies now"
     )
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):
-        return None
 
 
 def make(look: Look, infos: Sequence[ModelInfo], data: bytes, drawn: Outline) -> Made:

@@ -11,6 +11,8 @@ FacesError                 one line for a person: names the thing, and the mend
 ├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
 ├── Busy                   the server has its hands full, or is ending; later it may go
+├── CatalogueError         a catalogue cannot be made, or not be audited
+│   └── Leak               what was made holds what it should not
 ├── DecisionError          what somebody decided about people cannot be
 │   ├── NameTaken
 │   ├── SeveralOfName
@@ -23,6 +25,8 @@ FacesError                 one line for a person: names the thing, and the mend
     ├── DatabaseNotWritable
     └── NoVectorExtension  this Python's SQLite loads no extensions
 """
+
+from typing import Any
 
 
 class FacesError(Exception):
@@ -91,6 +95,19 @@ class DatabaseNotWritable(DatabaseError):
 
 class NoVectorExtension(DatabaseError):
     """This Python's SQLite cannot load sqlite-vec."""
+
+
+class CatalogueError(FacesError):
+    """What was asked for cannot be published; the message says what can."""
+
+
+class Leak(CatalogueError):
+    """A catalogue holds what it must not; report: what was found."""
+
+    def __init__(self, report: Any) -> None:
+        """report: an audit's."""
+        super().__init__("The catalogue holds what must not be in it: it was not kept")
+        self.report = report
 
 
 class DecisionError(FacesError):

@@ -72,6 +72,17 @@ def read_known(
     return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
 
+def known_size(path: str, within: Sequence[str] = ()) -> int | None:
+    """The size of a file that `read_known` would open; None where there is none."""
+    try:
+        if not _is_plain(path) or not _lies_within(path, within):
+            return None
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size if _is_file(found) else None
+
+
 def _is_file(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode)
 

@@ -364,6 +364,12 @@ def said_names(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0008_face_keys")
+def face_keys(db: Database) -> None:
+    """The secret that makes the public ids of a catalogue."""
+    db.execute("create table face_keys (name text primary key, key blob not null)")
+
+
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
     return f"""
         create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin

@@ -131,6 +131,8 @@ def check(datasette: Any) -> None:
     for where, settings in every:
         rules = settings.get("permissions") or {}
         known = ", ".join(RIGHTS)
+        if not isinstance(settings.get("site") or {}, dict):
+            raise StartupError(f"{PLUGIN}: site{where} takes publisher, contact, takedown, about")
         if not isinstance(rules, dict):
             raise StartupError(f"{PLUGIN}: permissions{where} takes rules for: {known}")
         for action, rule in rules.items():
@@ -187,15 +189,15 @@ _ROWS = (
 )
 
 
-async def of_vectors(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
-    """Datasette 0.65: who may not see the embeddings may not see vec0's copies; else no opinion.
+async def of_derived(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
+    """Datasette 0.65: who may not see a table may not see what is made of it; else no opinion.
 
     On 1.0 `hiding` says so.
     """
-    copies = await datasette.get_database(database).execute_fn(browse.vector_tables)
-    if table not in copies:
+    derived = await datasette.get_database(database).execute_fn(browse.derived_tables)
+    if table not in derived:
         return None
-    may = await allowed(datasette, actor, "view-table", database=database, table=browse.VECTORS)
+    may = await allowed(datasette, actor, "view-table", database=database, table=derived[table])
     return None if may else False
 
 

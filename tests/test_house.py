@@ -25,6 +25,10 @@ FLOORS = {
         "merging",
         "alike",
         "calibration",
+        "public_ids",
+        "reprints",
+        "jpeg",
+        "leaks",
     ),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
     3: (
@@ -37,6 +41,7 @@ FLOORS = {
         "scoring",
         "locking",
         "rates",
+        "published",
     ),
     4: (
         "inference",
@@ -58,6 +63,8 @@ FLOORS = {
         "catalogue",
         "doctor",
         "mending",
+        "audit",
+        "auditing",
         "demo",
     ),
     5: (

@@ -140,6 +140,7 @@ NOT_SHOWN = (
     "photo_contents",
     "names_read",
     "said_names",
+    "face_keys",
 )
 """Tables that no page needs."""
 

@@ -73,7 +73,8 @@ def test_where_nobody_has_a_name_it_shows_faces(tmp_path: Path) -> None:
     with site(path, metadata=metadata(), template_dir=str(TEMPLATES)) as it:
         page = it.get("/")
         assert page.text.count('href="/catalogue/-/faces/face/') == 12
-        assert "person</strong>" not in page.text
+        assert "</strong> people" not in page.text
+        assert "</strong> person" not in page.text
 
 
 def test_a_visitor_who_may_not_see_faces_gets_a_front_page_without(database: Path) -> None:

@@ -11,6 +11,7 @@ from . import (  # noqa: F401
     doctor,
     drawing,
     embed,
+    export,
     index,
     ingest,
     names,

@@ -65,9 +65,17 @@
     part.open = false;
     part.querySelector("summary").focus();
   });
-  form.addEventListener("submit", () => {
-    form.querySelector("button").textContent = "Looking…";
+  const button = form.querySelector("button");
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    // Twice would be told that the face is there already
+    if (sent) return event.preventDefault();
+    sent = true;
+    button.textContent = "Looking…";
   });
   // Back: the button says again what it does
-  addEventListener("pageshow", () => (form.querySelector("button").textContent = "Add this face"));
+  addEventListener("pageshow", () => {
+    sent = false;
+    button.textContent = "Add this face";
+  });
 })();

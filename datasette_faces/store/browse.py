@@ -7,6 +7,7 @@ link **View and edit SQL** run the same.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ Row = dict[str, Any]
 
 VECTORS = "face_embeddings"
 """The table of which those of the indexes are copies."""
-INDEXES = ("face_indexes", "face_index_parts", "face_changes", "face_drawings")
-"""Tables that hold parts of embeddings, or tell of them."""
+INDEXES = ("face_indexes", "face_index_parts", "face_changes", "face_drawings", "face_keys")
+"""Tables that hold parts of embeddings, or tell of them; and secrets."""
+AS_PRIVATE = {"names_read": "photo_paths", "said_names": "people", "name_proposals": "people"}
+"""Tables that tell what another one holds."""
 GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
 NARROW_PHOTOS = 2_000
 """A date range of fewer photos is gone through by photo, a wider one by face."""
@@ -61,16 +64,29 @@ def internal_tables(conn: Connection) -> list[str]:
     names = [name for name, _ in rows]
     if VECTORS not in names:
         return []
-    own = ("_sqlite_migrations", "sqlite_sequence", *INDEXES, *(f"{table}_" for table in vec0))
+    own = ("_sqlite_migrations", "sqlite_sequence", "names_read", *INDEXES)
+    own += tuple(f"{table}_" for table in vec0)
     return [name for name in names if name.startswith(own)]
 
 
-def vector_tables(conn: Connection) -> list[str]:
-    """The tables that hold copies of the embeddings, or codes made of them: those of the indexes."""
+def derived_tables(conn: Connection) -> dict[str, str]:
+    """Tables that tell what others hold, each with the one that it is as private as.
+
+    Those of the indexes hold copies of the embeddings, or codes made of them.
+    """
     names = [row[0] for row in conn.execute("select name from sqlite_master where type = 'table'")]
     if VECTORS not in names:
-        return []
-    return [name for name in names if name.startswith((PREFIX, *INDEXES))]
+        return {}
+    copies = [name for name in names if name.startswith((PREFIX, *INDEXES))]
+    return {
+        **dict.fromkeys(copies, VECTORS),
+        **{it: AS_PRIVATE[it] for it in names if it in AS_PRIVATE},
+    }
+
+
+def has_embeddings(conn: Connection) -> bool:
+    """Whether faces can be compared."""
+    return conn.execute("select 1 from face_embeddings limit 1").fetchone() is not None
 
 
 def totals(conn: Connection) -> Row:
@@ -179,18 +195,52 @@ def rows(conn: Connection, query: Query) -> list[Row]:
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
+PHOTO_COLUMNS = (
+    "id",
+    "path",
+    "sha256",
+    "bytes",
+    "modified_at",
+    "width",
+    "height",
+    "format",
+    "taken_at",
+    "camera",
+    "latitude",
+    "longitude",
+    "ingested_at",
+    "missing_since",
+    "original_url",
+)
+"""A catalogue has some of them, and its own `original_url`."""
+FACE_COLUMNS = ("landmarks", "yaw", "pitch", "roll")
+"""What a catalogue has not."""
+
+
+def _there(conn: Connection, table: str, columns: tuple[str, ...]) -> list[str]:
+    """Those of these columns that a table has."""
+    known = {row[1] for row in conn.execute(f"pragma table_info({table})")}
+    return [name for name in columns if name in known]
+
+
+def has_table(conn: Connection, name: str) -> bool:
+    """Whether a file has a table."""
+    found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])
+    return found.fetchone() is not None
+
+
 def photo(conn: Connection, photo_id: int) -> Row | None:
     """A photo's facts, without its picture."""
-    query = """
-        select id, path, sha256, bytes, modified_at, width, height, format, taken_at, camera,
-            latitude, longitude, ingested_at, missing_since
-        from photos where id = :id
-    """
-    return _first(conn, Query(query, {"id": photo_id}))
+    columns = _there(conn, "photos", PHOTO_COLUMNS)
+    query = f"select {', '.join(columns)} from photos where id = :id"
+    found = _first(conn, Query(query, {"id": photo_id}))
+    return found and {**dict.fromkeys(PHOTO_COLUMNS), **found}
 
 
 def photo_paths(conn: Connection, photo_id: int) -> list[Row]:
     """All places of a photo's content, those that are gone too."""
+    if not has_table(conn, "photo_paths"):
+        return []  # a catalogue
     query = "select path, missing_since from photo_paths where photo_id = :id order by path"
     return rows(conn, Query(query, {"id": photo_id}))
 
@@ -211,7 +261,7 @@ from faces where photo_id = :photo_id order by x
 
 def photo_query(conn: Connection, photo_id: int, *, hidden: bool = False) -> Query:
     """The faces of a photo from left to right, as a query; of people who are hidden if asked for."""
-    sql = FACES_OF_PHOTO
+    sql = _as_there(conn, FACES_OF_PHOTO)
     if not hidden and anyone_hidden(conn):
         sql = sql.replace(" order by", f" and not {_OF_HIDDEN}\norder by")
     return Query(sql, {"photo_id": photo_id})
@@ -220,9 +270,19 @@ def photo_query(conn: Connection, photo_id: int, *, hidden: bool = False) -> Que
 def faces_of_photo(conn: Connection, photo_id: int, *, hidden: bool = False) -> list[Row]:
     """The faces of a photo from left to right, without their crops."""
     found = rows(conn, lean(photo_query(conn, photo_id, hidden=hidden)))
-    for face in found:
-        face["landmarks"] = _points(face["landmarks"])
-    return found
+    return [_with_landmarks(face) for face in found]
+
+
+def _as_there(conn: Connection, sql: str) -> str:
+    """A query about faces without the columns that a catalogue has not."""
+    for name in set(FACE_COLUMNS).difference(_there(conn, "faces", FACE_COLUMNS)):
+        sql = re.sub(rf",\s+{name}\b", "", sql)
+    return sql
+
+
+def _with_landmarks(face: Row) -> Row:
+    """A face with its landmarks read; one of a catalogue has none."""
+    return {**face, "landmarks": _points(face["landmarks"])} if "landmarks" in face else face
 
 
 def _points(landmarks: str) -> Any:
@@ -240,7 +300,7 @@ def face(conn: Connection, face_id: int) -> Row | None:
             yaw, pitch, roll, person_id
         from faces where id = :id
     """
-    found = _first(conn, Query(query, {"id": face_id}))
+    found = _first(conn, Query(_as_there(conn, query), {"id": face_id}))
     if found is None:
         return None
     models = conn.execute(
@@ -249,8 +309,7 @@ def face(conn: Connection, face_id: int) -> Row | None:
         [face_id],
     )
     return {
-        **found,
-        "landmarks": _points(found["landmarks"]),
+        **_with_landmarks(found),
         "models": [row[0] for row in models],
     }
 

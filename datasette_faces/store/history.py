@@ -9,7 +9,7 @@ from typing import Any
 from ..connections import Connection
 from ..shapes import Box
 from . import decisions
-from .browse import Query, Row, rows
+from .browse import Query, Row, has_table, rows
 from .decisions import ACTIVE, EXAMPLE, OTHER, FaceRef
 
 _ALL = f"""
@@ -30,6 +30,8 @@ def history_query(*, before: int | None, limit: int) -> Query:
 
 def last(conn: Connection) -> int:
     """The number of the last decision: what somebody who looks now has seen; 0 before the first."""
+    if not has_table(conn, "decisions"):
+        return 0  # a catalogue
     return int(conn.execute("select coalesce(max(id), 0) from decisions").fetchone()[0])
 
 

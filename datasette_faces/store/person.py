@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..connections import Connection
 from . import decisions, people
-from .browse import Query, Row, rows
+from .browse import Query, Row, has_table, rows
 
 SMALL_PX = 40
 """A face's shorter side. Immich and InsightFace's server take 40 px as the least of good quality."""
@@ -66,6 +66,8 @@ def together(conn: Connection, person_id: int, *, limit: int) -> list[Row]:
 
 def went_to(conn: Connection, key: str) -> int | None:
     """The id of the person whom somebody was merged into, at the end of the way."""
+    if not has_table(conn, "decisions"):
+        return None  # a catalogue
     went = decisions.merged_away(conn)
     way = [key]
     while (after := went.get(way[-1])) is not None and after not in way:

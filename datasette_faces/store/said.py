@@ -83,5 +83,6 @@ def count(conn: Connection) -> int:
 
 _OPEN = (
     "from name_proposals said join people on people.key = person_key where people.name is null "
-    "and people.faces > 0 and not people.hidden"
+    "and people.faces > 0 and not people.hidden and not exists ("
+    "select 1 from people taken where taken.name = said.name collate nocase and taken.faces > 0)"
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..connections import Connection
+from . import catalogue
 from .browse import Query, Row, rows
 
 SHOWN = {
@@ -30,10 +31,11 @@ class After:
 
 
 def is_kept(conn: Connection) -> bool:
-    """Whether a file has people and decisions as these pages need them."""
+    """Whether a file has people and decisions as these pages need them; a catalogue has no decisions."""
     return all(
         {row[1] for row in conn.execute(f"pragma table_info({table})")} >= columns
         for table, columns in NEEDED.items()
+        if table != "decisions" or not catalogue.is_catalogue(conn)
     )
 
 

@@ -18,7 +18,7 @@ from ..errors import (
     NameTaken,
     SeveralOfName,
 )
-from ..store import history, wall
+from ..store import browse, history, wall
 from . import deciding, marking, telling
 from .deciding import Action, Decided
 from .forms import Form, read_form
@@ -39,6 +39,12 @@ async def require_people(page: Page) -> None:
         raise NotFound(
             f"{page.database} has no people yet: datasette faces cluster {page.database}.db"
         )
+
+
+async def require_decisions(page: Page) -> None:
+    """Raise NotFound where nothing is kept of what was decided."""
+    if not await page.read(browse.has_table, "decisions"):
+        raise NotFound(f"{page.database} is a catalogue: nothing can be decided here")
 
 
 async def context(page: Page) -> dict[str, Any]:

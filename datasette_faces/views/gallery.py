@@ -201,6 +201,8 @@ async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
         page.datasette, page.request, page.database, *editing.DECIDED
     ):
         return None
+    if not await page.read(browse.has_table, "decisions"):
+        return None  # a catalogue
     facts = await page.read(reasons.facts, face_id, model)
     return {"reasons": why.reasons(facts), "near": [asdict(near) for near in facts.near]}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .. import drawing
+from datasette.utils.asgi import Forbidden
+
+from .. import drawing, permissions
 from ..connections import Connection
 from ..drawing import Made, Subject
 from ..errors import DecisionError, FacesError, ModelError, PictureError
@@ -19,6 +21,9 @@ from .looking import NoModel, Overloaded, check_weights, face_model
 from .requests import BadRequest, Page
 
 SIDES = ("x", "y", "width", "height")
+READ = ("faces", "photos", "photo_paths", "people")
+"""The tables whose content a drawing reads, whichever page it is sent to."""
+OLD = "This file is of an older version of datasette-faces: ingest anything into it, then draw"
 
 
 async def drawn(page: Page, form: Form) -> Action:
@@ -26,6 +31,10 @@ async def drawn(page: Page, form: Form) -> Action:
 
     Raises DecisionError, BadRequest, NoModel, Overloaded.
     """
+    if not await permissions.may_view(page.datasette, page.request, page.database, *READ):
+        raise Forbidden("Permission denied: view-table")
+    if not await page.read(drawing.is_kept):
+        raise DecisionError(OLD)
     photo_id = form.number("photo")
     if photo_id is None:
         raise DecisionError("photo takes the number of the photo in which the face is")
@@ -50,11 +59,13 @@ def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
         return face
 
     try:
-        return drawing.make(look, infos, drawing.original(about), drawing.outline(about, box))
+        within = permissions.folders_of_originals(page.datasette, page.database)
+        outline = drawing.outline(about, box)
+        return drawing.make(look, infos, drawing.original(about, within), outline)
     except DecisionError:
         raise
     except PictureError as error:
-        raise BadRequest(f"{about.path}: {error}") from None
+        raise BadRequest(f"Photo {about.id}: {error}") from None
     except ModelError as error:
         raise NoModel(str(error)) from None
     # Busy, or all processes were ended: the next try may go
@@ -64,8 +75,11 @@ def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
 
 async def hindrance(page: Page, photo_id: int) -> str | None:
     """Why no face can be drawn in a photo here; None where one can."""
+    if not await page.read(drawing.is_kept):
+        return f"{OLD}."
     about: Subject = await page.read(drawing.subject, photo_id)
-    if not await asyncio.to_thread(drawing.is_at_hand, about):
+    within = permissions.folders_of_originals(page.datasette, page.database)
+    if not await asyncio.to_thread(drawing.is_at_hand, about, within):
         return "Drawing a face takes the photo's file, which is not where it was."
     missing = [_missing(page, info.id) for info in await page.read(models.every)]
     if None in missing:

@@ -204,6 +204,7 @@ def _after_face(page: Page) -> int | None:
 async def history(page: Page) -> Response:
     """All that was decided, the newest first; POST undoes and redoes."""
     await editing.require_people(page)
+    await editing.require_decisions(page)
     if page.request.method == "POST":
         return await editing.edited(page)
     context = await editing.context(page)

@@ -27,6 +27,7 @@ MAX_KEY = 200
 async def review(page: Page) -> Response:
     """Two people who may be one, the likeliest first; POST says whether they are."""
     await editing.require_people(page)
+    await editing.require_decisions(page)
     if page.request.method == "POST":
         return await editing.edited(page)
     several = page.request.args.get("several") == "1"

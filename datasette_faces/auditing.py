@@ -1,0 +1,348 @@
+"""The checks of an audit, one function each: what is there beside what may be there."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import jpeg, public_ids, published, reprints
+from .connections import Connection
+from .errors import FacesError
+from .indexes import sqlite_vec
+from .leaks import Needles
+from .published import GPS_DECIMALS
+from .store import catalogue as tables
+from .store import models, private, publishing
+
+EXAMPLES = 5
+"""So many of what was found are told."""
+SAMPLED = 200
+"""Pictures of a kind that are compared with the private file's where the seal holds."""
+MOST_DIFFERENT = 4.0
+"""Mean difference of pixels, 0..255: another version of libjpeg makes less than one."""
+KNOWN_NOTES = {
+    "format": r"1",
+    "made_on": r"\d{4}-\d\d-\d\d",
+    "embeddings": r"yes",
+    "unnamed": r"yes",
+    "gps": r"city",
+    "originals_url": r"https://\S+",
+    "blur_others": r"yes",
+    "watermark": r"[^\0]{1,200}",
+    "portable": r"yes",
+    "chosen": r"people|query|people and query",
+    "seal": r"[0-9a-f]{64}",
+}
+METADATA = (
+    b"Exif\0\0",
+    b"http://ns.adobe.com/xap",
+    b"<x:xmpmeta",
+    b"ICC_PROFILE",
+    b"Photoshop 3.0",
+)
+SHADOW = re.compile(r"_(chunks|rowids|info|vector_chunks\d\d)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked for, of how many things, and how many were found, with examples."""
+
+    check: str
+    looked_for: int
+    found: int = 0
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What an audit reads: the file's path, connection and bytes, and the private file beside it.
+
+    faces: private ids of those that are published.
+    """
+
+    path: str
+    conn: Connection
+    data: Any
+    private: Connection
+    notes: dict[str, str]
+    secret: bytes
+    faces: list[int]
+
+    def rows(self, sql: str) -> Iterator[dict[str, Any]]:
+        """What a query gives, as dictionaries."""
+        cursor = self.conn.execute(sql)
+        names = [column[0] for column in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
+
+
+def _finding(check: str, looked_for: int, found: Iterable[object]) -> Finding:
+    listed = [str(it) for it in found]
+    return Finding(check, looked_for, len(listed), tuple(listed[:EXAMPLES]))
+
+
+def whole_file(it: Catalogue) -> list[Finding]:
+    """Nothing lies beside the file, behind its last page, or in pages that were given back."""
+    beside = [
+        os.path.basename(it.path) + end
+        for end in ("-wal", "-shm", "-journal")
+        if os.path.exists(it.path + end)
+    ]
+    pages, size, free = (
+        it.conn.execute(f"pragma {name}").fetchone()[0]
+        for name in ("page_count", "page_size", "freelist_count")
+    )
+    extra = len(it.data) - pages * size
+    wal = [] if it.data[18:20] == b"\x01\x01" else ["the file is in WAL mode"]
+    marks = [
+        f"{name} {value}"
+        for name in ("user_version", "application_id")
+        if (value := it.conn.execute(f"pragma {name}").fetchone()[0])
+    ]
+    reserved = [f"{it.data[20]} bytes of each page are reserved"] if it.data[20] else []
+    return [
+        _finding("files beside it", 3, beside + wal),
+        _finding("bytes behind the last page", 1, [f"{extra} bytes"] if extra else []),
+        _finding("free pages", pages, [f"{free} pages"] if free else []),
+        _finding("numbers in the header", 3, marks + reserved),
+    ]
+
+
+def schema(it: Catalogue) -> list[Finding]:
+    """Every table, index, trigger and view is one that an export makes, word for word."""
+    indexed = bool(it.notes.get("embeddings") and not it.notes.get("portable"))
+    said = tables.schema(it.notes, indexed=indexed)
+    vectors = (
+        {sqlite_vec.table_name(model.id) for model in models.every(it.private)}
+        if indexed
+        else set()
+    )
+    found = it.conn.execute("select type, name, sql from sqlite_master").fetchall()
+    strange = [
+        f"{kind} {name}"
+        for kind, name, sql in found
+        if not ((kind, name, sql) in said or _is_own(kind, name, sql, vectors))
+    ]
+    return [_finding("tables, columns, triggers, views", len(found), strange)]
+
+
+def _is_own(kind: str, name: str, sql: str | None, vectors: set[str]) -> bool:
+    """SQLite's own indexes, and what vec0 makes."""
+    if sql is None:
+        return name.startswith("sqlite_autoindex_")
+    if kind != "table" or not vectors or "--" in sql or "/*" in sql:
+        return False
+    if name in vectors:
+        return True
+    return any(name.startswith(it) and SHADOW.fullmatch(name[len(it) :]) for it in vectors)
+
+
+def notes(it: Catalogue) -> list[Finding]:
+    """`catalogue` says what was turned on, and nothing else."""
+    strange = [
+        name
+        for name, value in it.notes.items()
+        if not re.fullmatch(KNOWN_NOTES.get(name, "(?!)"), value)
+    ]
+    return [_finding("notes of the catalogue", len(it.notes), strange)]
+
+
+def faces_allowed(it: Catalogue) -> list[Finding]:
+    """No face is of somebody hidden; none of nobody known, unless that was asked for."""
+    found = publishing.not_allowed(it.private, unnamed=bool(it.notes.get("unnamed")))
+    return [_finding("faces of hidden or unnamed people", len(it.faces), found)]
+
+
+def people_rows(it: Catalogue) -> list[Finding]:
+    """People are as they should be, and nobody else is there."""
+    wanted = {row["public_id"]: published.person_row(row) for row in publishing.people(it.private)}
+    covers = {row["id"] for row in it.rows("select id from faces")}
+    there = list(it.rows("select * from people"))
+    strange = []
+    for row in there:
+        person = wanted.get(row["id"])
+        same = person is not None and all(
+            person[name] == row[name] and type(row[name]) in (str, int, type(None))
+            for name in ("name", "key")
+        )
+        if not same or row["hidden"] != 0 or not isinstance(row["faces"], int):
+            strange.append(f"people {row['id']}: {row['name']}")
+        elif row["cover_face_id"] is not None and row["cover_face_id"] not in covers:
+            strange.append(f"people {row['id']}: the cover {row['cover_face_id']}")
+    return [_finding("people", len(there), strange)]
+
+
+def photo_rows(it: Catalogue) -> list[Finding]:
+    """Every cell of `photos` is what an export would write."""
+    rows = publishing.photos(it.private, pictures=False)
+    wanted = (published.photo_facts(row, it.notes, it.secret) for row in rows)
+    return _compared(it, "photos", wanted)
+
+
+def face_rows(it: Catalogue) -> list[Finding]:
+    """Every cell of `faces` is what an export would write."""
+    rows = publishing.faces(it.private, pictures=False)
+    return _compared(it, "faces", (published.face_facts(row) for row in rows))
+
+
+def _compared(it: Catalogue, table: str, wanted: Iterator[dict[str, Any]]) -> list[Finding]:
+    picture = {"photos": "thumbnail", "faces": "crop"}[table]
+    names = [row[1] for row in it.conn.execute(f"pragma table_info({table})")]
+    kept = ", ".join(f'"{name}"' for name in names if name != picture)
+    there = it.rows(f"select {kept} from {table} order by id")
+    strange, count = [], 0
+    expected = next(wanted, None)
+    for row in there:
+        count += 1
+        while expected is not None and _before(expected["id"], row["id"]):
+            expected = next(wanted, None)
+        if expected is None or expected["id"] != row["id"]:
+            strange.append(f"{table} {row['id']}: not published by this private file")
+            continue
+        for name, value in row.items():
+            if name not in expected or not _same(expected[name], value):
+                strange.append(f"{table} {row['id']}: {name} {value!r:.80}")
+    return [_finding(f"cells of {table}", count * len(names), strange)]
+
+
+def _before(one: Any, other: Any) -> bool:
+    return isinstance(other, int) and one < other
+
+
+def _same(wanted: Any, there: Any) -> bool:
+    if isinstance(wanted, float) or isinstance(there, float):
+        return isinstance(there, int | float) and wanted == there
+    return type(wanted) is type(there) and bool(wanted == there)
+
+
+def vector_rows(it: Catalogue) -> list[Finding]:
+    """Embeddings are those of published faces, or there are none; so are models."""
+    on = bool(it.notes.get("embeddings"))
+    public = dict(
+        it.private.execute("select public_id, id from chosen join public_faces using (id)")
+    )
+    strange = []
+    count = 0
+    for face_id, model_id, raw in it.conn.execute("select * from face_embeddings"):
+        count += 1
+        own = it.private.execute(
+            "select embedding from face_embeddings where face_id = ? and model_id = ?",
+            [public.get(face_id), model_id],
+        ).fetchone()
+        if not on or own is None or own[0] != raw:
+            strange.append(f"face_embeddings {face_id} {model_id}")
+    known = {tuple(row) for row in it.private.execute("select * from models")}
+    there = [tuple(row) for row in it.conn.execute("select * from models")]
+    strange += [f"models {row[0]}" for row in there if not on or row not in known]
+    return [_finding("embeddings and models", count + len(there), strange)]
+
+
+def picture_bytes(it: Catalogue) -> list[Finding]:
+    """Every picture is a JPEG and nothing else: no metadata, nothing behind its end."""
+    known: set[bytes] = set()
+    strange, count = [], 0
+    for table, _, row_id, data in _pictures(it):
+        count += 1
+        wrong = jpeg.fault(data, known) if isinstance(data, bytes) else "no picture"
+        if wrong:
+            strange.append(f"{table} {row_id}: {wrong}")
+    return [_finding("EXIF, XMP and other metadata in pictures", count, strange)]
+
+
+def _pictures(it: Catalogue) -> Iterator[tuple[str, str, Any, Any]]:
+    for table, column in (("photos", "thumbnail"), ("faces", "crop")):
+        for row_id, data in it.conn.execute(f"select id, {column} from {table} order by id"):
+            yield table, column, row_id, data
+
+
+def picture_contents(it: Catalogue) -> list[Finding]:
+    """Every picture is of what it should be of, and blurred where it should be.
+
+    The seal says so of all; where it does not hold, each is printed anew and compared.
+    """
+    seal = public_ids.seal(it.secret)
+    count = 0
+    for table, _, row_id, data in _pictures(it):
+        seal.update(published.sealed(table, row_id, data))
+        count += 1
+    whole = hmac.compare_digest(seal.hexdigest(), it.notes.get("seal", ""))
+    step = max(1, count // SAMPLED) if whole else 1
+    blurred = publishing.to_blur(it.private, others=bool(it.notes.get("blur_others")))
+    strange = [] if whole else ["the seal: a picture is another one since the export"]
+    for place, (table, column, row_id, data) in enumerate(_pictures(it)):
+        if place % step == 0 and not _is_of(it, table, column, row_id, data, blurred):
+            strange.append(f"{table} {row_id}: {column} shows something else")
+    return [_finding("pictures of what is not published", count, strange)]
+
+
+def _is_of(
+    it: Catalogue, table: str, column: str, row_id: Any, data: Any, blurred: published.Blurred
+) -> bool:
+    row = publishing.one(it.private, table, row_id) if isinstance(row_id, int) else None
+    if row is None or not isinstance(data, bytes):
+        return False
+    make = published.photo_row if table == "photos" else published.face_row
+    try:
+        return (
+            reprints.differ(make(row, it.notes, blurred, it.secret)[column], data) < MOST_DIFFERENT
+        )
+    except FacesError:
+        return False
+
+
+def searched(it: Catalogue) -> list[Finding]:
+    """The file's bytes, all of them, hold nothing of what the private file keeps for itself."""
+    needles = _needles(it)
+    public = "\n".join(_public_texts(it)).encode("utf-8", "surrogateescape")
+    search = needles.search()
+    both = {hit.text for hit in search.everywhere(public)}
+    if both:
+        needles.without(both)
+        search = needles.search()
+    hits = search.everywhere(it.data)
+    return [
+        _finding(
+            kind,
+            needles.counts[kind],
+            [f"{hit.text!r} at byte {hit.place:,}" for hit in hits if hit.kind == kind],
+        )
+        for kind in needles.kinds
+    ]
+
+
+def _needles(it: Catalogue) -> Needles:
+    needles, conn = Needles(), it.private
+    permitted = {row["name"] for row in publishing.people(conn)}
+    needles.add("names of other people", private.spelt(private.names(conn) - permitted))
+    needles.add("who decided", private.spelt(private.actors(conn)))
+    needles.add("paths and parts of them", private.spelt(private.paths(conn)))
+    needles.add("cameras", private.spelt(private.cameras(conn)))
+    needles.add("exact times", private.moments(conn))
+    needles.add("exact places", private.coordinates(conn, GPS_DECIMALS))
+    needles.add("hashes of photos", private.digests(conn))
+    needles.add("keys of people and decisions", private.keys(conn))
+    needles.add("secrets", private.secrets(conn))
+    needles.add("landmarks", private.landmarks(conn))
+    allowed = it.faces if it.notes.get("embeddings") else []
+    needles.add("vectors", private.vectors(conn, allowed))
+    needles.add("marks of metadata", METADATA)
+    return needles
+
+
+def _public_texts(it: Catalogue) -> Iterator[str]:
+    """What may be read in the file: a folder or a name that is a part of it tells nothing."""
+    yield from tables.statements(it.notes)
+    yield from tables.INDEXES
+    yield from tables.index_tables()
+    for name in {row["name"] for row in publishing.people(it.private)} - {None}:
+        yield from (name, name.lower(), name.upper())
+    for model in models.every(it.private):
+        yield f"{model.id} {model.name} {model.licence} {model.weights_sha256}"
+        yield sqlite_vec.table_name(model.id)
+    # What an option says was typed by whoever published it
+    for pair in it.notes.items():
+        yield from pair
+    yield "CREATE TABLE sqlite_sequence(name,seq) sqlite_autoindex_photos SQLite format 3"

@@ -1,0 +1,177 @@
+"""`export` and `audit`: a catalogue to publish, and the proof of what it leaves out."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from .. import audit, catalogue
+from ..audit import Report
+from ..catalogue import Advance, Made, Wanted
+from ..errors import Leak
+from .group import faces, in_words, printable
+
+BIOMETRIC = (
+    "Note: the catalogue holds embeddings. They are biometric data: whoever has the file can find "
+    "these people in any other photographs."
+)
+LEFT_OUT = {
+    "hidden": "of hidden people",
+    "unnamed": "of people without a name (--unnamed)",
+    "others": "not among those chosen",
+}
+
+
+@faces.command(name="export")
+@click.argument("database", type=click.Path(dir_okay=False))
+@click.argument("out", type=click.Path())
+@click.option("--people", multiple=True, metavar="NAME", help="Only this person; may be repeated")
+@click.option("--query", metavar="SQL", help="Only the faces whose ids this query gives")
+@click.option("--unnamed", is_flag=True, help="Faces of people without a name, too")
+@click.option(
+    "--embeddings", is_flag=True, help="Vectors, so that search works. They are biometric data"
+)
+@click.option(
+    "--gps",
+    type=click.Choice(["city"]),
+    help="Where photos were taken, to 0.1 degrees: which town, not which street",
+)
+@click.option(
+    "--originals-url",
+    metavar="TEMPLATE",
+    help="Link to full pictures at https://…/{id}.jpg; {id} is a photo's public name",
+)
+@click.option("--blur-others", is_flag=True, help="Blur faces in photos that are not published")
+@click.option("--watermark", metavar="TEXT", help="Write this into the photos")
+@click.option(
+    "--portable", is_flag=True, help="Leave out what a Datasette without the plugin lacks"
+)
+@click.option("--replace", is_flag=True, help="Put it in the place of an OUT that is there")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
+@in_words
+def export(database: str, out: str, replace: bool, as_json: bool, **options: Any) -> None:
+    """Make a catalogue to publish: named people's faces, and nothing else.
+
+    OUT is a new file. Left out are paths, places, cameras, exact times, landmarks, embeddings, what
+    was decided, everybody who is hidden, and faces without a name. Hidden people are blurred in
+    others' photos. The result is audited before it is there.
+    """
+    wanted = _wanted(options)
+    started = time.monotonic()
+    try:
+        made = catalogue.export(
+            database, out, wanted, replace=replace, advance=_progress(quiet=as_json)
+        )
+    except Leak as leak:
+        _print_report(leak.report, out, as_json=as_json)
+        raise
+    except KeyboardInterrupt:
+        click.echo("\nStopped: there is no catalogue. The same line makes it.", err=True)
+        sys.exit(1)
+    seconds = round(time.monotonic() - started, 2)
+    if as_json:
+        click.echo(json.dumps({**_as_json(made), "seconds": seconds}))
+        return
+    click.echo(_in_sentences(made, out, seconds))
+    if made.notes.get("embeddings"):
+        click.echo(BIOMETRIC, err=True)
+
+
+def _wanted(options: dict[str, Any]) -> Wanted:
+    url = options["originals_url"]
+    if url is not None and not (url.startswith("https://") and "{id}" in url and " " not in url):
+        raise click.UsageError("--originals-url takes an https address with {id} in it")
+    mark = options["watermark"]
+    if mark is not None and not (0 < len(mark) <= 200 and mark.isprintable()):
+        raise click.UsageError("--watermark takes a line of up to 200 characters")
+    return Wanted(**{**options, "gps": bool(options["gps"])})
+
+
+def _progress(*, quiet: bool) -> Advance:
+    """Plain lines on stderr: at each tenth."""
+    said: set[tuple[str, int]] = set()
+
+    def advance(what: str, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if quiet or (what, tenth) in said:
+            return
+        said.add((what, tenth))
+        if tenth == 10 or what != "audit":
+            click.echo(f"{what}: {done:,} of {total:,}", err=True)
+
+    return advance
+
+
+def _as_json(made: Made) -> dict[str, Any]:
+    told = asdict(made)
+    told["audit"] = _report_json(made.report)
+    del told["report"]
+    return told
+
+
+def _in_sentences(made: Made, out: str, seconds: float) -> str:
+    size = f"{made.bytes / 1_000_000:.1f} MB, {made.bytes / made.faces / 1_000:.1f} kB a face"
+    looked_for = sum(it.looked_for for it in made.report.findings)
+    lines = [
+        f"{made.faces:,} faces of {made.people:,} people in {made.photos:,} photos ({size})",
+        *(
+            f"left out: {count:,} faces {LEFT_OUT[reason]}"
+            for reason, count in made.left_out.items()
+            if count
+        ),
+        f"audit: nothing was found that must not be there ({looked_for:,} looked for)",
+        f"({seconds:.1f} s)",
+        f"datasette -i {out}",
+    ]
+    return "\n".join(lines)
+
+
+@faces.command(name="audit")
+@click.argument("out", type=click.Path(dir_okay=False))
+@click.option(
+    "--against",
+    "database",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="The private file that the catalogue was made of",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else")
+@in_words
+def audit_command(out: str, database: str, as_json: bool) -> None:
+    """Look for everything in a catalogue that must not be published.
+
+    Reads its bytes, its schema, each cell and each picture. Exit status 1 if there is a leak.
+    """
+    started = time.monotonic()
+    report = audit.audit(out, database)
+    _print_report(report, out, as_json=as_json, seconds=round(time.monotonic() - started, 2))
+    if report.leaks:
+        sys.exit(1)
+
+
+def _report_json(report: Report) -> dict[str, Any]:
+    findings = [asdict(it) for it in report.findings]
+    return {"leaks": report.leaks, "turned_on": _turned_on(report), "checks": findings}
+
+
+def _turned_on(report: Report) -> dict[str, str]:
+    return {k: v for k, v in report.notes.items() if k not in ("format", "made_on", "seal")}
+
+
+def _print_report(report: Report, out: str, *, as_json: bool, seconds: float = 0) -> None:
+    if as_json:
+        click.echo(json.dumps({**_report_json(report), "seconds": seconds}))
+        return
+    turned = ", ".join(f"{k}: {printable(v)}" for k, v in _turned_on(report).items())
+    click.echo(f"{out}, turned on: {turned or 'nothing'}")
+    click.echo(f"{'looked for':>12}  {'found':>6}")
+    for item in report.findings:
+        click.echo(f"{item.looked_for:>12,}  {item.found:>6,}  {item.check}")
+        for example in item.examples:
+            click.echo(f"{'':>22}{printable(example)}")
+    click.echo(f"{report.leaks:,} leaks" if report.leaks else "No leak.")

@@ -1,0 +1,62 @@
+"""What photos, faces and people are called in a catalogue: by a secret of the private file. Pure.
+
+The same content gets the same id at each export, so that links stay good; the ids have gaps everywhere,
+so that none tells what was left out. A photo's day, which a catalogue shows anyway, comes first in the
+number: ids are in the order of days.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable
+from datetime import date
+
+KEY_BYTES = 32
+HASH_BITS = 31
+"""Beside a day of DAY_BITS: JavaScript counts exactly up to 53 bits."""
+DAY_BITS = 17
+FIRST_DAY = date(1800, 1, 1).toordinal()
+"""Before the first photograph that is left (Niépce, about 1826)."""
+NAME_BYTES = 5
+"""Of the hash in a photo's name: eight characters of base32."""
+UNDATED = "undated"
+
+
+def number(key: bytes, kind: str, *parts: object, day: str | None = None) -> int:
+    """A number for what these parts say: above 0, below 2**48; those of later days are greater."""
+    low: int = int.from_bytes(_digest(key, kind, parts)[:4], "big") >> (32 - HASH_BITS)
+    return (_day_number(day) << HASH_BITS) + max(low, 1)
+
+
+def photo_name(key: bytes, sha256: str, day: str | None) -> str:
+    """What a photo is called in place of its path: its day, and eight characters that mean nothing."""
+    digest = _digest(key, "photo name", [sha256])[:NAME_BYTES]
+    return f"{day or UNDATED}-{base64.b32encode(digest).decode().lower()}"
+
+
+def seal(key: bytes) -> hmac.HMAC:
+    """What goes over the pictures of a catalogue, so that others in their place are seen."""
+    return hmac.new(key, b"seal", hashlib.sha256)
+
+
+def day_of(taken_at: object) -> str | None:
+    """The day of an ISO 8601 time, or the month or year if it says no more; None for what is none."""
+    text = str(taken_at or "")[:10]
+    try:
+        date.fromisoformat(f"{text}{'0000-01-01'[len(text) :]}")
+    except ValueError:
+        return None
+    return text if len(text) in (4, 7, 10) else None
+
+
+def _day_number(day: str | None) -> int:
+    if day is None:
+        return 0
+    found = date.fromisoformat(f"{day}{'0000-01-01'[len(day) :]}").toordinal() - FIRST_DAY
+    return min(max(found, 0), (1 << DAY_BITS) - 1)
+
+
+def _digest(key: bytes, kind: str, parts: Iterable[object]) -> bytes:
+    return hmac.digest(key, repr((kind, *tuple(parts))).encode(), "sha256")

@@ -1,0 +1,111 @@
+"""A private row → the same as a catalogue has it: the one place that says what of it goes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from . import public_ids, reprints
+from .errors import CatalogueError, PictureError
+from .shapes import Box
+from .store.catalogue import Notes
+
+GPS_DECIMALS = 1
+"""Degrees: 0.1 is 11 km from north to south, the size of a town."""
+
+Blurred = dict[int, list[tuple[Any, ...]]]
+
+
+def person_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A person as a catalogue has them."""
+    return {
+        "id": row["public_id"],
+        "name": row["name"],
+        "cover_face_id": row["cover"],
+        "key": f"p{row['public_id']}",
+        "faces": 0,
+    }
+
+
+def photo_row(row: dict[str, Any], notes: Notes, blurred: Blurred, secret: bytes) -> dict[str, Any]:
+    """A photo as a catalogue has it."""
+    boxes = [
+        reprints.in_photo(Box(*box), row["width"], row["height"])
+        for box in blurred.get(row["id"], ())
+    ]
+    facts = photo_facts(row, notes, secret)
+    mark = notes.get("watermark")
+    return {**facts, "thumbnail": _printed(row["thumbnail"], reprints.THUMBNAIL, boxes, mark)}
+
+
+def photo_facts(row: dict[str, Any], notes: Notes, secret: bytes) -> dict[str, Any]:
+    """All but the picture."""
+    day = public_ids.day_of(row["taken_at"])
+    name = public_ids.photo_name(secret, row["sha256"], day)
+    found = {
+        "id": row["public_id"],
+        "path": name,
+        "width": row["width"],
+        "height": row["height"],
+        "taken_at": day,
+    }
+    if notes.get("gps"):
+        found |= {it: rounded(row[it]) for it in ("latitude", "longitude")}
+    if notes.get("originals_url"):
+        found["original_url"] = notes["originals_url"].replace("{id}", name)
+    return found
+
+
+def rounded(degrees: object) -> float | None:
+    """A coordinate that says which town; None for none."""
+    return round(degrees, GPS_DECIMALS) if isinstance(degrees, int | float) else None
+
+
+def face_row(row: dict[str, Any], notes: Notes, blurred: Blurred, secret: bytes) -> dict[str, Any]:
+    """A face as a catalogue has it."""
+    own = Box(row["x"], row["y"], row["width"], row["height"])
+    others = [Box(*box) for box in blurred.get(row["photo_id"], ())]
+    seen = [reprints.in_crop(it, own, landmarks_of(row["landmarks"])) for it in others if it != own]
+    crop = _printed(row["crop"], reprints.CROP, [it for it in seen if it], None)
+    return {**face_facts(row), "crop": crop}
+
+
+def face_facts(row: dict[str, Any]) -> dict[str, Any]:
+    """All but the picture."""
+    return {
+        "id": row["public_id"],
+        "photo_id": row["public_photo"],
+        **{name: round(row[name]) for name in ("x", "y", "width", "height")},
+        "detection_score": round(row["detection_score"], 2),
+        "sharpness": round(row["sharpness"]),
+        "person_id": row["public_person"],
+        "person_source": None,
+        "photo_taken_at": public_ids.day_of(row["photo_taken_at"]),
+    }
+
+
+def landmarks_of(text: object) -> np.ndarray[Any, Any]:
+    """(5, 2), or of another shape where there are none."""
+    with suppress(TypeError, ValueError):
+        return np.array(json.loads(str(text)), np.float32)
+    return np.empty((0, 2), np.float32)
+
+
+def _printed(
+    data: bytes, look: reprints.Look, blurred: Iterable[Box], watermark: str | None
+) -> bytes:
+    try:
+        return reprints.reprint(data, look, blurred=list(blurred), watermark=watermark)
+    except PictureError as error:
+        raise CatalogueError(f"A picture of the private file is broken: {error}") from None
+
+
+def sealed(table: str, row_id: int, picture: object) -> bytes:
+    """What the seal of a catalogue takes in of one picture."""
+    digest = hashlib.sha256(picture if isinstance(picture, bytes) else b"").digest()
+    return f"{table} {row_id} ".encode() + digest

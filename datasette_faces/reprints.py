@@ -1,0 +1,165 @@
+"""Pictures as a catalogue has them: made anew from their pixels, smaller, with faces made unrecognisable.
+
+What is blurred is given in shares (0..1) of the picture's width and height.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from . import geometry
+from .errors import BrokenPicture
+from .images import CROP_MARGIN_PX, CROP_PX, decode
+from .shapes import Box, FloatArray
+
+BLUR_CELLS = 3
+"""A blurred face is what 3 x 3 mean colours give: no method tells faces apart by nine values."""
+BLUR_MARGIN = 0.3
+"""A box ends at chin and brow; hair, ears and neck tell, too."""
+CROP_SIDES = 2.0
+"""A crop is about so many times its face's longer side wide."""
+WATERMARK_SHARE = 1 / 22
+"""The height of a watermark's letters, of the picture's shorter side."""
+LEAST_LETTERS_PX = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How pictures of a kind are printed; long_px is never more than what there is."""
+
+    long_px: int
+    quality: int
+
+
+THUMBNAIL = Look(320, 45)
+CROP = Look(CROP_PX, 50)
+"""With 1.5 faces a photo these give about 7.5 kB a face (bench/export.py); 8 are allowed."""
+
+
+def reprint(
+    data: bytes, look: Look, *, blurred: Sequence[Box] = (), watermark: str | None = None
+) -> bytes:
+    """A JPEG of the same pixels, smaller, with nothing else in it. Raises PictureError."""
+    image = _opened(data, look.long_px)
+    if max(image.size) > look.long_px:
+        image.thumbnail((look.long_px, look.long_px), Image.Resampling.BILINEAR)
+    for box in blurred:
+        _blur(image, box)
+    if watermark:
+        _write(image, watermark)
+    # Pillow would save a profile or a comment that it read
+    image.info.clear()
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=look.quality)
+    return out.getvalue()
+
+
+def _opened(data: bytes, long_px: int) -> Image.Image:
+    """The pixels of a stored picture, at the smallest scale that has so many.
+
+    What ingest stores is upright JPEG: it needs none of what makes the one decoder slow.
+    """
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=["JPEG"])
+        wanted = min(1.0, long_px / max(image.size))
+        image.draft("RGB", (math.ceil(image.width * wanted), math.ceil(image.height * wanted)))
+        image.load()
+    except Exception:
+        return decode(data, at_least_px=long_px).image
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def in_photo(box: Box, width: int, height: int) -> Box:
+    """A face's box in shares of its photo, with a margin."""
+    return _with_margin(Box(box.x / width, box.y / height, box.width / width, box.height / height))
+
+
+def in_crop(box: Box, face: Box, landmarks: FloatArray) -> Box | None:
+    """Where a crop of one face shows another's box, in shares of it, with a margin; None if it does not.
+
+    landmarks: (5, 2), as the crop was made by them; where there are none, the crop is taken to be
+    upright around its face.
+    """
+    corners = np.array(
+        [
+            [box.x, box.y],
+            [box.x + box.width, box.y],
+            [box.x, box.y + box.height],
+            [box.x + box.width, box.y + box.height],
+        ],
+        np.float32,
+    )
+    placed = geometry.transform_points(_onto_crop(face, landmarks), corners) / CROP_PX
+    (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
+    found = _with_margin(Box(left, top, right - left, bottom - top))
+    inside = found.x < 1 and found.y < 1 and found.x + found.width > 0
+    return found if inside and found.y + found.height > 0 else None
+
+
+def _onto_crop(face: Box, landmarks: FloatArray) -> FloatArray:
+    if landmarks.shape == (5, 2):
+        target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
+        return geometry.similarity_transform(landmarks, target)
+    side = CROP_SIDES * max(face.width, face.height, 1)
+    scale = CROP_PX / side
+    left = face.x + face.width / 2 - side / 2
+    top = face.y + face.height / 2 - side / 2
+    return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float32)
+
+
+def _with_margin(box: Box) -> Box:
+    x, y = BLUR_MARGIN * box.width, BLUR_MARGIN * box.height
+    return Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
+
+
+def _blur(image: Image.Image, box: Box) -> None:
+    """Leave of a region its mean colours, BLUR_CELLS across."""
+    width, height = image.size
+    left, top = max(0, int(box.x * width)), max(0, int(box.y * height))
+    right = min(width, int((box.x + box.width) * width) + 1)
+    bottom = min(height, int((box.y + box.height) * height) + 1)
+    if right <= left or bottom <= top:
+        return
+    region = image.crop((left, top, right, bottom))
+    coarse = region.resize((BLUR_CELLS, BLUR_CELLS), Image.Resampling.BOX)
+    image.paste(coarse.resize(region.size, Image.Resampling.BICUBIC), (left, top))
+
+
+def _write(image: Image.Image, text: str) -> None:
+    """Write a line at the bottom: white on a dark edge, so that it is seen on any picture."""
+    size = max(LEAST_LETTERS_PX, round(min(image.size) * WATERMARK_SHARE))
+    draw, font = ImageDraw.Draw(image), _font(size)
+    margin = size // 2
+    draw.text(
+        (margin, image.height - margin),
+        text,
+        fill="white",
+        font=font,
+        anchor="ls" if isinstance(font, ImageFont.FreeTypeFont) else None,
+        stroke_width=max(1, size // 8),
+        stroke_fill="black",
+    )
+
+
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def differ(data: bytes, other: bytes) -> float:
+    """How far two pictures are apart: the mean difference of their pixels, 0..255.
+
+    Raises PictureError.
+    """
+    one, two = decode(data).image, decode(other).image
+    if one.size != two.size:
+        raise BrokenPicture("the pictures are of different sizes")
+    difference = np.asarray(one, np.int16) - np.asarray(two, np.int16)
+    return float(np.abs(difference).mean())

@@ -1,0 +1,194 @@
+"""The tables of a catalogue: its own, fewer and narrower than the private ones, and what fills them.
+
+Each name here is on the list of what may be published; nothing else gets into the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Any
+
+from ..connections import Connection, sqlite
+
+FORMAT = "1"
+PLACE_COLUMNS = "latitude real, longitude real"
+ORIGINAL_COLUMN = "original_url text"
+MODELS = """
+create table models (
+    id text primary key,
+    name text not null,
+    dimensions integer not null,
+    threshold real not null, -- cosine from which two faces count as one person
+    licence text not null,
+    weights_sha256 text not null
+)
+""".strip()
+EMBEDDINGS = """
+create table face_embeddings (
+    face_id integer not null references faces(id),
+    model_id text not null references models(id),
+    embedding blob not null, -- float32, little-endian, unit length
+    primary key (face_id, model_id)
+)
+""".strip()
+PEOPLE = """
+create table people (
+    id integer primary key,
+    name text,
+    cover_face_id integer references faces(id),
+    hidden integer not null default 0, -- nobody who is hidden is in a catalogue
+    key text not null,
+    faces integer not null -- in this catalogue
+)
+""".strip()
+FACES = """
+create table faces (
+    id integer primary key,
+    photo_id integer not null references photos(id),
+    x integer not null, -- pixels of the full-size picture, upright
+    y integer not null,
+    width integer not null,
+    height integer not null,
+    detection_score real not null,
+    sharpness integer not null,
+    person_id integer references people(id),
+    person_source text, -- null in a catalogue
+    photo_taken_at text,
+    crop blob not null -- jpeg
+)
+""".strip()
+CATALOGUE = """
+create table catalogue ( -- what was turned on when this file was made
+    name text primary key,
+    value text not null
+)
+""".strip()
+INDEXES = (
+    "create index photos_taken_at on photos(taken_at)",
+    "create index faces_photo on faces(photo_id)",
+    "create index faces_person on faces(person_id)",
+    "create index faces_gallery "
+    "on faces(id, min(width, height), detection_score, sharpness, photo_id, photo_taken_at)",
+    "create index people_wall on people(hidden, name is not null, faces desc)",
+    "create index face_embeddings_model on face_embeddings(model_id, face_id)",
+)
+Notes = Mapping[str, str]
+"""The rows of `catalogue`: what was turned on, by name."""
+
+
+def photos_table(notes: Notes) -> str:
+    """`photos` as these options want it."""
+    columns = [
+        "id integer primary key",
+        "path text not null unique, -- a name that is made up; not where the photo lies",
+        "width integer not null, -- of the full-size picture, upright",
+        "height integer not null,",
+        "taken_at text, -- to the day",
+    ]
+    if notes.get("gps"):
+        columns.append(f"{PLACE_COLUMNS}, -- of the town")
+    if notes.get("originals_url"):
+        columns.append(f"{ORIGINAL_COLUMN},")
+    columns[0] += ","
+    body = "\n    ".join([*columns, "thumbnail blob not null -- jpeg, upright"])
+    return f"create table photos (\n    {body}\n)"
+
+
+def statements(notes: Notes) -> list[str]:
+    """The tables of a catalogue without its indexes."""
+    return [photos_table(notes), PEOPLE, FACES, MODELS, EMBEDDINGS, CATALOGUE]
+
+
+def make(conn: Connection, notes: Notes) -> None:
+    """Make the tables, and say what is turned on."""
+    for statement in statements(notes):
+        conn.execute(statement)
+    conn.executemany("insert into catalogue(name, value) values (?, ?)", sorted(notes.items()))
+
+
+def make_index_tables(conn: Connection) -> None:
+    """What the indexes of embeddings are kept in, as in the private file."""
+    for statement in index_tables():
+        conn.execute(statement)
+
+
+def index_tables() -> list[str]:
+    """The statements of the migration that made those tables."""
+    from ..migrations import face_indexes
+
+    said: list[str] = []
+
+    class Listener:
+        def execute(self, statement: str) -> None:
+            said.append(statement)
+
+    face_indexes(Listener())  # type: ignore[arg-type]
+    return said
+
+
+def schema(notes: Notes, *, indexed: bool) -> set[tuple[str, str, str]]:
+    """The schema of a catalogue as SQLite keeps it, without vec0's: type, name, SQL."""
+    with closing(sqlite().connect(":memory:")) as conn:
+        for statement in [*statements(notes), *(index_tables() if indexed else ()), *INDEXES]:
+            conn.execute(statement)
+        rows = conn.execute("select type, name, sql from sqlite_master where sql is not null")
+        return {tuple(row) for row in rows}
+
+
+def forget_moments(conn: Connection, day: str) -> None:
+    """Leave the day, of when the indexes were made."""
+    conn.execute("update face_indexes set built_at = ?", [day])
+
+
+def note(conn: Connection, name: str, value: str) -> None:
+    """Say one thing more of the catalogue."""
+    conn.execute("insert or replace into catalogue(name, value) values (?, ?)", [name, value])
+
+
+def make_indexes(conn: Connection) -> None:
+    """Make the indexes of the ordinary tables, once they are full."""
+    for statement in INDEXES:
+        conn.execute(statement)
+
+
+def insert(conn: Connection, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows whose names are columns; all rows have the same."""
+    found = list(rows)
+    if found:
+        names = list(found[0])
+        values = ", ".join(f":{name}" for name in names)
+        conn.executemany(f"insert into {table}({', '.join(names)}) values ({values})", found)
+
+
+def count_faces(conn: Connection) -> None:
+    """Give each person the number of their faces, and a cover where theirs is not published."""
+    conn.execute(
+        """
+        update people set
+            faces = (select count(*) from faces where person_id = people.id),
+            cover_face_id = coalesce(
+                (select id from faces where id = cover_face_id),
+                (select id from faces where person_id = people.id
+                    order by detection_score * min(sharpness, 300) * min(width, height, 200) desc, id
+                    limit 1)
+            )
+        """
+    )
+
+
+def notes_of(conn: Connection) -> dict[str, str] | None:
+    """What was turned on; None where the file is no catalogue."""
+    found = conn.execute(
+        "select 1 from sqlite_master where type = 'table' and name = 'catalogue'"
+    ).fetchone()
+    if not found:
+        return None
+    return {str(k): str(v) for k, v in conn.execute("select name, value from catalogue")}
+
+
+def is_catalogue(conn: Connection) -> bool:
+    """Whether a file is a catalogue that was made to be published."""
+    return bool(
+        conn.execute("select count(*) from pragma_table_info('catalogue')").fetchone()[0] == 2
+    )

@@ -1,0 +1,338 @@
+"""The audit sees whatever is planted in a catalogue, wherever it lies, and is quiet where all is well."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLACE, make_private
+from running import faces, rows
+
+from datasette_faces import audit, jpeg, leaks
+from datasette_faces.connections import load_vector_extension, sqlite
+
+Plant = Callable[[Path, Path], None]
+
+
+@pytest.fixture(scope="module")
+def private(faces_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_private(faces_db, tmp_path_factory.mktemp("private") / "private.db")
+
+
+@pytest.fixture(scope="module")
+def plain(private: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(private, tmp_path_factory.mktemp("plain") / "out.db")
+
+
+@pytest.fixture(scope="module")
+def searchable(private: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(private, tmp_path_factory.mktemp("searchable") / "out.db", "--embeddings")
+
+
+def exported(private: Path, out: Path, *options: object) -> Path:
+    result = faces("export", private, out, *options)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def sql(*statements: str, **values: Callable[[Path], Any]) -> Plant:
+    """Plant by statements, with values that are taken from the private file."""
+
+    def plant(out: Path, private: Path) -> None:
+        params = {name: value(private) for name, value in values.items()}
+        with closing(sqlite().connect(str(out), isolation_level=None)) as conn:
+            load_vector_extension(conn)
+            for statement in statements:
+                conn.execute(statement, params)
+
+    return plant
+
+
+def behind(content: Callable[[Path], bytes]) -> Plant:
+    """Plant bytes behind the end."""
+
+    def plant(out: Path, private: Path) -> None:
+        with out.open("ab") as file:
+            file.write(content(private))
+
+    return plant
+
+
+def in_slack(content: Callable[[Path], bytes]) -> Plant:
+    """Plant bytes where a page has nothing: between its cells' numbers and its cells."""
+
+    def plant(out: Path, private: Path) -> None:
+        data, planted = bytearray(out.read_bytes()), content(private)
+        size = int.from_bytes(data[16:18], "big")
+        for start in range(size, len(data), size):
+            cells = int.from_bytes(data[start + 3 : start + 5], "big")
+            first = int.from_bytes(data[start + 5 : start + 7], "big")
+            begin = 8 + 2 * cells
+            if data[start] in (10, 13) and begin + len(planted) < first <= size:
+                at = start + first - len(planted)
+                data[at : at + len(planted)] = planted
+                out.write_bytes(data)
+                return
+        raise AssertionError("no page has room")
+
+    return plant
+
+
+def beside(ending: str) -> Plant:
+    def plant(out: Path, private: Path) -> None:
+        Path(f"{out}{ending}").write_bytes(b"x")
+
+    return plant
+
+
+def value(query: str) -> Callable[[Path], Any]:
+    return lambda private: rows(private, query)[0][0]
+
+
+def picture(change: Callable[[bytes], bytes], table: str = "faces", column: str = "crop") -> Plant:
+    """Change one picture of a catalogue."""
+
+    def plant(out: Path, private: Path) -> None:
+        [(row_id, data)] = rows(out, f"select id, {column} from {table} limit 1")
+        sql(
+            f"update {table} set {column} = :data where id = {row_id}", data=lambda _: change(data)
+        )(out, private)
+
+    return plant
+
+
+def with_segment(kind: int, content: bytes) -> Callable[[bytes], bytes]:
+    segment = bytes([0xFF, kind]) + (len(content) + 2).to_bytes(2, "big") + content
+    return lambda data: data[:2] + segment + data[2:]
+
+
+def redrawn(data: bytes) -> bytes:
+    out = io.BytesIO()
+    image = Image.open(io.BytesIO(data))
+    noise = np.random.default_rng(1).integers(0, 255, (image.height, image.width, 3), np.uint8)
+    Image.fromarray(noise).save(out, "JPEG", quality=50)
+    return out.getvalue()
+
+
+OF_HIDDEN = f"from faces join people on people.id = person_id where name = '{HIDDEN}'"
+VECTOR = value(
+    "select embedding from face_embeddings where face_id in (select faces.id " + OF_HIDDEN + ")"
+)
+PATH = value("select path from photos where id = 1")
+SHA = value("select sha256 from photos where id = 1")
+NOTE = "insert into catalogue values ('about', :text)"
+TEXT = "create table extra(t)", "insert into extra values (:text)", "drop table extra"
+
+PLANTS: dict[str, Plant] = {
+    "a path in a cell": sql(
+        "update photos set path = :text where id = (select min(id) from photos)", text=PATH
+    ),
+    "a part of a path in a note": sql(NOTE, text=lambda p: f"see {p.parent.name} and t1.jpg"),
+    "a hidden name": sql("update people set name = :text", text=lambda _: HIDDEN),
+    "a former name behind the end": behind(lambda _: FORMER.encode()),
+    "a hidden name in slack": in_slack(lambda _: HIDDEN.encode()),
+    "a hidden name in UTF-16 in slack": in_slack(lambda _: HIDDEN.encode("utf-16-le")),
+    "a hidden name as hex in slack": in_slack(lambda _: HIDDEN.encode().hex().encode()),
+    "a hidden name as base64 in slack": in_slack(
+        lambda _: base64.b64encode(b"x" + HIDDEN.encode())
+    ),
+    "a hidden name in capitals in slack": in_slack(lambda _: HIDDEN.upper().encode()),
+    "who decided, in slack": in_slack(lambda _: ACTOR.encode()),
+    "a camera in slack": in_slack(lambda _: CAMERA.encode()),
+    "an exact time in a cell": sql("update photos set taken_at = :text", text=lambda _: MOMENT),
+    "an exact time in slack": in_slack(lambda _: MOMENT.encode()),
+    "a time as EXIF writes it, in slack": in_slack(lambda _: b"2019:05:31 14:23:11"),
+    "an exact place in slack": in_slack(lambda _: np.float64(SECRET_PLACE[0]).tobytes()),
+    "an exact place as text in slack": in_slack(lambda _: str(SECRET_PLACE[1]).encode()),
+    "a place in a column of its own": sql("alter table photos add column latitude real"),
+    "a hash as text in slack": in_slack(lambda p: SHA(p).encode()),
+    "a hash as bytes in slack": in_slack(lambda p: bytes.fromhex(SHA(p))),
+    "a person's key in slack": in_slack(
+        lambda p: value("select key from people limit 1")(p).encode()
+    ),
+    "a decision's uid in slack": in_slack(lambda p: value("select uid from decisions")(p).encode()),
+    "the secret of the ids in slack": in_slack(lambda p: value("select key from face_keys")(p)),
+    "landmarks in slack": in_slack(lambda p: value("select landmarks from faces")(p).encode()),
+    "a vector in slack": in_slack(VECTOR),
+    "the middle of a vector in slack": in_slack(lambda p: VECTOR(p)[250:300]),
+    "a vector as hex in slack": in_slack(lambda p: VECTOR(p).hex().encode()),
+    "a vector as base64 behind the end": behind(lambda p: base64.b64encode(VECTOR(p))),
+    "a vector as JSON in slack": in_slack(
+        lambda p: json.dumps(np.frombuffer(VECTOR(p), "<f4").tolist()).encode()[:200]
+    ),
+    "a vector in its table": sql(
+        "insert into models values ('sface', 's', 128, 0.3, 'x', 'y')",
+        "insert into face_embeddings select id, 'sface', :vector from faces limit 1",
+        vector=VECTOR,
+    ),
+    "bytes behind the end": behind(lambda _: b"\0" * 512),
+    "a free page": sql(
+        "create table extra(t)", "insert into extra values (zeroblob(30000))", "drop table extra"
+    ),
+    "a deleted name": sql("pragma secure_delete = off", *TEXT, text=lambda _: HIDDEN * 900),
+    "a table": sql("create table decisions(id integer)"),
+    "a column": sql("alter table faces add column landmarks text"),
+    "a view": sql("create view those as select id from faces"),
+    "a trigger": sql("create trigger those after insert on faces begin select 1; end"),
+    "statistics": sql("analyze"),
+    "a comment in the schema": sql("create index those on faces(width) -- ask Ann\n"),
+    "a log beside": beside("-wal"),
+    "a journal beside": beside("-journal"),
+    "a number in the header": sql("pragma user_version = 7"),
+    "EXIF in a picture": picture(with_segment(0xE1, b"Exif\0\0MM")),
+    "XMP in a photo": picture(
+        with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0"), "photos", "thumbnail"
+    ),
+    "a comment in a picture": picture(with_segment(0xFE, b"serial 12345")),
+    "a profile in a picture": picture(with_segment(0xE2, b"ICC_PROFILE\0")),
+    "something behind a picture's end": picture(lambda data: data + b"serial"),
+    "another picture": picture(redrawn),
+    "an unpublished crop": sql(
+        "update faces set crop = :crop", crop=value(f"select crop {OF_HIDDEN}")
+    ),
+    "another photo": picture(redrawn, "photos", "thumbnail"),
+    "a photo as it was, nobody blurred": sql(
+        "update photos set thumbnail = :t where width = :w",
+        t=value("select thumbnail from photos where id = 1"),
+        w=value("select width from photos where id = 1"),
+    ),
+    "a face that is not published": sql(
+        "insert into faces select 77, photo_id, 1, 1, 9, 9, 1, 1, null, null, null, crop from faces limit 1"
+    ),
+    "an unnamed face's place": sql("update faces set x = x + 400"),
+    "a person without faces": sql(
+        "insert into people(id, name, key, faces) values (5, 'Q', 'p5', 0)"
+    ),
+    "who said so": sql("update faces set person_source = 'person'"),
+    "a note": sql(NOTE, text=lambda _: "anything"),
+    "a note with a secret": sql(
+        "update catalogue set value = :text where name = 'made_on'", text=lambda _: HIDDEN
+    ),
+    "a cell of another type": sql("update faces set sharpness = 1.5"),
+    "text that is no text": sql("update people set name = cast(x'ff00ff' as text)"),
+}
+
+
+def test_there_are_enough_leaks_to_plant():
+    assert len(PLANTS) >= 50
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_each_leak_is_reported(plain, private, tmp_path, name):
+    out = Path(shutil.copy(plain, tmp_path / "out.db"))
+    PLANTS[name](out, private)
+    result = faces("audit", out, "--against", private, "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert told["leaks"] >= 1
+    assert [it for it in told["checks"] if it["found"] and it["examples"]]
+
+
+SEARCHABLE: dict[str, Plant] = {
+    "a hidden person's vector": sql("update face_embeddings set embedding = :v", v=VECTOR),
+    "one in vec0": sql("insert into vec_faces_sface(face_id, embedding) values (99, :v)", v=VECTOR),
+    "one in an index": sql(
+        "insert into face_index_parts values ('sface', 'pq', 0, 'x', :v)", v=VECTOR
+    ),
+    "one in slack": in_slack(VECTOR),
+    "another model": sql("insert into models values ('other', 'o', 3, 0.5, 'mine', 'x')"),
+    "a table like vec0's": sql("create table vec_faces_sface_extra(t)"),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHABLE)
+def test_each_leak_among_embeddings_is_reported(searchable, private, tmp_path, name):
+    out = Path(shutil.copy(searchable, tmp_path / "out.db"))
+    SEARCHABLE[name](out, private)
+    assert audit.audit(str(out), str(private)).leaks
+
+
+def test_embeddings_are_a_leak_where_the_catalogue_does_not_say_that_it_has_them(
+    searchable, private, tmp_path
+):
+    out = Path(shutil.copy(searchable, tmp_path / "out.db"))
+    sql("delete from catalogue where name = 'embeddings'")(out, private)
+    assert audit.audit(str(out), str(private)).leaks > 3
+
+
+@pytest.mark.parametrize("which", ["plain", "searchable"])
+def test_a_clean_catalogue_has_no_leak_and_says_what_was_looked_for(request, private, which):
+    out = request.getfixturevalue(which)
+    result = faces("audit", out, "--against", private)
+    assert result.exit_code == 0, result.output
+    assert "No leak." in result.output
+    assert (
+        f"turned on: {'embeddings: yes' if which == 'searchable' else 'nothing'}" in result.output
+    )
+    for check in ("paths and parts", "vectors", "EXIF", "names of other people", "free pages"):
+        assert check in result.output
+
+
+def test_somebody_hidden_since_is_a_leak(plain, private, tmp_path):
+    from datasette_faces import people
+    from datasette_faces.connections import transaction, writing
+    from datasette_faces.store import people as store
+
+    later = Path(shutil.copy(private, tmp_path / "later.db"))
+    with writing(str(later)) as conn, transaction(conn):
+        people.hide(conn, store.of_name(conn, NAMED)[0].id)
+    report = audit.audit(str(plain), str(later))
+    found = {it.check for it in report.findings if it.found}
+    assert {"faces of hidden or unnamed people", "names of other people"} <= found
+
+
+def test_a_folder_that_is_called_as_what_is_public_is_no_leak(faces_db, tmp_path):
+    private = make_private(faces_db, tmp_path / "private.db")
+    with closing(sqlite().connect(str(private))) as conn:
+        load_vector_extension(conn)
+        conn.execute(
+            f"update photos set path = '/the/a/photos/{NAMED}/2019-05-31/thumbnail/p' || id || '.jpg'"
+        )
+        conn.execute("insert into people(name, hidden) values (?, 1)", [NAMED])
+        conn.commit()
+    exported(private, tmp_path / "out.db")
+
+
+def test_what_is_no_catalogue_is_said(private, plain, tmp_path):
+    for out in (private, tmp_path / "none.db", Path(__file__)):
+        assert faces("audit", out, "--against", private).exit_code == 1
+
+
+@pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 7, 3_000_001])
+def test_strings_are_found_wherever_they_lie(size):
+    needles = leaks.Needles()
+    needles.add("a", [b"needle-one", b"needle-two-is-longer-than-16"])
+    needles.add("b", [b"short", b"\0\0\0\0\0\0\0\0", b"needle"])
+    rng = np.random.default_rng(size)
+    data = bytearray(rng.integers(0, 256, size, np.uint8).tobytes())
+    places = [it for it in (0, 1, 99, (1 << 20) - 3, size - 12) if 0 <= it <= size - 12]
+    for place in places:
+        data[place : place + 10] = b"needle-one"
+    hits = needles.search().everywhere(bytes(data))
+    whole = {place for place in places if data[place : place + 10] == b"needle-one"}
+    assert {hit.place for hit in hits if hit.kind == "a"} == whole
+    assert needles.too_short == {"a": 0, "b": 2}
+
+
+def test_a_jpeg_of_ours_has_no_fault_and_a_progressive_or_cut_one_has():
+    image = Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3))
+
+    def saved(**options: Any) -> bytes:
+        out = io.BytesIO()
+        image.save(out, "JPEG", **options)
+        return out.getvalue()
+
+    assert jpeg.fault(saved()) is None
+    assert jpeg.fault(saved(optimize=True)) is None
+    assert jpeg.fault(saved(comment=b"x")) == "a comment"
+    assert jpeg.fault(saved()[:-2]) == "it does not end"
+    assert jpeg.fault(b"GIF89a") == "no JPEG"

@@ -1,0 +1,348 @@
+"""A catalogue holds what is on the list and nothing else, and every page works on it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from publishing import DAY, HIDDEN, NAMED, OTHER, SECRET_PLACE, make_private
+from running import faces, rows
+from serving import Site, site
+
+from datasette_faces import catalogue, public_ids, reprints
+from datasette_faces.catalogue import Wanted
+from datasette_faces.connections import transaction, writing
+from datasette_faces.errors import CatalogueError
+from datasette_faces.store import people as store
+
+PAGES = ("", "/people", "/search", ".json", "/people.json")
+
+
+@pytest.fixture(scope="module")
+def private(faces_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven faces: two people with a name, one who is hidden, and three faces of nobody."""
+    return make_private(faces_db, tmp_path_factory.mktemp("private") / "private.db")
+
+
+def made(private: Path, folder: Path, *options: object) -> Path:
+    out = folder / "catalogue.db"
+    result = faces("export", private, out, *options)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_a_catalogue_holds_named_people_and_neither_paths_nor_hidden_people(private, tmp_path):
+    out = made(private, tmp_path)
+    assert sorted(rows(out, "select name, hidden, faces from people")) == [
+        (NAMED, 0, 2),
+        (OTHER, 0, 1),
+    ]
+    assert rows(out, "select count(*) from faces") == [(3,)]
+    data = out.read_bytes()
+    for secret in (HIDDEN, "t1.jpg", "astronaut", str(private.parent), "Canon", DAY + "T"):
+        assert secret.encode() not in data
+    names = [row[1] for row in rows(out, "pragma table_info(photos)")]
+    assert names == ["id", "path", "width", "height", "taken_at", "thumbnail"]
+    assert {row[0] for row in rows(out, "select taken_at from photos")} == {DAY, None}
+    assert rows(out, "select count(*) from face_embeddings") == [(0,)]
+
+
+def test_ids_stay_the_same_whatever_else_is_published(private, tmp_path):
+    first = made(private, tmp_path)
+    before = set(rows(first, "select id, photo_id, person_id from faces"))
+    all_of_it = made(private, tmp_path, "--replace", "--unnamed", "--embeddings")
+    after = set(rows(all_of_it, "select id, photo_id, person_id from faces"))
+    assert before < after
+    assert max(row[0] for row in after) < 2**53
+
+
+def test_ids_are_in_the_order_of_days():
+    key = b"k" * 32
+    ids = [
+        public_ids.number(key, "face", "a", day=it)
+        for it in (None, "1930", "1999-05", "2020-02-03")
+    ]
+    assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ((), 3),
+        (("--unnamed",), 6),
+        (("--people", NAMED), 2),
+        (("--people", NAMED, "--people", OTHER), 3),
+        (("--query", "select id from faces where person_id is not null order by id limit 2"), 2),
+        (("--query", "select id from faces"), 3),
+    ],
+)
+def test_options_say_which_faces_are_published(private, tmp_path, options, count):
+    out = made(private, tmp_path, *options)
+    assert rows(out, "select count(*) from faces") == [(count,)]
+    assert (HIDDEN,) not in rows(out, "select name from people")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--people", HIDDEN), "Nobody called"),
+        (("--people", "Nobody"), "Nobody called"),
+        (("--query", "select path from photos"), "other values than ids"),
+        (("--query", "delete from faces"), "no ids of faces"),
+        (("--query", "nonsense"), "no ids of faces"),
+        (("--query", "select 1 where 0"), "no face to publish"),
+    ],
+)
+def test_what_cannot_be_published_is_said_in_a_line(private, tmp_path, options, said):
+    before = private.read_bytes()
+    result = faces("export", private, tmp_path / "out.db", *options)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert list(tmp_path.iterdir()) == []
+    assert private.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--originals-url", "http://x/{id}"), ("--originals-url", "https://x/"), ("--gps", "x")],
+)
+def test_options_that_make_no_sense_are_wrong_usage(private, tmp_path, options):
+    assert faces("export", private, tmp_path / "out.db", *options).exit_code == 2
+
+
+def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(private, tmp_path):
+    out = tmp_path / "catalogue.db"
+    out.write_text("mine")
+    assert faces("export", private, out).exit_code == 1
+    assert out.read_text() == "mine"
+    assert faces("export", private, out, "--replace").exit_code == 0
+    assert faces("export", private, private, "--replace").exit_code == 1
+    assert rows(private, "select count(*) from faces") == [(7,)]
+
+
+def test_places_are_those_of_towns_and_originals_have_an_address(private, tmp_path):
+    out = made(private, tmp_path, "--gps", "city", "--originals-url", "https://x.org/{id}.jpg")
+    found = rows(
+        out, "select path, latitude, longitude, original_url from photos order by latitude"
+    )
+    assert [row[1:3] for row in found] == [
+        (None, None),
+        tuple(round(value, 1) for value in SECRET_PLACE),
+    ]
+    assert all(row[3] == f"https://x.org/{row[0]}.jpg" for row in found)
+
+
+def test_pictures_are_printed_anew_without_metadata(private, tmp_path):
+    out = made(private, tmp_path)
+    for (data,) in rows(out, "select thumbnail from photos union all select crop from faces"):
+        image = Image.open(io.BytesIO(data))
+        assert max(image.size) <= 320
+        assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+def test_a_watermark_is_in_every_photo(private, tmp_path):
+    plain = rows(made(private, tmp_path), "select id, thumbnail from photos")
+    marked = dict(rows(made(private, tmp_path, "--replace", "--watermark", "© A"), PICTURES))
+    assert all(reprints.differ(data, marked[row_id]) > 0.05 for row_id, data in plain)
+
+
+PICTURES = "select id, thumbnail from photos"
+
+
+def test_hidden_people_are_blurred_in_photos_and_with_blur_others_everybody_else(private, tmp_path):
+    """Of a face that is blurred nine mean colours are left: its region has hardly an edge."""
+    [(photo_id, width, height)] = rows(
+        private, "select id, width, height from photos where path like '%t1.jpg'"
+    )
+    boxes = rows(
+        private,
+        "select faces.x, faces.y, faces.width, faces.height, people.name from faces "
+        "left join people on people.id = person_id where photo_id = ?",
+        photo_id,
+    )
+    few = edges_of(made(private, tmp_path), boxes, width, height)
+    all_others = edges_of(
+        made(private, tmp_path, "--replace", "--blur-others"), boxes, width, height
+    )
+    assert few[HIDDEN] < 0.4 * few[NAMED]
+    assert few[None] > few[HIDDEN]
+    assert all_others[None] < 0.5 * few[None]
+    assert all_others[NAMED] > 0.8 * few[NAMED]
+
+
+def edges_of(out: Path, boxes: Any, width: int, height: int) -> dict[Any, float]:
+    """How much pixels differ from their neighbours, in the boxes of each person."""
+    import numpy as np
+
+    [(data,)] = rows(out, "select thumbnail from photos where width = ?", width)
+    image = Image.open(io.BytesIO(data)).convert("L")
+    scale = image.width / width
+    found: dict[Any, list[float]] = {}
+    for x, y, w, h, name in boxes:
+        part = image.crop([int(it * scale) for it in (x, y, x + w, y + h)])
+        values = np.asarray(part, np.float32)
+        edge = np.abs(np.diff(values, 2, axis=0)).mean() + np.abs(np.diff(values, 2, axis=1)).mean()
+        found.setdefault(name, []).append(float(edge))
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+@pytest.fixture(scope="module", params=[(), ("--embeddings", "--unnamed", "--gps", "city")])
+def public(private, tmp_path_factory, request) -> Any:
+    """A catalogue served as immutable, with and without embeddings."""
+    out = made(private, tmp_path_factory.mktemp("public"), *request.param)
+    served = Site(immutables=[str(out)])
+    yield served, bool(request.param), out
+    served.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_of_a_catalogue_work(public, page):
+    served, _, _ = public
+    answer = served.get(f"/catalogue/-/faces{page}")
+    assert answer.status_code == 200, answer.text[:500]
+
+
+def test_the_pages_of_its_photos_faces_and_people_work(public):
+    served, searchable, out = public
+    for table, kind in (("photos", "photo"), ("faces", "face"), ("people", "people")):
+        for (row_id,) in rows(out, f"select id from {table}"):
+            for ending in ("", ".json"):
+                answer = served.get(f"/catalogue/-/faces/{kind}/{row_id}{ending}")
+                assert answer.status_code == 200, answer.text[-500:]
+                assert "None" not in re.sub(r"<[^>]+>", "", answer.text)
+            assert served.get(f"/catalogue/{table}/{row_id}").status_code == 200
+    for (row_id,) in rows(out, "select id from faces"):
+        assert served.get(f"/catalogue/-/faces/crop/{row_id}.jpg").status_code == 200
+        told = served.json(f"/catalogue/-/faces/face/{row_id}.json")
+        assert bool(told["nearest"]) == searchable
+        if searchable:
+            found = served.json(f"/catalogue/-/faces/search.json?face={row_id}&k=3")
+            assert found["results"]
+    for (row_id,) in rows(out, "select id from photos"):
+        assert served.get(f"/catalogue/-/faces/thumbnail/{row_id}.jpg").status_code == 200
+
+
+def test_nothing_leads_to_what_a_catalogue_has_not(public):
+    served, _, out = public
+    (face,) = rows(out, "select min(id) from faces")[0]
+    for page in ("/history", "/review", f"/image/{face}.jpg"):
+        assert served.get(f"/catalogue/-/faces{page}").status_code in (403, 404)
+    front = served.get("/catalogue").text
+    assert "/catalogue/decisions" not in front
+    assert "/catalogue/faces" in front
+
+
+def test_a_portable_catalogue_opens_without_plugin_and_without_sqlite_vec(private, tmp_path):
+    out = made(private, tmp_path, "--embeddings", "--portable")
+    with sqlite3.connect(out) as conn:
+        for (table,) in conn.execute("select name from sqlite_master where type = 'table'"):
+            conn.execute(f"select * from {table}").fetchall()
+    environment = {**os.environ, "DATASETTE_LOAD_PLUGINS": ""}
+    command = [sys.executable, "-m", "datasette", "-i", str(out), "--get", "/catalogue/faces.json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert len(json.loads(done.stdout)["rows"]) == 3
+
+
+def test_with_embeddings_it_says_that_they_are_biometric_data(private, tmp_path):
+    result = faces("export", private, tmp_path / "out.db", "--embeddings")
+    assert "biometric" in result.output
+    assert rows(tmp_path / "out.db", "select count(*) from face_embeddings") == [(3,)]
+    assert rows(tmp_path / "out.db", "select count(*) from vec_faces_sface") == [(3,)]
+
+
+def test_json_says_what_was_made_and_what_was_left_out(private, tmp_path):
+    result = faces("export", private, tmp_path / "out.db", "--json")
+    told = json.loads(result.stdout)
+    assert (told["photos"], told["faces"], told["people"]) == (2, 3, 2)
+    assert told["left_out"] == {"hidden": 1, "unnamed": 3, "others": 0}
+    assert told["audit"]["leaks"] == 0
+
+
+def test_an_export_that_fails_its_audit_leaves_nothing(private, tmp_path, monkeypatch):
+    monkeypatch.setattr(reprints, "reprint", lambda data, *_, **__: data + b"Exif\0\0")
+    result = faces("export", private, tmp_path / "out.db")
+    assert result.exit_code == 1
+    assert "was not kept" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
+    out = tmp_path / "out.db"
+    whole = stopped = 0
+    for number in range(12):
+        command = [sys.executable, "-m", "datasette", "faces", "export", private, out, "--replace"]
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        began = time.monotonic()
+        # From the moment on when there is something of it
+        while process.poll() is None and not list(tmp_path.glob(".out.db*")):
+            assert time.monotonic() - began < 60
+            time.sleep(0.002)
+        time.sleep(0.03 * number)
+        process.kill()
+        process.wait()
+        stopped += process.returncode == -signal.SIGKILL
+        if out.exists():
+            whole += 1
+            assert faces("audit", out, "--against", private).exit_code == 0
+            out.unlink()
+    assert stopped
+    assert faces("export", private, out).exit_code == 0
+    assert [item.name for item in tmp_path.iterdir()] == ["out.db"]
+
+
+def test_two_files_never_share_public_ids(private, faces_db, tmp_path):
+    other = make_private(faces_db, tmp_path / "other.db")
+    mine = rows(made(private, tmp_path), "select id from faces")
+    (tmp_path / "b").mkdir()
+    theirs = rows(made(other, tmp_path / "b"), "select id from faces")
+    assert not set(mine) & set(theirs)
+
+
+def test_nothing_is_published_of_a_person_who_is_hidden_since(private, tmp_path):
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(private.read_bytes())
+    with writing(str(copy)) as conn, transaction(conn):
+        from datasette_faces import people
+
+        people.hide(conn, store.of_name(conn, NAMED)[0].id)
+    out = made(copy, tmp_path)
+    assert rows(out, "select name from people") == [(OTHER,)]
+    with pytest.raises(CatalogueError):
+        catalogue.export(str(copy), str(tmp_path / "x.db"), Wanted(people=(NAMED,)))
+
+
+def test_real_photographs_are_published_without_the_hidden_person(shared, tmp_path):
+    database = tmp_path / "x.db"
+    assert faces("ingest", database, shared / "photos" / "studio", "--json").exit_code == 0
+    listed = json.loads(faces("people", database, "list", "--json").stdout)
+    for number, name in enumerate(("Ada Adams", "Bo Brook", "Cy Cole", "Hilde Hidden-Hansen")):
+        faces("people", database, "name", listed[number]["id"], name)
+    faces("people", database, "hide", listed[3]["id"])
+    out = made(database, tmp_path, "--embeddings")
+    assert b"Hidden-Hansen" not in out.read_bytes()
+    assert rows(out, "select count(*) from people") == [(3,)]
+    data = out.read_bytes()
+    for (vector,) in rows(
+        database,
+        "select embedding from face_embeddings join faces on faces.id = face_id "
+        "where person_id = ?",
+        listed[3]["id"],
+    ):
+        assert vector not in data
+        assert vector[:16] not in data
+    with site(immutables=[str(out)]) as served:
+        assert served.get("/catalogue/-/faces").status_code == 200
