@@ -50,7 +50,7 @@ def _write(photo: Pictured, told: list[tuple[str, Box]], sidecars: Sidecars, don
         NamedRegion(name, Area.of(box, photo.width, photo.height), "datasette-faces")
         for name, box in told
     ]
-    frame = Frame(photo.width, photo.height, embedded.embedded(bytes_of(photo)).orientation)
+    frame = Frame(photo.width, photo.height, embedded.embedded(bytes_of(path)).orientation)
     after = write_regions(before, regions, frame)
     if after == before:
         done.unchanged += 1
