@@ -138,7 +138,7 @@ class _Intake:
                 picture = embedded.embedded(bytes_of(path))
                 break
             except (OSError, FacesError) as error:
-                fault = (photo.path, str(error))
+                fault = (photo.path, why(error))
         else:
             self.done.faults.append(fault)
             return None
@@ -171,7 +171,8 @@ class _Intake:
                     self.done.known += 1
                 else:
                     self._import(photo, region, face_id)
-        return all([self._draw(photo, placed[place][0]) for place in found.unmet])
+        settled = [self._draw(photo, placed[place][0]) for place in found.unmet]
+        return all(settled)
 
     def _settled(self, photo: Pictured, region: NamedRegion, standing: Standing | None) -> bool:
         """Whether somebody has said of a face whose it is, or that it is not this person; or undid it."""
@@ -245,6 +246,13 @@ class _Intake:
         sides = (area.x * across, area.y * down, area.width * across, area.height * down)
         outline = drawing.outline(about, drawing.checked_box(about, sides))
         return drawing.make(self._look, self._infos, drawing.original(about), outline)
+
+
+def why(error: Exception) -> str:
+    """Why a file could not be read or written, for a person."""
+    if isinstance(error, OSError):
+        return f"it cannot be read or written now: {error.strerror or error}"
+    return str(error)
 
 
 def bytes_of(path: str) -> bytes:
