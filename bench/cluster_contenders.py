@@ -17,7 +17,7 @@ import cluster_people
 import numpy as np
 from cluster_people import People
 
-from datasette_faces import clustering
+from datasette_faces import alike, clustering
 from datasette_faces.indexes import neighbours
 from datasette_faces.shapes import IdArray
 
@@ -42,10 +42,12 @@ def _constraints(people: People) -> clustering.Constraints:
 
 
 def ours(people: People, _: float) -> Labels:
-    """The graph and the clusters, with what is known of photos and of quality."""
+    """The graph, the clusters, and the pairs for the review queue, with what is known of photos."""
     bar = clustering.bar(people.vectors, THRESHOLD)
     graph = neighbours.graph(people.vectors)
-    return clustering.cluster(people.vectors, graph, _constraints(people), bar)
+    labels = clustering.cluster(people.vectors, graph, _constraints(people), bar)
+    alike.pairs(people.vectors, graph, labels, people.photo, threshold=THRESHOLD)
+    return labels
 
 
 def dbscan(people: People, cosine: float) -> Labels:

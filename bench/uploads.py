@@ -177,16 +177,16 @@ def together(port: int, photo: bytes, faces: int, seconds: float) -> Heard:
 
 
 @contextmanager
-def serving(database: Path) -> Iterator[int]:
-    """Datasette in a process of its own; its port."""
+def serving(*arguments: Path | str) -> Iterator[tuple[int, int]]:
+    """Datasette in a process of its own; its port, and the id of the process."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    command = [sys.executable, "-m", "datasette", str(database), "-p", str(port)]
+    command = [sys.executable, "-m", "datasette", *map(str, arguments), "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(process, port)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         try:
@@ -273,7 +273,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         gallery = search_gallery.made(folder, options.faces, info.dimensions, like=info)
-        with serving(gallery.database) as port:
+        with serving(gallery.database) as (port, _):
             for figure in figures(port, photos, options.faces, options.seconds):
                 found.append(figure)
                 if not options.json:

@@ -54,8 +54,10 @@ def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
 
 @hookimpl
 def startup(datasette: Any) -> Awaitable[None]:
-    from . import canned, hiding
+    from . import canned, hiding, logs, permissions
 
+    permissions.check(datasette)
+    logs.keep_keys_out()
     hiding.hide_internal_tables(datasette)
     return canned.add(datasette)
 
@@ -72,7 +74,7 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
     if action.startswith("faces-"):
         from . import permissions
 
-        return permissions.by_default(datasette, actor, action)
+        return permissions.resources_sql(datasette, actor, action)
     if action != "view-query":
         return None
     from . import canned
@@ -95,6 +97,16 @@ def skip_csrf(datasette: Any, scope: Any) -> bool | None:
 
 
 @hookimpl
+def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
+    def wrap(app: Any) -> Any:
+        from . import headers
+
+        return headers.wrapped(datasette, app)
+
+    return wrap
+
+
+@hookimpl
 def register_actions() -> list[Any]:
     from . import permissions
 
@@ -105,7 +117,7 @@ def register_actions() -> list[Any]:
 def permission_allowed(
     datasette: Any, actor: Any, action: str, resource: Any
 ) -> Awaitable[bool | None] | None:
-    # Asked of everything: only canned queries, and vec0's tables, of ours concern us
+    # Asked of everything: only canned queries, and derived tables, of ours concern us
     if action == "view-query" and isinstance(resource, tuple):
         from . import canned
 
@@ -113,12 +125,12 @@ def permission_allowed(
     if (
         action != "view-table"
         or not resource
-        or not resource[1].startswith(("vec_faces_", "face_"))
+        or not resource[1].startswith(("vec_faces_", "face_", "name", "said_names"))
     ):
         return None
     from . import permissions
 
-    return permissions.of_vectors(datasette, actor, *resource)
+    return permissions.of_derived(datasette, actor, *resource)
 
 
 @hookimpl
@@ -126,6 +138,13 @@ def register_routes() -> list[tuple[str, Any]]:
     from .views import routes
 
     return routes()
+
+
+@hookimpl
+def extra_template_vars(datasette: Any, request: Any) -> dict[str, Any]:
+    from .views import site
+
+    return site.for_templates(datasette, request)
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from json import dumps
 from typing import Any
 
+from . import permissions
 from .compat import V1, allowed
 from .connections import Connection
 from .store import browse
@@ -262,8 +263,10 @@ def _tables(conn: Connection) -> set[str]:
 
 
 async def _visible(datasette: Any, database: str, actor: Any) -> dict[str, Canned]:
-    """Of those, the ones whose tables an actor may see."""
+    """Of those, the ones whose tables an actor may see; none for who may see no faces."""
     offered = await _offered(datasette, database)
+    if not offered or not await permissions.sees(datasette, actor, database):
+        return {}
     tables = {table for query in offered.values() for table in query.tables}
     private = {
         table

@@ -31,7 +31,10 @@ DEFAULT_COLOR = "ff0000"
 async def allowed(
     datasette: Any, actor: Any, action: str, *, database: str, table: str | None = None
 ) -> bool:
-    """Whether an actor may view a database or a table, or run SQL, as the core decides it."""
+    """Whether an actor may view a database or a table, or run SQL, as the core decides it.
+
+    On 1.0 also whether they have one of our own rights.
+    """
     if V1:
         resource = TableResource(database, table) if table else DatabaseResource(database)
         return bool(await datasette.allowed(action=action, resource=resource, actor=actor))
@@ -44,17 +47,6 @@ async def allowed(
     except Forbidden:
         return False
     return True
-
-
-async def permitted(datasette: Any, actor: Any, action: str, *, database: str) -> bool:
-    """Whether the core and other plugins leave an actor one of our own actions.
-
-    They do unless somebody says otherwise; on 1.0 our `permission_resources_sql` says that.
-    """
-    if V1:
-        resource = DatabaseResource(database)
-        return bool(await datasette.allowed(action=action, resource=resource, actor=actor))
-    return bool(await datasette.permission_allowed(actor, action, resource=database, default=True))
 
 
 def skips_csrf(datasette: Any, scope: Any) -> bool:
@@ -96,3 +88,10 @@ def query_url(datasette: Any, database: str) -> str:
 def database_color(datasette: Any, database: str) -> str:
     """The colour of a database's pages, as Datasette gives it."""
     return str(getattr(datasette.get_database(database), "color", DEFAULT_COLOR))
+
+
+async def instance_metadata(datasette: Any) -> dict[str, Any]:
+    """What the metadata says of the whole site: title, description, license, …"""
+    if V1:
+        return dict(await datasette.get_instance_metadata())
+    return dict(datasette.metadata() or {})

@@ -7,7 +7,6 @@ back after an undo that was undone, in another file, with another model. No HTTP
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,10 +14,10 @@ from itertools import groupby
 
 import numpy as np
 
-from . import geometry, indexing, people
+from . import geometry, indexing
 from .connections import Connection, transaction
 from .errors import DecisionError, EditedMeanwhile, FacesError, FaceThere, ModelError
-from .files import as_path, read_known
+from .files import as_path, known_size, read_known
 from .people import NOBODY, Editor
 from .shapes import Box, Face, FloatArray, Landmarks, ModelInfo, Outline
 from .store import browse, decisions, drawings, named
@@ -109,18 +108,27 @@ def outline(about: Subject, box: Box) -> Outline:
     return Outline(box, tuple(about.boxes.values()))
 
 
-def is_at_hand(about: Subject) -> bool:
+def is_kept(conn: Connection) -> bool:
+    """Whether a file has the table of drawings; one of an older version gets it when it is written."""
+    there = "select 1 from sqlite_master where type = 'table' and name = 'face_drawings'"
+    return conn.execute(there).fetchone() is not None
+
+
+def is_at_hand(about: Subject, within: Sequence[str] = ()) -> bool:
     """Whether a file of the photo's size lies where it was: a look at the names, not at the bytes."""
-    return any(_size(path) == size_bytes for path, size_bytes in about.places)
+    return any(known_size(path, within) == size_bytes for path, size_bytes in about.places)
 
 
-def original(about: Subject) -> bytes:
-    """The photo's bytes. Raises DecisionError where its file is gone, or is another one by now."""
+def original(about: Subject, within: Sequence[str] = ()) -> bytes:
+    """The photo's bytes. Raises DecisionError where its file is gone, or is another one by now.
+
+    within: folders outside which no file is looked at; none: anywhere.
+    """
     for path, size_bytes in about.places:
-        data = read_known(path, size_bytes, about.sha256)
+        data = read_known(path, size_bytes, about.sha256, within=within)
         if data is not None:
             return data
-    if any(_size(path) is not None for path, _ in about.places):
+    if any(known_size(path, within) is not None for path, _ in about.places):
         raise DecisionError(
             "The photo's file has changed since it was ingested: ingest it again, then draw"
         )
@@ -128,13 +136,6 @@ def original(about: Subject) -> bytes:
         "Drawing a face takes the photo's file, which is not where it was: "
         "ingest the folder in which it lies now"
     )
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):
-        return None
 
 
 def make(look: Look, infos: Sequence[ModelInfo], data: bytes, drawn: Outline) -> Made:
@@ -160,9 +161,11 @@ def make(look: Look, infos: Sequence[ModelInfo], data: bytes, drawn: Outline) ->
 
 
 def draw(
-    conn: Connection, about: Subject, made: Made, *, by: Editor = NOBODY
+    conn: Connection, about: Subject, made: Made, *, by: Editor = NOBODY, uid: str = ""
 ) -> tuple[Decision, int]:
     """Keep a face that somebody drew, in a transaction: the decision, and the face's id.
+
+    uid: what the decision is known by, where it is always the same one.
 
     Raises FaceThere and EditedMeanwhile where another one was quicker.
     """
@@ -170,7 +173,7 @@ def draw(
     if present.sha256 != about.sha256:
         raise EditedMeanwhile("The photo was ingested with another content meanwhile: look again")
     outline(present, box)
-    drawn = Decision("draw", actor=by.actor, faces=(FaceRef(DRAWN, about.sha256, box),))
+    drawn = Decision("draw", actor=by.actor, faces=(FaceRef(DRAWN, about.sha256, box),), uid=uid)
     decision = decisions.append(conn, drawn)
     return decision, _keep(conn, about.id, decision.uid, made)
 
@@ -180,18 +183,6 @@ def _keep(conn: Connection, photo_id: int, uid: str, made: Made) -> int:
     store.bring_up(conn, [face_id])
     indexing.keep_up(conn)
     return face_id
-
-
-def call(conn: Connection, face_id: int, name: str, *, by: Editor = NOBODY) -> list[Decision]:
-    """Say whose a face is by a name: somebody's who is there, or somebody new's."""
-    called = people.clean_name(name)
-    found = store.of_name(conn, called)
-    if len(found) > 1:
-        numbers = ", ".join(str(it.id) for it in found)
-        raise DecisionError(f"Several people are called {called}; say which one: {numbers}")
-    moved = people.move(conn, [face_id], found[0].id if found else None, by=by)
-    new = None if found else store.by_key(conn, moved.person_key or "")
-    return [moved] if new is None else [moved, people.name(conn, new.id, called, by=by)]
 
 
 def catch_up(conn: Connection, look: Look, infos: Sequence[ModelInfo]) -> Caught:

@@ -15,6 +15,7 @@ FacesError                 one line for a person: names the thing, and the mend
 │   └── Leak               what was made holds what it should not
 ├── DecisionError          what somebody decided about people cannot be
 │   ├── NameTaken
+│   ├── SeveralOfName
 │   ├── FaceThere
 │   └── EditedMeanwhile    by somebody else
 └── DatabaseError          a database cannot be used
@@ -120,6 +121,18 @@ class NameTaken(DecisionError):
         """person_id: who has it."""
         super().__init__(message)
         self.person_id = person_id
+
+
+class SeveralOfName(DecisionError):
+    """More than one person has the name that was given; which one is meant?"""
+
+    def __init__(self, name: str, person_ids: list[int]) -> None:
+        """person_ids: all those of that name."""
+        numbers = ", ".join(map(str, person_ids))
+        super().__init__(
+            f"{len(person_ids)} people are called {name} ({numbers}): say which one is meant"
+        )
+        self.person_ids = person_ids
 
 
 class FaceThere(DecisionError):

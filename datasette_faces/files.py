@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Sequence
 
 from .errors import PictureError
 from .shapes import File
@@ -45,17 +46,66 @@ def read(file: File) -> bytes:
     return data
 
 
-def read_known(path: str, size_bytes: int, sha256: str) -> bytes | None:
-    """A file's bytes if they are the ones that are known; None where anything else lies there."""
+def read_known(
+    path: str, size_bytes: int, sha256: str, *, within: Sequence[str] = ()
+) -> bytes | None:
+    """A file's bytes if they are the ones that are known; None where anything else lies there.
+
+    The path is one that an ingest would have written; what lies there is a file, and is looked at
+    before it is opened: to open a device or a pipe may do something. What its bytes are decides, so
+    a link is followed, as an ingest follows it. within: folders, outside which, links and all
+    resolved, nothing is opened; none: anywhere.
+    """
+    if not 0 < size_bytes <= MAX_FILE_BYTES:
+        return None
     try:
+        if not _is_plain(path) or not _lies_within(path, within) or not _is_file(os.stat(path)):
+            return None
         with open_at_once(path) as stream:
+            # What was looked at may have been replaced
             found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
+            if not _is_file(found) or found.st_size != size_bytes:
                 return None
             data = stream.read(size_bytes)
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
     return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+
+def known_size(path: str, within: Sequence[str] = ()) -> int | None:
+    """The size of a file that `read_known` would open; None where there is none."""
+    try:
+        if not _is_plain(path) or not _lies_within(path, within):
+            return None
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size if _is_file(found) else None
+
+
+def _is_file(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is absolute, without `..` and the like; on Windows, none that asks another machine."""
+    elsewhere = path.startswith(("\\\\", "//"))
+    return os.path.isabs(path) and os.path.normpath(path) == path and not elsewhere
+
+
+def _lies_within(path: str, folders: Sequence[str]) -> bool:
+    if not folders:
+        return True
+    real = os.path.realpath(path)
+    roots = [os.path.realpath(folder) for folder in folders]
+    return any(_common(real, root) == root for root in roots)
+
+
+def _common(path: str, root: str) -> str | None:
+    try:
+        return os.path.commonpath([path, root])
+    except ValueError:  # on different drives
+        return None
 
 
 def open_at_once(path: str) -> io.BufferedReader:

@@ -1,4 +1,4 @@
-"""Tables that vec0 keeps: left out of Datasette's lists, and as private as the embeddings in them."""
+"""Tables that the plugin keeps: left out of Datasette's lists, as private as those they are made of."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ def _wrap_derived(database: Any) -> None:
         return
 
     async def derived_table_dependencies() -> dict[str, str]:
-        copies = await database.execute_fn(browse.vector_tables)
-        return {**await known(), **dict.fromkeys(copies, browse.VECTORS)}
+        return {**await known(), **await database.execute_fn(browse.derived_tables)}
 
     database.derived_table_dependencies = derived_table_dependencies

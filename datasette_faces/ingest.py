@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from . import clusters, drawing, indexing, workers
+from . import clusters, drawing, indexing, naming, proposing, workers
 from .at_hand import AtHand
 from .connections import Connection, transaction, writing
 from .errors import BrokenPicture, FacesError, PictureError
@@ -42,7 +42,8 @@ Progress = Callable[[int, int, File | None], None]
 class Report:
     """What an ingest did, in photos; `found` counts every file, `people` all that there are now.
 
-    drawn: faces that somebody drew, made again or embedded by this model.
+    drawn: faces that somebody drew, made again or embedded by this model. named: faces that got the
+    name that another program gave them. faults: files, and why something of these two could not be.
     """
 
     found: int = 0
@@ -53,9 +54,11 @@ class Report:
     analysed_again: int = 0
     faces: int = 0
     drawn: int = 0
+    named: int = 0
     people: int = 0
     missing: int = 0
     errors: list[Rejected] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -82,6 +85,7 @@ def ingest(
     worker_count: int | None = None,
     min_face_px: float = 20,
     clustered: bool = True,
+    names: bool = True,
     progress: Progress = lambda done, total, file: None,
 ) -> Report:
     """Bring the photographs under `paths` into a database, which is made where there is none.
@@ -97,26 +101,32 @@ def ingest(
         run = _Run(conn, model, count, min_face_px, progress)
         try:
             run.everything(paths)
-            run.report.drawn = _draw(conn, model)
+            _draw_and_name(conn, model, run.report, names=names)
             if clustered:
-                run.report.people = _group(conn)
+                run.report.people = _group(conn, anew=run.report.named > 0)
         finally:
             run.report.seconds = round(time.monotonic() - started, 2)
     return run.report
 
 
-def _draw(conn: Connection, model: FaceModel) -> int:
-    """Make the faces that somebody drew and that this file lacks, or embeddings of them."""
+def _draw_and_name(conn: Connection, model: FaceModel, report: Report, *, names: bool) -> None:
+    """Make the faces that somebody drew and that this file lacks; name faces as other programs did."""
     with AtHand([model]) as look:
-        return drawing.catch_up(conn, look, look.of(models.every(conn))).made
+        drawn = drawing.catch_up(conn, look, look.of(models.every(conn)))
+        report.drawn, report.faults = drawn.made, drawn.faults
+        if names:
+            told = naming.take_in(conn, look, again=False)
+            report.named = told.named
+            report.faults += told.faults
 
 
-def _group(conn: Connection) -> int:
-    """Propose who the new faces are; how many people there are now."""
+def _group(conn: Connection, *, anew: bool) -> int:
+    """Propose who the new faces are, or, where names came, who all are; how many people there are."""
     known = models.every(conn)
     if known:
         with transaction(conn):
-            clusters.grow(conn, known[0])
+            (clusters.cluster if anew else clusters.grow)(conn, known[0])
+            proposing.propose(conn)
     return len(people.listed(conn))
 
 

@@ -332,7 +332,39 @@ def face_drawings(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations(name="0007_face_keys")
+@migrations(name="0007_said_names")
+def said_names(db: Database) -> None:
+    """Names that other programs say of photos: what was read, what has no place, whom it may mean."""
+    for statement in (
+        """
+        create table names_read (
+            photo_id integer primary key references photos(id) on delete cascade,
+            sha256 text not null, -- of the photo whose names were read
+            sidecars text not null -- json: path, bytes and time of each file next to it that was read
+        )
+        """,
+        """
+        create table said_names (
+            photo_id integer not null references photos(id) on delete cascade,
+            name text not null,
+            source text not null, -- what said so: takeout, iptc, microsoft
+            primary key (photo_id, name)
+        ) without rowid
+        """,
+        """
+        create table name_proposals (
+            person_key text primary key, -- of people
+            name text not null,
+            confidence real not null, -- that a photo of one is of both, at least; 0..1
+            together integer not null, -- photos that have both
+            apart integer not null -- photos that have the name or the person alone
+        ) without rowid
+        """,
+    ):
+        db.execute(statement)
+
+
+@migrations(name="0008_face_keys")
 def face_keys(db: Database) -> None:
     """The secret that makes the public ids of a catalogue."""
     db.execute("create table face_keys (name text primary key, key blob not null)")

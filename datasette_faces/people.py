@@ -6,21 +6,18 @@ it touches up to date. What the machine proposes is `clusters`' work. No HTTP, n
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from secrets import token_hex
 
 from . import indexing
 from .connections import Connection
-from .errors import DecisionError, EditedMeanwhile, NameTaken
+from .errors import DecisionError, EditedMeanwhile, NameTaken, SeveralOfName
+from .names import regions
 from .store import decisions, drawings, people
 from .store.decisions import APART, COVER, EXAMPLE, MEMBER, OTHER, Decision, FaceRef
 from .store.people import NOT_A_FACE, Person
 
-MAX_NAME = 200
-"""Characters of a name: longer than the longest that a register of births takes."""
 EXAMPLES = 12
 """So many of the best faces show who is meant by a person without a name."""
 
@@ -96,6 +93,24 @@ def move(
     faces = decisions.refs(conn, MEMBER, sorted(all_faces))
     faces += _left_behind(conn, moved, person)
     return _decide(conn, Decision("move", person.key, faces=faces), by)
+
+
+def called(conn: Connection, text: str) -> int | None:
+    """Who has a name; None where nobody has. Raises SeveralOfName."""
+    wanted = clean_name(text)
+    found = [person.id for person in people.of_name(conn, wanted)]
+    if len(found) > 1:
+        raise SeveralOfName(wanted, found)
+    return found[0] if found else None
+
+
+def give(
+    conn: Connection, face_ids: Iterable[int], person_id: int | None, text: str, *, by: Editor
+) -> list[Decision]:
+    """Place faces in a person; where that is None, in somebody new of the name that is given."""
+    moved = move(conn, face_ids, person_id, by=by)
+    new = people.by_key(conn, moved.person_key or "") if person_id is None else None
+    return [moved] if new is None else [moved, name(conn, new.id, text, by=by)]
 
 
 def _left_behind(conn: Connection, moved: list[int], target: Person | None) -> tuple[FaceRef, ...]:
@@ -180,14 +195,12 @@ def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
 
 def clean_name(text: str) -> str:
     """A name as it is kept: NFC, without spaces around it. Raises DecisionError."""
-    wanted = re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
+    try:
+        wanted = regions.clean_name(text)
+    except ValueError as error:
+        raise DecisionError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
     if not wanted:
         raise DecisionError("A name is needed")
-    if len(wanted) > MAX_NAME:
-        raise DecisionError(f"A name has up to {MAX_NAME} characters, not {len(wanted):,}")
-    # Marks of direction and joiners (Cf) belong to names in many scripts
-    if any(unicodedata.category(it) in ("Cc", "Cs", "Co") for it in wanted):
-        raise DecisionError("A name is made of letters; this one holds control characters")
     return wanted
 
 

@@ -5,26 +5,38 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from datasette.utils import actor_matches_allow
+from datasette.utils import StartupError, actor_matches_allow
 
-from .compat import V1, allowed, permitted
+from .compat import V1, allowed
 from .store import browse
 
 PLUGIN = "datasette-faces"
 
-UPLOAD, EDIT = "faces-upload", "faces-edit"
+VIEW, UPLOAD, EDIT, ORIGINALS = "faces-view", "faces-upload", "faces-edit", "faces-originals"
+RIGHTS = {
+    VIEW: "See the pages, pictures and JSON about faces",
+    UPLOAD: "Search by the faces of an uploaded picture",
+    EDIT: "Decide who is who: name, merge, correct, hide and undo",
+    ORIGINALS: "See photos in full, as their files lie on the disk",
+}
+OPEN = (VIEW, UPLOAD)
+"""Everyone has these who may see the tables, unless a rule names who alone has them; the others only
+root has, and whom a rule names."""
 SEARCHED = ("faces", "photos", "face_embeddings")
 """The tables whose content a search by an uploaded face shows."""
 
 
 async def may_view(datasette: Any, request: Any, database: str, *tables: str) -> bool:
-    """Whether the actor of a request may see all these tables of a database."""
+    """Whether the actor of a request may see what the plugin makes of all these tables."""
+    return await sees(datasette, request.actor, database, *tables)
+
+
+async def sees(datasette: Any, actor: Any, database: str, *tables: str) -> bool:
+    """Whether an actor has `faces-view` in a database, and may see all these tables of it."""
     for table in tables:
-        if not await allowed(
-            datasette, request.actor, "view-table", database=database, table=table
-        ):
+        if not await allowed(datasette, actor, "view-table", database=database, table=table):
             return False
-    return True
+    return await has(datasette, actor, VIEW, database)
 
 
 async def may_run_sql(datasette: Any, request: Any, database: str) -> bool:
@@ -33,37 +45,42 @@ async def may_run_sql(datasette: Any, request: Any, database: str) -> bool:
 
 
 async def may_upload(datasette: Any, request: Any, database: str) -> bool:
-    """Whether the actor of a request may search a database with pictures of their own.
-
-    Everyone who may see what a search shows; unless the plugin's setting `permissions`, Datasette's
-    own `permissions` (1.0) or another plugin keeps `faces-upload` from them.
-    """
+    """Whether the actor of a request may search a database with pictures of their own."""
     if not await may_view(datasette, request, database, *SEARCHED):
         return False
-    if not actor_matches_allow(request.actor, _own_rule(datasette, UPLOAD, database)):
-        return False
-    return await permitted(datasette, request.actor, UPLOAD, database=database)
+    return await has(datasette, request.actor, UPLOAD, database)
 
 
 async def may_edit(datasette: Any, request: Any, database: str) -> bool:
-    """Whether the actor of a request may decide who is who in a database.
-
-    Root, and whom the plugin's setting `permissions`, Datasette's own `permissions` (1.0) or another
-    plugin allows it; nobody where the database is served as immutable.
-    """
+    """Whether the actor of a request may decide who is who; nobody where that cannot be written."""
     if not datasette.get_database(database).is_mutable:
         return False
+    return await has(datasette, request.actor, EDIT, database)
+
+
+async def sees_originals(datasette: Any, request: Any, database: str) -> bool:
+    """Whether the actor of a request may see full pictures from the disk.
+
+    The setting `serve_originals: true` is short for the rule `faces-originals: true`.
+    """
+    if not await may_view(datasette, request, database, "photos", "photo_paths"):
+        return False
+    return await has(datasette, request.actor, ORIGINALS, database)
+
+
+async def has(datasette: Any, actor: Any, action: str, database: str) -> bool:
+    """Whether an actor has one of the plugin's RIGHTS in a database that they may see.
+
+    Datasette 1.0 gathers what everybody says of it: `resources_sql` is our part. On 0.65 what another
+    plugin denies is denied, and what it allows is allowed where we have nothing against it.
+    """
     if V1:
-        return await permitted(datasette, request.actor, EDIT, database=database)
-    said = await datasette.permission_allowed(request.actor, EDIT, resource=database, default=None)
-    if said is not None or not await allowed(
-        datasette, request.actor, "view-database", database=database
-    ):
-        return bool(said)
-    if (request.actor or {}).get("id") == "root":
-        return True
-    rule = _own_rule(datasette, EDIT, database)
-    return rule is not None and bool(actor_matches_allow(request.actor, rule))
+        return await allowed(datasette, actor, action, database=database)
+    said = await datasette.permission_allowed(actor, action, resource=database, default=None)
+    ours = _opinion(datasette, actor, action, database)
+    if said is False or ours is False or not (said or ours):
+        return False
+    return await allowed(datasette, actor, "view-database", database=database)
 
 
 def why_not(datasette: Any, database: str) -> str:
@@ -76,78 +93,118 @@ def why_not(datasette: Any, database: str) -> str:
     )
 
 
-def _own_rule(datasette: Any, action: str, database: str) -> Any:
-    """The `allow` of an action in the plugin's settings, the database's before the general ones."""
+def _opinion(datasette: Any, actor: Any, action: str, database: str) -> bool | None:
+    """What the plugin's settings say of a right; None where they leave it to others."""
+    rule = _rule(datasette, action, database)
+    if rule is None:
+        return True if action in OPEN else _is_root(actor)
+    if actor_matches_allow(actor, rule):
+        return True
+    if action in OPEN or rule is False:
+        return False
+    return _is_root(actor)
+
+
+def _is_root(actor: Any) -> bool | None:
+    # On 1.0 Datasette knows whether there is a root, and gives every right to it
+    return True if not V1 and (actor or {}).get("id") == "root" else None
+
+
+def _rule(datasette: Any, action: str, database: str) -> Any:
+    """The `allow` block of a right: the database's before the general one; None without any."""
     for settings in _settings(datasette, database):
-        rules = settings.get("permissions") or {}
-        if action in rules:
-            return rules[action]
+        rule = (settings.get("permissions") or {}).get(action)
+        if rule is not None:
+            return rule
+        if action == ORIGINALS and "serve_originals" in settings:
+            return settings["serve_originals"] is True
     return None
 
 
+def check(datasette: Any) -> None:
+    """Raise StartupError where the settings name a right that is none, or a rule that is none.
+
+    A slip of the pen would leave open what was to be closed.
+    """
+    every = [("", datasette.plugin_config(PLUGIN) or {})]
+    every += [(f" of {name}", _settings(datasette, name)[0]) for name in datasette.databases]
+    for where, settings in every:
+        rules = settings.get("permissions") or {}
+        known = ", ".join(RIGHTS)
+        if not isinstance(settings.get("site") or {}, dict):
+            raise StartupError(f"{PLUGIN}: site{where} takes publisher, contact, takedown, about")
+        if not isinstance(rules, dict):
+            raise StartupError(f"{PLUGIN}: permissions{where} takes rules for: {known}")
+        for action, rule in rules.items():
+            if action not in RIGHTS:
+                raise StartupError(f"{PLUGIN}: no permission{where} is {action}; known: {known}")
+            if not isinstance(rule, dict | bool | None):
+                raise StartupError(
+                    f"{PLUGIN}: {action}{where} takes true, false or an allow block like {{id: ann}}"
+                )
+
+
 def actions() -> list[Any]:
-    """Datasette 1.0: the actions that are ours, so that `permissions:` and tokens can name them."""
+    """Datasette 1.0: the RIGHTS, so that its `permissions:` and tokens can name them."""
     from datasette.permissions import Action
     from datasette.resources import DatabaseResource
 
     return [
         Action(
-            name=UPLOAD,
-            description="Search by the faces of an uploaded picture",
+            name=name,
+            description=description,
             resource_class=DatabaseResource,
             also_requires="view-database",
-        ),
-        Action(
-            name=EDIT,
-            description="Decide who is who: name, merge, correct, hide and undo",
-            resource_class=DatabaseResource,
-            also_requires="view-database",
-        ),
+        )
+        for name, description in RIGHTS.items()
     ]
 
 
-def by_default(datasette: Any, actor: Any, action: str) -> Any:
-    """Datasette 1.0: our actions as the plugin's settings have them; a denial elsewhere is stronger.
+def resources_sql(datasette: Any, actor: Any, action: str) -> Any:
+    """Datasette 1.0: a PermissionSQL of what the plugin's settings say of one of the RIGHTS.
 
-    Uploads are allowed where nothing is said, also with `--default-deny`: without a permission to see
-    the tables there is nothing to search. Editing is allowed to whom the settings name.
+    OPEN ones are allowed also with `--default-deny`: without a permission to see the tables there is
+    nothing to see. What the settings close stays closed whatever else allows it.
     """
     from datasette.permissions import PermissionSQL
 
-    if action == UPLOAD:
+    said = {name: _opinion(datasette, actor, action, name) for name in datasette.databases}
+    parameter = f"{action.replace('-', '_')}_said"
+    if action not in OPEN:
+        rows = json.dumps([(name, int(it)) for name, it in said.items() if it is not None])
+        return PermissionSQL(sql=_ROWS.format(parameter), params={parameter: rows})
+    if all(said.values()):
         return PermissionSQL.allow(reason=f"default allow for {action}")
-    if action != EDIT:
-        return None
-    allowing = {name: _own_rule(datasette, EDIT, name) for name in datasette.databases}
-    names = [
-        name
-        for name, rule in allowing.items()
-        if rule is not None and actor_matches_allow(actor, rule)
-    ]
-    if not names:
-        return None
-    sql = (
-        "select value as parent, null as child, 1 as allow, 'datasette-faces: permissions' as reason "
-        "from json_each(:faces_edit_databases)"
+    rows = json.dumps([(name, 1) for name, it in said.items() if it])
+    return PermissionSQL(
+        sql="select null as parent, null as child, 1 as allow, 'datasette-faces' as reason",
+        restriction_sql=f"select parent, child from ({_ROWS.format(parameter)})",
+        params={parameter: rows},
     )
-    return PermissionSQL(sql=sql, params={"faces_edit_databases": json.dumps(names)})
 
 
-async def of_vectors(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
-    """Datasette 0.65: who may not see the embeddings may not see vec0's copies; else no opinion.
+_ROWS = (
+    "select json_extract(value, '$[0]') as parent, null as child, json_extract(value, '$[1]') "
+    "as allow, 'datasette-faces: permissions' as reason from json_each(:{})"
+)
+
+
+async def of_derived(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
+    """Datasette 0.65: who may not see a table may not see what is made of it; else no opinion.
 
     On 1.0 `hiding` says so.
     """
-    copies = await datasette.get_database(database).execute_fn(browse.vector_tables)
-    if table not in copies:
+    derived = await datasette.get_database(database).execute_fn(browse.derived_tables)
+    if table not in derived:
         return None
-    may = await allowed(datasette, actor, "view-table", database=database, table=browse.VECTORS)
+    may = await allowed(datasette, actor, "view-table", database=database, table=derived[table])
     return None if may else False
 
 
-def serves_originals(datasette: Any, database: str) -> bool:
-    """Whether the plugin setting `serve_originals` allows full pictures from the disk."""
-    return setting(datasette, database, "serve_originals") is True
+def folders_of_originals(datasette: Any, database: str) -> list[str]:
+    """The folders of the setting `originals_folders`, outside which no original is read; none: anywhere."""
+    folders = setting(datasette, database, "originals_folders") or []
+    return [folders] if isinstance(folders, str) else [str(it) for it in folders]
 
 
 def setting(datasette: Any, database: str, name: str) -> Any:

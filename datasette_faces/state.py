@@ -11,6 +11,7 @@ from .errors import Busy
 from .inference import Inference
 from .models.base import FaceModel
 from .queries import QueryStore
+from .rates import RateLimit
 from .search import Searcher
 from .sql_functions import Shared
 
@@ -24,6 +25,9 @@ class State:
 
     def __init__(self) -> None:
         self.queries = QueryStore()
+        self.rates = RateLimit()
+        self.scripts: frozenset[str] | None = None
+        """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
         self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}

@@ -48,14 +48,15 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def serving(*arguments: str | Path) -> Iterator[str]:
-    """The address of `datasette ARGUMENTS`, on a port that the system chose."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "datasette", *map(str, arguments), "-p", "0"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def serving(*arguments: str | Path, log: Path | None = None) -> Iterator[str]:
+    """The address of `datasette ARGUMENTS`, on a port that the system chose; log: what it prints."""
+    with open(log or os.devnull, "w") as printed:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "datasette", *map(str, arguments), "-p", "0"],
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     try:
         yield _address(process)
     finally:

@@ -40,6 +40,7 @@ FLOORS = {
         "queries",
         "scoring",
         "locking",
+        "rates",
         "published",
     ),
     4: (
@@ -54,6 +55,8 @@ FLOORS = {
         "at_hand",
         "drawing",
         "naming",
+        "proposing",
+        "xmp_export",
         "why",
         "people",
         "probabilities",
@@ -74,6 +77,8 @@ FLOORS = {
         "serving",
         "cells",
         "hiding",
+        "headers",
+        "logs",
     ),
     6: ("__init__",),
 }

@@ -335,10 +335,12 @@ def test_the_shape_of_ingest_json(some, database):
         "unchanged": 0,
         "analysed_again": 0,
         "drawn": 0,
+        "named": 0,
         "faces": 30,
         "people": 3,
         "missing": 0,
         "errors": [{"path": str(some / "bad.jpg"), "reason": "the file is empty (0 bytes)"}],
+        "faults": [],
     }
 
 

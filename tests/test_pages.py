@@ -433,7 +433,7 @@ class TestPictures:
         self, faces_db: Path, settings: dict[str, object]
     ) -> None:
         with site(faces_db, metadata=metadata_with(**settings)) as served:
-            assert served.get("/faces/-/faces/image/1.jpg").status_code == 404
+            assert served.get("/faces/-/faces/image/1.jpg").status_code == 403
             assert "/image/1.jpg" not in served.get("/faces/-/faces/photo/1").text
 
     @pytest.mark.parametrize("per_database", [True, False])

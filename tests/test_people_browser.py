@@ -172,7 +172,7 @@ def test_three_are_named_by_keyboard_alone(chromium: Any, address: str, database
         page.goto(f"{address}/people")
         follow(page, page.locator(".faces-wall a").first)
         for name in ("Nan", "Una", "Sy"):
-            page.wait_for_function("document.activeElement.name == 'name'")
+            page.locator("[name=name]:focus").wait_for()
             page.keyboard.type(name)
             press(page, "Enter")
             press(page, "n")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from .. import clusters
+from .. import clusters, proposing
 from ..connections import transaction, writing
 from ..search import model_of
 from .group import faces, in_words
@@ -31,6 +31,7 @@ def cluster(database: str, model_id: str | None, as_json: bool) -> None:
             click.echo(f"Grouping faces by {model.id}…", err=True)
         with transaction(conn):
             done = clusters.cluster(conn, model)
+            proposing.propose(conn)
     seconds = round(time.monotonic() - started, 2)
     if as_json:
         click.echo(json.dumps({**asdict(done), "model": model.id, "seconds": seconds}))

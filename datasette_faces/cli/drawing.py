@@ -13,7 +13,7 @@ from ..errors import DecisionError, FaceThere
 from ..files import as_text
 from ..shapes import ModelInfo
 from ..store import models, photos
-from .group import Number, in_words
+from .group import Number, given_models_option, in_words
 from .people import people_group
 
 _pixels = Number(min=0)
@@ -26,12 +26,7 @@ _pixels = Number(min=0)
 @click.argument("width", type=_pixels)
 @click.argument("height", type=_pixels)
 @click.option("--name", help="Whose face it is")
-@click.option(
-    "--model",
-    "model_ids",
-    multiple=True,
-    help="A model of the database that is no registered one: the folder of its pack",
-)
+@given_models_option
 @click.pass_obj
 @in_words
 def draw(
@@ -62,7 +57,7 @@ def draw(
         with transaction(conn):
             decision, face_id = drawing.draw(conn, about, made)
             if called:
-                drawing.call(conn, face_id, called)
+                people.give(conn, [face_id], people.called(conn, called), called, by=people.NOBODY)
         _group(conn, infos)
     for model_id, why in made.lacking.items():
         click.echo(f"Without an embedding by {model_id}: {why}", err=True)

@@ -59,6 +59,12 @@ model_option = click.option(
     show_default=True,
     help="A model's id (see: datasette faces models), or the folder of an InsightFace pack",
 )
+given_models_option = click.option(
+    "--model",
+    "model_ids",
+    multiple=True,
+    help="A model of the database that is no registered one: the folder of its pack",
+)
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), help="Processes; as many as there are cores"
 )

@@ -51,6 +51,11 @@ _open_option = click.option(
     default=True,
     help="Group the new faces into people, which is the default, or leave that",
 )
+@click.option(
+    "--names/--no-names",
+    default=True,
+    help="Name faces as other programs did (XMP, Picasa, Takeout), which is the default, or leave that",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @_open_option
 @in_words
@@ -61,6 +66,7 @@ def ingest_command(
     workers: int | None,
     min_face_px: float,
     clustered: bool,
+    names: bool,
     as_json: bool,
     open_browser: bool,
 ) -> None:
@@ -84,6 +90,7 @@ def ingest_command(
                 worker_count=workers,
                 min_face_px=min_face_px,
                 clustered=clustered,
+                names=names,
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -139,6 +146,7 @@ def _in_sentences(report: Report, database: str) -> str:
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
         ("drawn by hand, made again", report.drawn),
+        ("faces named as other programs did", report.named),
         ("without a picture", len(report.errors)),
     ):
         if count:
@@ -148,6 +156,9 @@ def _in_sentences(report: Report, database: str) -> str:
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")
+    lines += [f"    {printable(path)}: {printable(why)}" for path, why in report.faults[:10]]
+    if len(report.faults) > 10:
+        lines.append(f"    …all of them: datasette faces people {database} import-names --json")
     if report.pictures:
         address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
         lines.append(f"Look at them: datasette {database}, then {address}")

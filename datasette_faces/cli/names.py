@@ -7,38 +7,47 @@ from dataclasses import asdict
 
 import click
 
-from .. import clusters, naming
+from .. import clusters, naming, proposing, registry, xmp_export
+from ..at_hand import AtHand
 from ..connections import reading, transaction, writing
 from ..store import models
-from .group import in_words
+from .group import given_models_option, in_words, progress_of
 from .people import as_json_option, people_group, tell_faults
 
 
 @people_group.command(name="import-names")
 @as_json_option
+@given_models_option
 @click.pass_obj
 @in_words
-def import_names(database: str, as_json: bool) -> None:
+def import_names(database: str, as_json: bool, model_ids: tuple[str, ...]) -> None:
     """Name faces as other programs did: XMP in and next to the photos, Picasa, Google Takeout.
 
-    The files have to be where they were. Who was named here stays; each name can be undone.
+    An ingest does so by itself; this reads all photos again. The files have to be where they were. Who
+    was named here stays; each name can be undone. Where no face was found, one is made.
     """
+    given = [registry.model(it) for it in model_ids]
     with writing(database) as conn:
-        with transaction(conn):
-            done = naming.take_in(conn)
+        with AtHand(given) as look, progress_of("Reading names", quiet=as_json) as progress:
+            done = naming.take_in(conn, look, progress=progress)
         with transaction(conn):
             for model in models.every(conn)[:1]:
                 clusters.cluster(conn, model)
+            proposed = proposing.propose(conn)
     if as_json:
-        click.echo(json.dumps(asdict(done)))
+        click.echo(json.dumps({**asdict(done), "proposed": proposed}))
         return
     click.echo(
         f"{done.named:,} faces named as {done.photos:,} photos say; {done.known:,} were known already"
     )
+    if done.drawn:
+        click.echo(f"{done.drawn:,} of these faces were not found before, and are drawn")
     if done.unmet:
-        click.echo(f"{done.unmet:,} names are of faces that were not found")
+        click.echo(f"{done.unmet:,} names are of faces that were not found, and could not be drawn")
     if done.without_box:
         click.echo(f"{done.without_box:,} names do not say which face is meant")
+    if proposed:
+        click.echo(f"{proposed:,} people without a name have one proposed, on their pages")
     tell_faults(done.faults, all_by="--json")
 
 
@@ -52,7 +61,7 @@ def write_xmp(database: str, as_json: bool) -> None:
     What a sidecar holds already is kept; hidden people are left out.
     """
     with reading(database) as conn:
-        done = naming.write_out(conn)
+        done = xmp_export.write_out(conn)
     if as_json:
         click.echo(json.dumps(asdict(done)))
         return

@@ -20,7 +20,7 @@ NEIGHBOURS_OF_MANY = 16
 """Among more than SCANNED faces; among 100,000, 16 gave the clusters that 32 gave: bench/cluster.py."""
 COMPARED = 2**38
 """Up to so many multiplications all faces are compared: 46,000 x 128-d in about 5 s."""
-SCANNED = 300_000
+SCANNED = 50_000
 LISTS = 1_024
 PROBED = 0.25
 """The share of the lists that are looked at: of the neighbours of a person with few faces, 0.93 are found

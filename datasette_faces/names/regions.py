@@ -22,7 +22,7 @@ FACE, PET, FOCUS, BARCODE, OTHER = "face", "pet", "focus", "barcode", "other"
 KINDS = {kind: kind for kind in (FACE, PET, FOCUS, BARCODE)}
 """The types of a region in MWG 2.0, 5.9.3, in lower case; another one, or none, is OTHER."""
 MAX_NAME = 200
-"""Characters of a name, as `people.MAX_NAME`."""
+"""Characters of a name: longer than the longest that a register of births takes."""
 MAX_REGIONS = 1_000
 """Of one photo; a group portrait of a whole school has fewer, a hostile file more."""
 SAME_SHAPE = 0.03
@@ -171,6 +171,7 @@ def clean_name(text: str) -> str:
     name = plain(text)
     if len(name) > MAX_NAME:
         raise ValueError(f"a name has up to {MAX_NAME} characters, not {len(name):,}")
+    # Marks of direction and joiners (Cf) belong to names in many scripts
     if any(unicodedata.category(it) in ("Cc", "Cs", "Co") for it in name):
         raise ValueError("a name is made of letters; this one holds control characters")
     return name

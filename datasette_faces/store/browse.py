@@ -20,6 +20,8 @@ VECTORS = "face_embeddings"
 """The table of which those of the indexes are copies."""
 INDEXES = ("face_indexes", "face_index_parts", "face_changes", "face_drawings", "face_keys")
 """Tables that hold parts of embeddings, or tell of them; and secrets."""
+AS_PRIVATE = {"names_read": "photo_paths", "said_names": "people", "name_proposals": "people"}
+"""Tables that tell what another one holds."""
 GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
 NARROW_PHOTOS = 2_000
 """A date range of fewer photos is gone through by photo, a wider one by face."""
@@ -62,16 +64,26 @@ def internal_tables(conn: Connection) -> list[str]:
     names = [name for name, _ in rows]
     if VECTORS not in names:
         return []
-    own = ("_sqlite_migrations", "sqlite_sequence", *INDEXES, *(f"{table}_" for table in vec0))
+    own = ("_sqlite_migrations", "sqlite_sequence", "names_read", *INDEXES)
+    own += tuple(f"{table}_" for table in vec0)
     return [name for name in names if name.startswith(own)]
 
 
-def vector_tables(conn: Connection) -> list[str]:
-    """The tables that hold copies of the embeddings, or codes made of them: those of the indexes."""
+def derived_tables(conn: Connection) -> dict[str, str]:
+    """Tables that tell what others hold, each with the one that it is as private as.
+
+    Those of the indexes hold copies of the embeddings, or codes made of them.
+    """
     names = [row[0] for row in conn.execute("select name from sqlite_master where type = 'table'")]
     if VECTORS not in names:
-        return []
-    return [name for name in names if name.startswith((PREFIX, *INDEXES))]
+        return {}
+    copies = [name for name in names if name.startswith((PREFIX, *INDEXES))]
+    return {**dict.fromkeys(copies, VECTORS), **{it: AS_PRIVATE[it] for it in names if it in AS_PRIVATE}}
+
+
+def has_embeddings(conn: Connection) -> bool:
+    """Whether faces can be compared."""
+    return conn.execute("select 1 from face_embeddings limit 1").fetchone() is not None
 
 
 def totals(conn: Connection) -> Row:
@@ -266,8 +278,16 @@ def _as_there(conn: Connection, sql: str) -> str:
 
 
 def _with_landmarks(face: Row) -> Row:
-    landmarks = face.get("landmarks")
-    return {**face, **({"landmarks": json.loads(landmarks)} if landmarks else {})}
+    """A face with its landmarks read; one of a catalogue has none."""
+    return {**face, "landmarks": _points(face["landmarks"])} if "landmarks" in face else face
+
+
+def _points(landmarks: str) -> Any:
+    """The landmarks of a face; None where another program has put there what is none."""
+    try:
+        return json.loads(landmarks)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def face(conn: Connection, face_id: int) -> Row | None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from ..connections import Connection
 from ..shapes import Box
 from .people import NOT_A_FACE
 
+AT_ONCE = 1000
+"""Photos that are read from the database at a time: a library may have a million."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """A photo whose file is there: path and its bytes where it is not UTF-8, upright size in pixels."""
+    """A photo whose file is there: path and its bytes where it is not UTF-8, upright size in pixels.
+
+    read: the content and the sidecars whose names were read, if any were.
+    """
 
     id: int
     path: str
@@ -19,19 +26,36 @@ class Pictured:
     sha256: str
     width: int
     height: int
+    read: tuple[str, str] | None = None
 
 
-def photos(conn: Connection) -> list[Pictured]:
-    """The photos that are where they were, each at one of its places."""
-    rows = conn.execute(
-        """
-        select photos.id, min(photo_paths.path), path_bytes, photos.sha256, width, height
-        from photos join photo_paths on photo_paths.photo_id = photos.id
-        where photo_paths.missing_since is null and photo_paths.sha256 = photos.sha256
-        group by photos.id order by photos.id
-        """
-    )
-    return [Pictured(*row) for row in rows]
+def count(conn: Connection) -> int:
+    """How many photos there are."""
+    return int(conn.execute("select count(*) from photos").fetchone()[0])
+
+
+def photos(conn: Connection) -> Iterator[Pictured]:
+    """The photos that are where they were, each at one of its places; writing between is allowed."""
+    last = 0
+    while True:
+        rows = conn.execute(
+            """
+            select photos.id, min(photo_paths.path), path_bytes, photos.sha256, width, height,
+                names_read.sha256, sidecars
+            from photos join photo_paths on photo_paths.photo_id = photos.id
+            left join names_read on names_read.photo_id = photos.id
+            where photos.id > ? and photo_paths.missing_since is null
+                and photo_paths.sha256 = photos.sha256
+            group by photos.id order by photos.id limit ?
+            """,
+            [last, AT_ONCE],
+        ).fetchall()
+        for *facts, sha256, sidecars in rows:
+            photo = Pictured(*facts)
+            yield photo if sha256 is None else replace(photo, read=(sha256, sidecars))
+        if len(rows) < AT_ONCE:
+            return
+        last = rows[-1][0]
 
 
 def boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
@@ -40,6 +64,16 @@ def boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
         "select id, x, y, width, height from faces where photo_id = ? order by id", [photo_id]
     )
     return {face_id: Box(*box) for face_id, *box in rows}
+
+
+def called(conn: Connection, photo_id: int) -> dict[int, str]:
+    """The names of the faces of a photo, of those that have one."""
+    rows = conn.execute(
+        "select faces.id, name from faces join people on people.id = person_id "
+        "where photo_id = ? and name is not null",
+        [photo_id],
+    )
+    return dict(rows.fetchall())
 
 
 def names(conn: Connection, photo_id: int) -> list[tuple[str, Box]]:

@@ -19,20 +19,21 @@ from .requests import BadRequest
 Decided = list[Decision]
 
 
-class SeveralOfName(DecisionError):
-    """More than one person has the name that was given; which one is meant?"""
-
-    def __init__(self, name: str, person_ids: list[int]) -> None:
-        """person_ids: all those of that name."""
-        super().__init__(f"{len(person_ids)} people are called {name}: say which one is meant")
-        self.person_ids = person_ids
+Action = Callable[[Connection, Form, Editor], Decided]
+DRAW = "draw"
+"""The one action that takes more than the form says: `marking` makes it."""
 
 
-def decide(conn: Connection, form: Form, actor: str | None) -> Decided:
-    """Do what a form says. Raises DecisionError, BadRequest; then nothing of it is done."""
+def action_of(form: Form) -> Action:
+    """What a form wants done. Raises DecisionError where it is nothing of ours."""
     action = ACTIONS.get(form.one("action"))
     if action is None:
-        raise DecisionError(f"action takes one of these: {', '.join(ACTIONS)}")
+        raise DecisionError(f"action takes one of these: {', '.join([*ACTIONS, DRAW])}")
+    return action
+
+
+def decide(conn: Connection, form: Form, action: Action, actor: str | None) -> Decided:
+    """Do what a form says. Raises DecisionError, BadRequest; then nothing of it is done."""
     _check_seen(conn, form)
     return action(conn, form, Editor(actor))
 
@@ -153,21 +154,17 @@ def _target(conn: Connection, form: Form) -> int | None:
     number = form.number("to_person")
     if number is not None:
         return number
-    name = people.clean_name(form.one("to"))
-    found = store.of_name(conn, name)
-    if len(found) > 1:
-        raise SeveralOfName(name, [it.id for it in found])
-    return found[0].id if found else None
+    return people.called(conn, form.one("to"))
 
 
 def _move(conn: Connection, form: Form, by: Editor) -> Decided:
     """Faces become whoever is named: somebody who is there, or somebody new of that name."""
-    chosen, target = _faces(form), _target(conn, form)
-    made = people.move(conn, chosen, target, by=by)
-    new = store.by_key(conn, made.person_key or "") if target is None else None
-    if new is None:
-        return [made]
-    return [made, people.name(conn, new.id, form.one("to"), by=by)]
+    return place(conn, form, _faces(form), by)
+
+
+def place(conn: Connection, form: Form, face_ids: Sequence[int], by: Editor) -> Decided:
+    """Faces become whoever the fields to_person and to name."""
+    return people.give(conn, face_ids, _target(conn, form), form.one("to"), by=by)
 
 
 def _new(conn: Connection, form: Form, by: Editor) -> Decided:
@@ -218,7 +215,7 @@ def _reversed(made: Decided) -> Decided:
     return sorted(made, key=lambda decision: decision.id)
 
 
-ACTIONS: dict[str, Callable[[Connection, Form, Editor], Decided]] = {
+ACTIONS: dict[str, Action] = {
     "name": _name,
     "merge": _merge,
     "merge-pairs": _merge_pairs,

@@ -9,10 +9,18 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from .. import permissions
 from ..connections import Connection, explained, transaction
-from ..errors import DatabaseBusy, DatabaseError, DecisionError, EditedMeanwhile, NameTaken
+from ..errors import (
+    DatabaseBusy,
+    DatabaseError,
+    DecisionError,
+    EditedMeanwhile,
+    FaceThere,
+    NameTaken,
+    SeveralOfName,
+)
 from ..store import browse, history, wall
-from . import deciding, telling
-from .deciding import Decided, SeveralOfName
+from . import deciding, marking, telling
+from .deciding import Action, Decided
 from .forms import Form, read_form
 from .requests import BadRequest, Conflict, Page, TooSlow
 
@@ -21,6 +29,8 @@ SHOWN_AT_ONCE = 100
 NAMES = 200
 """Names that a field suggests; where there are more, the page asks for those that fit."""
 CHOSEN_SHOWN = 12
+DECIDED = ("decisions", "decision_faces")
+"""The tables that say what was decided."""
 
 
 async def require_people(page: Page) -> None:
@@ -40,18 +50,24 @@ async def require_decisions(page: Page) -> None:
 async def context(page: Page) -> dict[str, Any]:
     """What a page needs to be edited, for those who may: names to choose from, what was just done."""
     # Read before the rest: what is decided while the page is made has not been seen
-    seen = await page.read(history.last)
     may = await permissions.may_edit(page.datasette, page.request, page.database)
+    seen = await page.read(history.last) if may else 0
     database = page.datasette.get_database(page.database)
     return {
         "may_edit": may,
         "seen": seen,
         "known_names": await page.read(wall.known_names, limit=NAMES) if may else [],
         "names_url": page.url("/people.json"),
-        "done": await _done(page) if may else None,
+        "done": await _done(page) if may and await _may_look_back(page) else None,
         "immutable": not database.is_mutable,
         "here": _here(page),
     }
+
+
+async def _may_look_back(page: Page) -> bool:
+    """Whether this actor may see what was decided, which anybody's address could name."""
+    tables = ("photos", *DECIDED)
+    return await permissions.may_view(page.datasette, page.request, page.database, *tables)
 
 
 def _here(page: Page) -> str:
@@ -102,7 +118,7 @@ async def edited(page: Page) -> Response:
         raise Forbidden(permissions.why_not(page.datasette, page.database))
     form = await read_form(page.request)
     try:
-        made = await _write(page, form)
+        made = await _write(page, form, await _action(page, form))
     except DecisionError as error:
         return await _problem(page, form, error)
     ids = [decision.id for decision in made]
@@ -114,7 +130,14 @@ async def edited(page: Page) -> Response:
     return Response.redirect(f"{here}{'&' if '?' in here else '?'}done={ranges(ids)}", status=303)
 
 
-async def _write(page: Page, form: Form) -> Decided:
+async def _action(page: Page, form: Form) -> Action:
+    """What the form wants done; of a face that was drawn, what the models make of it."""
+    if form.one("action") == deciding.DRAW:
+        return await marking.drawn(page, form)
+    return deciding.action_of(form)
+
+
+async def _write(page: Page, form: Form, action: Action) -> Decided:
     """The form's decisions, in one transaction. Raises DecisionError, BadRequest, TooSlow."""
     actor = (page.request.actor or {}).get("id")
     by = None if actor is None else str(actor)
@@ -122,9 +145,9 @@ async def _write(page: Page, form: Form) -> Decided:
     def write(conn: Connection) -> Decided:
         with explained(page.database):
             if conn.in_transaction:  # Datasette 1.0 has begun one
-                return deciding.decide(conn, form, by)
+                return deciding.decide(conn, form, action, by)
             with transaction(conn):
-                return deciding.decide(conn, form, by)
+                return deciding.decide(conn, form, action, by)
 
     try:
         database = page.datasette.get_database(page.database)
@@ -139,7 +162,7 @@ async def _write(page: Page, form: Form) -> Decided:
 async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
     """Why nothing was done, with all that was entered, and what one may do now."""
     told: Base400 = BadRequest(str(error))
-    if isinstance(error, EditedMeanwhile | NameTaken | SeveralOfName):
+    if isinstance(error, EditedMeanwhile | NameTaken | SeveralOfName | FaceThere):
         told = Conflict(str(error))
     others = _others(error)
     seen = await page.read(history.last)
@@ -148,6 +171,7 @@ async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
     if page.as_json:
         answer = {"ok": False, "error": str(error), "status": told.status, "people": others}
         answer["meanwhile"] = [telling.as_json(page, row) for row in rows]
+        answer |= {"face_id": error.face_id} if isinstance(error, FaceThere) else {}
         return Response.json(answer, status=told.status)
     persons = form.numbers("person")
     known = await page.read(wall.called, [*persons, *others])
@@ -157,7 +181,8 @@ async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
         "persons": [known[it] for it in persons if it in known],
         "others": [known[it] for it in others if it in known],
         "taken": isinstance(error, NameTaken),
-        "chosen": form.numbers("face")[:CHOSEN_SHOWN],
+        "there": isinstance(error, FaceThere),
+        "chosen": _chosen(form, error),
         "kept": [it for it in form.kept() if it[0] not in ("name", "to")],
         "entered": _entered(form),
         "seen": seen,
@@ -170,6 +195,13 @@ def _others(error: DecisionError) -> list[int]:
     if isinstance(error, NameTaken):
         return [error.person_id]
     return error.person_ids if isinstance(error, SeveralOfName) else []
+
+
+def _chosen(form: Form, error: DecisionError) -> list[int]:
+    """The faces that the error is about, to be shown."""
+    if isinstance(error, FaceThere):
+        return [error.face_id]
+    return form.numbers("face")[:CHOSEN_SHOWN]
 
 
 def _entered(form: Form) -> tuple[str, str] | None:

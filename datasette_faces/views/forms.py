@@ -57,6 +57,15 @@ class Form:
             raise BadRequest(f"{name} takes one number, not {len(found)}")
         return found[0] if found else None
 
+    def pixels(self, name: str) -> float:
+        """A length in a picture. Raises BadRequest."""
+        try:
+            return float(self.one(name))
+        except ValueError:
+            raise BadRequest(
+                f"{name} takes a number of pixels, not {self.one(name)[:40]!r}"
+            ) from None
+
     def kept(self) -> list[tuple[str, str]]:
         """The fields as names and values, to be sent once more."""
         return [

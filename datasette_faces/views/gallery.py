@@ -12,7 +12,7 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 from .. import permissions, why
 from ..store import browse, models, reasons, wall
 from ..store.browse import Filters, Query, Row
-from . import editing
+from . import editing, marking
 from .calibration import calibration_url
 from .requests import (
     MAX_ID,
@@ -88,7 +88,9 @@ def _day(request: Any, name: str) -> str | None:
     if not text:
         return None
     if not _DAY.fullmatch(text) or not _is_day(text + _FIRST_DAY[len(text) :]):
-        raise BadRequest(f"{name} takes a day like 2019-05-31, a month or a year, not {text!r}")
+        raise BadRequest(
+            f"{name} takes a day like 2019-05-31, a month or a year, not {text[:40]!r}"
+        )
     return text
 
 
@@ -103,7 +105,7 @@ def _is_day(text: str) -> bool:
 def _after(request: Any) -> int | None:
     text = request.args.get("after") or ""
     if text and not (text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
-        raise BadRequest(f"after takes the id of a face, not {text!r}")
+        raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
     return int(text) if text else None
 
 
@@ -112,6 +114,8 @@ async def photo(page: Page) -> Response:
     """A photo with a box round each face, and what is known of it."""
     photo_id = row_id(page.request)
     found = await _found(page, browse.photo, "photo", photo_id)
+    if page.request.method == "POST":
+        return await _decided(page)
     hidden = _hidden(page.request)
     faces = await _with_people(
         page, await page.read(browse.faces_of_photo, photo_id, hidden=hidden)
@@ -127,14 +131,14 @@ async def photo(page: Page) -> Response:
             "photo": with_name(found),
             "paths": paths,
             "faces": faces,
-            "picture_url": _picture_url(page, photo_id),
-            "original": permissions.serves_originals(page.datasette, page.database),
+            "picture_url": await _picture_url(page, photo_id),
             "before": before,
             "after": after,
             "hidden": await _hidden_here(page, photo_id, len(faces), hidden),
             "sql_url": await page.sql_url(
                 await page.read(browse.photo_query, photo_id, hidden=hidden)
             ),
+            **(await _drawing(page, photo_id) if await _sees_people(page) else {}),
         },
     )
 
@@ -145,10 +149,7 @@ async def face(page: Page) -> Response:
     face_id = row_id(page.request)
     found = await _found(page, browse.face, "face", face_id)
     if page.request.method == "POST":
-        await editing.require_people(page)
-        if not await _sees_people(page):
-            raise Forbidden("Permission denied: view-table")
-        return await editing.edited(page)
+        return await _decided(page)
     [found] = await _with_people(page, [found])
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
@@ -179,10 +180,25 @@ async def face(page: Page) -> Response:
     )
 
 
+async def _decided(page: Page) -> Response:
+    """Do what a form of a photo's or a face's page says."""
+    await editing.require_people(page)
+    if not await _sees_people(page):
+        raise Forbidden("Permission denied: view-table")
+    return await editing.edited(page)
+
+
+async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:
+    """What a photo's page needs for a face to be drawn, for those who may."""
+    known = await editing.context(page)
+    hindrance = await marking.hindrance(page, photo_id) if known["may_edit"] else None
+    return {**known, "hindrance": hindrance}
+
+
 async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
     """Why a face is whose it is, for those who may know who is who and what was decided."""
     if not await _sees_people(page) or not await permissions.may_view(
-        page.datasette, page.request, page.database, "decisions"
+        page.datasette, page.request, page.database, *editing.DECIDED
     ):
         return None
     if not await page.read(browse.has_table, "decisions"):
@@ -220,6 +236,6 @@ async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
     return found
 
 
-def _picture_url(page: Page, photo_id: int) -> str:
-    kind = "image" if permissions.serves_originals(page.datasette, page.database) else "thumbnail"
-    return page.url(f"/{kind}/{photo_id}.jpg")
+async def _picture_url(page: Page, photo_id: int) -> str:
+    may = await permissions.sees_originals(page.datasette, page.request, page.database)
+    return page.url(f"/{'image' if may else 'thumbnail'}/{photo_id}.jpg")

@@ -56,7 +56,7 @@ async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
         try:
             inference = state.inference(face_model(page, info.id))
             looked: Looked = await asyncio.wrap_future(inference.submit(data))
-            _check(inference, info.weights_sha256)
+            check_weights(inference, info.weights_sha256)
         except PictureError as error:
             raise BadRequest(f"{file_name}: {error}") from None
         except ModelError as error:
@@ -72,7 +72,7 @@ async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
     return keys
 
 
-def _check(inference: Inference, weights_sha256: str) -> None:
+def check_weights(inference: Inference, weights_sha256: str) -> None:
     """Refuse a model whose vectors would not be those of the database's. Raises WrongWeights."""
     if inference.info is None or inference.info.weights_sha256 != weights_sha256:
         raise WrongWeights(

@@ -8,7 +8,7 @@ from datasette.utils.asgi import NotFound, Response
 
 from .. import permissions
 from ..store import history as histories
-from ..store import likely, wall
+from ..store import likely, said, wall
 from ..store import people as store
 from ..store import person as album
 from ..store.browse import Query, Row
@@ -50,7 +50,7 @@ async def people(page: Page) -> Response:
     values = {
         "people": shown,
         "counts": counts,
-        "to_review": await page.read(likely.count) if may else 0,
+        "to_review": await page.read(likely.count) if may and await _may_review(page) else 0,
         "show": show,
         "q": name,
         "first_url": page.url("/people", **chosen) if after else None,
@@ -59,6 +59,11 @@ async def people(page: Page) -> Response:
         "sql_url": await page.sql_url(query),
     }
     return await page.html("people.html", {**await editing.context(page), **values})
+
+
+async def _may_review(page: Page) -> bool:
+    tables = ("photos", "likely_pairs")
+    return await permissions.may_view(page.datasette, page.request, page.database, *tables)
 
 
 def _show(page: Page, counts: dict[str, int], may_edit: bool) -> str:
@@ -148,9 +153,11 @@ async def _person_context(
 ) -> dict[str, Any]:
     hidden = {"hidden": "1"} if found.hidden else {}
     after = page.request.args.get("after")
+    context = await editing.context(page)
     return {
-        **await editing.context(page),
+        **context,
         "person": found,
+        "proposal": await _proposal(page, found) if context["may_edit"] else None,
         "called": found.name or f"Person {found.id}",
         "reserved": found.key == NOT_A_FACE,
         "concealed": concealed,
@@ -161,6 +168,15 @@ async def _person_context(
         "next_unnamed": await page.read(wall.next_unnamed, found.faces, found.id),
         "sql_url": None if concealed else await page.sql_url(query),
     }
+
+
+async def _proposal(page: Page, found: Person) -> Any:
+    """The name that others say this person may have, for those who may know what was said."""
+    if found.name or not await permissions.may_view(
+        page.datasette, page.request, page.database, "name_proposals"
+    ):
+        return None
+    return await page.read(said.proposal, found.id)
 
 
 def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
@@ -178,12 +194,13 @@ def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
 
 def _after_face(page: Page) -> int | None:
     text = page.request.args.get("after") or ""
-    if text and not (text.isascii() and text.isdecimal() and int(text[:20]) <= MAX_ID):
+    is_number = text.isascii() and text.isdecimal() and len(text) <= 19
+    if text and not (is_number and int(text) <= MAX_ID):
         raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
     return int(text) if text else None
 
 
-@page_view("people", "faces", "photos", "decisions")
+@page_view("people", "faces", "photos", *editing.DECIDED)
 async def history(page: Page) -> Response:
     """All that was decided, the newest first; POST undoes and redoes."""
     await editing.require_people(page)

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from datasette.utils.asgi import NotFound, Response
+from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from .. import permissions
+from .. import headers, permissions
 from ..files import as_path, read_known
 from ..store import browse
 from .requests import Page, page_for, row_id
@@ -33,7 +33,7 @@ def _picture_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., 
             body, content_type = await function(page, row_id(request))
             if body is None:
                 raise NotFound("There is no such picture")
-            return _cached(request, body, content_type)
+            return _cached(page, body, content_type)
 
         # Otherwise any cookie makes Datasette forbid caching, and a gallery fetches all anew
         view._datasette_static = True  # type: ignore[attr-defined]
@@ -42,17 +42,17 @@ def _picture_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., 
     return decorate
 
 
-def _cached(request: Any, body: bytes, content_type: str) -> Response:
+def _cached(page: Page, body: bytes, content_type: str) -> Response:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {
+    told = {
         # Private: these are people's faces, and who may see them depends on the actor
         "cache-control": f"private, max-age={CACHE_SECONDS}",
         "etag": etag,
-        "x-content-type-options": "nosniff",
+        **headers.of_picture(page.datasette),
     }
-    if etag in (request.headers.get("if-none-match") or ""):
-        return Response("", status=304, headers=headers)
-    return Response(body, headers=headers, content_type=content_type)
+    if etag in (page.request.headers.get("if-none-match") or ""):
+        return Response("", status=304, headers=told)
+    return Response(body, headers=told, content_type=content_type)
 
 
 @_picture_view("faces")
@@ -69,18 +69,23 @@ async def thumbnail(page: Page, photo_id: int) -> tuple[bytes | None, str]:
 
 @_picture_view("photos", "photo_paths")
 async def image(page: Page, photo_id: int) -> tuple[bytes | None, str]:
-    """A photo's file from the disk, where `serve_originals` allows it."""
-    if not permissions.serves_originals(page.datasette, page.database):
-        raise NotFound("Full pictures are not served here (plugin setting serve_originals)")
+    """A photo's file from the disk, for those who may see originals."""
+    if not await permissions.sees_originals(page.datasette, page.request, page.database):
+        raise Forbidden(f"Permission denied: {permissions.ORIGINALS}")
+    folders = permissions.folders_of_originals(page.datasette, page.database)
     places = await page.read(browse.original_paths, photo_id)
     for place in places:
         content_type = CONTENT_TYPES.get(place["format"])
         if content_type is None:
             break
-        path = as_path(place["path"], place["path_bytes"])
         body = await page.datasette.get_database(page.database).execute_fn(
-            lambda _, path=path, place=place: read_known(path, place["bytes"], place["sha256"])
+            lambda _, place=place: _original(place, folders)
         )
         if body is not None:
             return body, content_type
     return await page.read(browse.thumbnail, photo_id), "image/jpeg"
+
+
+def _original(place: dict[str, Any], folders: list[str]) -> bytes | None:
+    path = as_path(place["path"], place["path_bytes"])
+    return read_known(path, place["bytes"], place["sha256"], within=folders)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from datasette.utils import sqlite_timelimit, tilde_decode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
-from .. import compat, permissions
+from .. import compat, headers, permissions
 from ..connections import sqlite
 from ..store import browse
 from ..store.browse import Query, Row
@@ -89,9 +89,11 @@ class Page:
         self, template: str, context: dict[str, Any], error: Base400 | None = None
     ) -> Response:
         """A page in the house's look; with the status of an error that it tells of."""
+        allowed = headers.Allowed()
         rendered = await self.datasette.render_template(
             f"faces/{template}",
             {
+                "allow_scripts": allowed.note,
                 "database": self.database,
                 "database_color": compat.database_color(self.datasette, self.database),
                 "faces_url": self.url,
@@ -104,8 +106,9 @@ class Page:
             request=self.request,
             view_name="faces",
         )
-        status, headers = (error.status, getattr(error, "headers", {})) if error else (200, {})
-        return Response.html(rendered, status=status, headers=headers)
+        status, more = (error.status, getattr(error, "headers", {})) if error else (200, {})
+        told = await headers.of_page(self.datasette, self.database, allowed)
+        return Response.html(rendered, status=status, headers={**told, **more})
 
     def _json_url(self) -> str:
         # Behind a proxy the request's own path may or may not begin with base_url
@@ -155,9 +158,9 @@ def number(request: Any, name: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        raise BadRequest(f"{name} takes a number, not {text!r}") from None
+        raise BadRequest(f"{name} takes a number, not {text[:40]!r}") from None
     if not abs(value) <= MAX_ID:
-        raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text!r}")
+        raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text[:40]!r}")
     # 50 stays 50 in the form and in addresses
     return int(value) if value.is_integer() else value
 

@@ -23,7 +23,7 @@ TICKED = 0.95
 MAX_KEY = 200
 
 
-@page_view("people", "faces", "photos")
+@page_view("people", "faces", "photos", "likely_pairs")
 async def review(page: Page) -> Response:
     """Two people who may be one, the likeliest first; POST says whether they are."""
     await editing.require_people(page)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
-from .. import compat, permissions
+from .. import compat, headers, permissions
 from ..connections import sqlite
 from ..errors import Busy, ModelError
 from ..queries import QueryPhoto
@@ -18,6 +18,7 @@ from ..search import MAX_K
 from ..shapes import Match
 from ..state import state_of
 from ..store import browse, models
+from . import limits
 from .asked import Asked, NoSuchQuery, Ready, alive, asked, model_meant, ready
 from .calibration import calibration_url
 from .looking import NoFace, Overloaded, Pictures, described, face_model, look
@@ -262,8 +263,8 @@ def _csv(results: list[dict[str, Any]]) -> Response:
     writer = csv.DictWriter(out, CSV_COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(results)
-    headers = {"content-disposition": 'attachment; filename="faces.csv"'}
-    return Response(out.getvalue(), headers=headers, content_type="text/csv; charset=utf-8")
+    told = {"content-disposition": 'attachment; filename="faces.csv"'}
+    return Response(out.getvalue(), headers=told, content_type="text/csv; charset=utf-8")
 
 
 async def _upload(page: Page) -> Response:
@@ -272,8 +273,10 @@ async def _upload(page: Page) -> Response:
         raise Forbidden("Permission denied: faces-upload")
     wanted = Asked()
     try:
+        limits.check(page)
         with state_of(page.datasette).upload():
             pictures, wanted = await _read(page)
+            limits.check(page, len(pictures) - 1)
             photos = await look(page, wanted, pictures)
     except (Base400, Busy) as error:
         problem = Overloaded(str(error)) if isinstance(error, Busy) else error
@@ -323,11 +326,11 @@ def _with_photos(page: Page, wanted: Asked, photos: list[str], *, choose: bool) 
     return replace(wanted, keys=tuple(keys), photos=every, model=model)
 
 
-def _query_picture(body: bytes | None) -> Response:
+def _query_picture(page: Page, body: bytes | None) -> Response:
     if body is None:
         raise NotFound("This picture is not here any more: it is kept for an hour")
-    headers = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
-    return Response(body, headers=headers, content_type="image/jpeg")
+    told = {"cache-control": "private, no-store", **headers.of_picture(page.datasette)}
+    return Response(body, headers=told, content_type="image/jpeg")
 
 
 @page_view("faces", "photos", "face_embeddings")
@@ -335,7 +338,7 @@ async def query_face(page: Page) -> Response:
     """The crop of an uploaded face, while it is kept."""
     queries = state_of(page.datasette).queries
     face = queries.face(page.database, page.request.url_vars["key"])
-    return _query_picture(face.crop if face else None)
+    return _query_picture(page, face.crop if face else None)
 
 
 @page_view("faces", "photos", "face_embeddings")
@@ -343,4 +346,4 @@ async def query_photo(page: Page) -> Response:
     """An uploaded picture, small, while it is kept."""
     queries = state_of(page.datasette).queries
     photo: QueryPhoto | None = queries.photo(page.database, page.request.url_vars["key"])
-    return _query_picture(photo.thumbnail if photo else None)
+    return _query_picture(page, photo.thumbnail if photo else None)

@@ -1,0 +1,94 @@
+"""A box that somebody drew on a photo's page → the face in it, by every model that is here. No HTML."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from datasette.utils.asgi import Forbidden
+
+from .. import drawing, permissions
+from ..connections import Connection
+from ..drawing import Made, Subject
+from ..errors import DecisionError, FacesError, ModelError, PictureError
+from ..people import Editor
+from ..shapes import Box, Face, ModelInfo, Outline
+from ..state import state_of
+from ..store import models
+from .deciding import Action, Decided, place
+from .forms import Form
+from .looking import NoModel, Overloaded, check_weights, face_model
+from .requests import BadRequest, Page
+
+SIDES = ("x", "y", "width", "height")
+READ = ("faces", "photos", "photo_paths", "people")
+"""The tables whose content a drawing reads, whichever page it is sent to."""
+OLD = "This file is of an older version of datasette-faces: ingest anything into it, then draw"
+
+
+async def drawn(page: Page, form: Form) -> Action:
+    """What keeps the face in the box of a form, once the models have looked at it.
+
+    Raises DecisionError, BadRequest, NoModel, Overloaded.
+    """
+    if not await permissions.may_view(page.datasette, page.request, page.database, *READ):
+        raise Forbidden("Permission denied: view-table")
+    if not await page.read(drawing.is_kept):
+        raise DecisionError(OLD)
+    photo_id = form.number("photo")
+    if photo_id is None:
+        raise DecisionError("photo takes the number of the photo in which the face is")
+    about: Subject = await page.read(drawing.subject, photo_id)
+    box = drawing.checked_box(about, [form.pixels(side) for side in SIDES])
+    infos = await page.read(models.every)
+    made = await asyncio.to_thread(_made, page, about, infos, box)
+
+    def keep(conn: Connection, form: Form, by: Editor) -> Decided:
+        decision, face_id = drawing.draw(conn, about, made, by=by)
+        named = form.one("to_person") or form.one("to").strip()
+        return [decision, *(place(conn, form, [face_id], by) if named else [])]
+
+    return keep
+
+
+def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
+    def look(info: ModelInfo, data: bytes, drawn: Outline) -> Face:
+        inference = state_of(page.datasette).inference(face_model(page, info.id))
+        face = inference.outline(data, drawn).result()
+        check_weights(inference, info.weights_sha256)
+        return face
+
+    try:
+        within = permissions.folders_of_originals(page.datasette, page.database)
+        outline = drawing.outline(about, box)
+        return drawing.make(look, infos, drawing.original(about, within), outline)
+    except DecisionError:
+        raise
+    except PictureError as error:
+        raise BadRequest(f"Photo {about.id}: {error}") from None
+    except ModelError as error:
+        raise NoModel(str(error)) from None
+    # Busy, or all processes were ended: the next try may go
+    except FacesError as error:
+        raise Overloaded(str(error)) from None
+
+
+async def hindrance(page: Page, photo_id: int) -> str | None:
+    """Why no face can be drawn in a photo here; None where one can."""
+    if not await page.read(drawing.is_kept):
+        return f"{OLD}."
+    about: Subject = await page.read(drawing.subject, photo_id)
+    within = permissions.folders_of_originals(page.datasette, page.database)
+    if not await asyncio.to_thread(drawing.is_at_hand, about, within):
+        return "Drawing a face takes the photo's file, which is not where it was."
+    missing = [_missing(page, info.id) for info in await page.read(models.every)]
+    if None in missing:
+        return None
+    return "; ".join(str(it) for it in missing) or "This file knows no model yet."
+
+
+def _missing(page: Page, model_id: str) -> Any:
+    try:
+        return face_model(page, model_id).missing()
+    except ModelError as error:
+        return str(error)

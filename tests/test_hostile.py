@@ -1,0 +1,282 @@
+"""Hostile input: names, paths and parameters that mean harm are shown as they are, or refused in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+from desks import Desk, make_clustered
+from serving import Site, site
+
+from datasette_faces import people
+from datasette_faces.connections import transaction, writing
+
+BASE = "/people/-/faces"
+MARK = "h0st1le"
+NAMES = {
+    "a script": f"<script>{MARK}</script>",
+    "an attribute": f'" onmouseover="{MARK}" x="',
+    "an attribute with apostrophes": f"' onfocus='{MARK}' autofocus x='",
+    "a template": f"{{{{ {MARK} }}}}{{% raw %}}",
+    "an address": f"javascript:{MARK}",
+    "an entity": f"&lt;img src=x onerror={MARK}&gt;",
+    "the end of an element": f"</option></datalist></title></textarea><svg onload={MARK}>",
+    "a line": f"{MARK}\r\nset-cookie: a=b",
+    "a turn": f"\u202e{MARK}\u202c",
+    "a format": f"%s%n{{0}}{MARK}",
+}
+PAGES = ("", "/photo/1", "/face/1", "/people", "/people/1", "/history", "/review", "/calibration")
+PAGES += ("/search?face=1", "/people?q=a", "/people?done=1-9")
+DATASETTE = (
+    "/people/faces.faces",
+    "/people/people",
+    "/people/faces",
+    "/people/people_together?person=",
+)
+
+
+class Parsed(HTMLParser):
+    """What a browser would make of a page: elements, and what could run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.harm: list[str] = []
+        self._script = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note attributes and addresses that run."""
+        self._script = tag == "script"
+        for name, value in attrs:
+            runs = name.startswith("on")
+            if name in ("href", "src", "action", "formaction", "xlink:href"):
+                runs = (value or "").strip().lower().startswith("javascript:")
+            if runs and MARK in (value or ""):
+                self.harm.append(f"{tag} {name}={value}")
+            if MARK in name or MARK in tag:
+                self.harm.append(f"{tag} {name}")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of a script."""
+        self._script = False
+
+    def handle_data(self, data: str) -> None:
+        """Note what is run."""
+        if self._script and MARK in data:
+            self.harm.append(data)
+
+
+def harm(text: str) -> list[str]:
+    """What of the mark a browser would run."""
+    parsed = Parsed()
+    parsed.feed(text)
+    return parsed.harm
+
+
+def test_the_test_sees_harm() -> None:
+    for text in (
+        NAMES["a script"],
+        f"""<a x="{NAMES["an attribute"]}">""",
+        f'<a href="{NAMES["an address"]}">',
+    ):
+        assert harm(text), text
+
+
+def harmed(folder: Path, name: str) -> Path:
+    """A database in which everything that is text is hostile."""
+    path = make_clustered(folder / "people.db")
+    with writing(str(path)) as conn, transaction(conn):
+        by = people.Editor(name)
+        people.name(conn, 1, "once", by=by)
+        people.name(conn, 2, "other", by=by)
+        people.hide(conn, 3, by=by)
+        conn.execute("update people set name = ? || id where name is not null", [name])
+        conn.execute("update decisions set value = ? where value is not null", [name])
+        conn.execute("update photos set path = '/' || ? || id || '.jpg', camera = ?", [name, name])
+        conn.execute("update photos set taken_at = ?, format = ?", [name, name])
+        conn.execute("update photo_paths set path = '/' || ? || photo_id || '.jpg'", [name])
+        conn.execute("update faces set landmarks = ?, photo_taken_at = ?", [name, name])
+        conn.execute("update models set name = ?, licence = ?", [name, name])
+        conn.execute(
+            "insert into ingest_errors(path, reason, seen_at) values (?, ?, '')", [name, name]
+        )
+    return path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_hostile_in_a_database_is_shown_as_text(tmp_path: Path, name: str) -> None:
+    with site(harmed(tmp_path, NAMES[name])) as served:
+        desk, seen = Desk(served), 0
+        for path in PAGES:
+            page = desk.get(path)
+            assert page.status_code == 200, path
+            assert harm(page.text) == [], path
+            seen += page.text.count(MARK)
+            assert "set-cookie: a=b" not in str(page.headers)
+            address, _, query = path.partition("?")
+            data = desk.get(f"{address}.json?{query}")
+            assert data.headers["content-type"].startswith("application/json")
+            json.loads(data.text)
+        assert seen > 10
+        for path in DATASETTE:
+            page = served.get(path, actor="root")
+            assert page.status_code == 200, path
+            assert harm(page.text) == [], path
+        table = desk.get("/search.csv?face=1")
+        assert table.headers["content-type"] == "text/csv; charset=utf-8"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_hostile_in_a_request_is_shown_as_text(served: Site, name: str) -> None:
+    value = NAMES[name]
+    for path, parameter in PARAMETERS:
+        answer = served.get(f"{BASE}{path}?{urlencode({parameter: value})}", actor="root")
+        assert answer.status_code in (200, 400, 404), (path, parameter)
+        if answer.headers["content-type"].startswith("text/html"):
+            assert harm(answer.text) == [], (path, parameter)
+    for path in (f"/{quote(value, safe='')}/-/faces", f"{BASE}/{quote(value, safe='')}"):
+        answer = served.get(path, follow=True)
+        assert answer.status_code == 404
+        assert harm(answer.text) == []
+
+
+PARAMETERS = [
+    *[("", name) for name in ("min_size", "min_score", "min_sharpness", "taken_from", "taken_to")],
+    *[("", name) for name in ("model", "hidden", "after", "unknown")],
+    *[("/photo/1", "hidden"), ("/face/1", "model"), ("/calibration", "model")],
+    *[("/people", name) for name in ("show", "q", "after", "hidden", "done", "all")],
+    *[("/people/1", name) for name in ("after", "hidden", "done")],
+    *[("/history", name) for name in ("before", "done")],
+    *[("/review", name) for name in ("after", "several", "done")],
+    *[("/search", name) for name in ("face", "key", "not", "photo", "model", "k", "threshold")],
+    *[("/search", name) for name in ("taken_from", "taken_to", "folder", "person_id", "hidden")],
+    *[("/search.json", "face"), ("/search.csv", "face"), ("/people.json", "q"), (".json", "after")],
+]
+VALUES = {
+    "nothing": "",
+    "a blank": " ",
+    "a null": "\x00",
+    "half a character": "\ud800",
+    "minus one": "-1",
+    "zero": "0",
+    "a fraction": "1.5",
+    "no number": "nan",
+    "without end": "inf",
+    "too large": "1e999",
+    "over 64 bits": str(2**63),
+    "20 digits": "9" * 20,
+    "5000 zeros": "0" * 5000,
+    "5000 digits": "9" * 5000,
+    "60000 letters": "a" * 60_000,
+    "other digits": "٣٤",
+    "superscript": "²",
+    "several": "1,2,3",
+    "a range": "1-99999999",
+    "a range backwards": "9-1",
+    "points": "1.2.3",
+    "commas": "0.5,a,b",
+    "commas and no number": "nan,a,b",
+    "dates": "2019-02-31",
+    "SQL": "1' or '1'='1",
+    "a pattern": "%_\\",
+    "JSON": '{"a": [1]}',
+    "deep JSON": "[" * 20_000,
+}
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_no_parameter_breaks_a_page(served: Site, value: str) -> None:
+    given = quote(VALUES[value].encode("utf-8", "surrogatepass"))
+    for path, parameter in PARAMETERS:
+        answer = served.get(f"{BASE}{path}?{parameter}={given}", actor="root")
+        assert answer.status_code in (200, 400, 404), (path, parameter)
+        # Nothing long comes back but in the addresses of the page itself
+        if answer.status_code != 200 and path.endswith(".json"):
+            assert len(answer.text) < 2_000
+
+
+def test_many_values_of_a_parameter_break_no_page(served: Site) -> None:
+    for path, parameter in PARAMETERS:
+        many = "&".join(f"{parameter}={n}" for n in range(1, 3_000))
+        answer = served.get(f"{BASE}{path}?{many}", actor="root")
+        assert answer.status_code in (200, 400, 404), (path, parameter)
+
+
+ACTIONS = (
+    "name",
+    "merge",
+    "merge-pairs",
+    "apart",
+    "split",
+    "move",
+    "reject",
+    "not-a-face",
+    "cover",
+)
+ACTIONS += ("hide", "unhide", "undo", "redo", "", "nothing")
+FIELDS = ("name", "to", "to_person", "person", "face", "decision", "pair", "seen", "same", "action")
+
+
+IN_FORMS = ("a null", "half a character", "minus one", "over 64 bits", "5000 digits")
+IN_FORMS += ("60000 letters", "a range", "deep JSON")
+
+
+@pytest.mark.parametrize("value", IN_FORMS)
+def test_no_field_of_a_form_breaks_a_decision(tmp_path: Path, value: str) -> None:
+    with site(make_clustered(tmp_path / "people.db")) as served:
+        desk = Desk(served)
+        page = desk.get("/people")
+        for action in ACTIONS:
+            for field in FIELDS:
+                fields = {"action": action, "person": "1", "face": "1", "name": "x", "to": "y"}
+                fields[field] = VALUES[value].encode("utf-8", "surrogatepass")  # type: ignore[assignment]
+                answer = desk.send("/people.json", page, **fields)
+                assert answer.status_code in (200, 400, 409), (action, field, answer.text[:300])
+                assert len(answer.text) < 100_000
+
+
+BODIES = {
+    "no object": b"[]",
+    "a number": b"1",
+    "deep": b"[" * 100_000,
+    "deep objects": b'{"a":' * 50_000,
+    "a large number": b'{"action":"hide","person":' + b"9" * 5_000 + b"}",
+    "a large fraction": b'{"action":"hide","person":1e999}',
+    "objects": b'{"action":{"a":1},"person":[{"b":[1]}]}',
+    "nothing": b"",
+    "half": b'{"action":',
+    "no text": b"\xff\xfe",
+    "a null": b'{"action":"name","person":1,"name":"\\u0000"}',
+    "half a character": b'{"action":"name","person":1,"name":"\\ud800"}',
+    "too much": b'{"a":"' + b"x" * 1_100_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_no_body_breaks_a_decision(served: Site, body: str, kind: str) -> None:
+    for path in ("/people.json", "/people/1.json", "/face/1.json", "/history.json", "/review.json"):
+        answer = served.post(
+            BASE + path, BODIES[body], kind, actor="root", authorization="Bearer none"
+        )
+        assert answer.status_code in (200, 400, 409, 413), (path, answer.text[:300])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(make_clustered(tmp_path_factory.mktemp("hostile") / "people.db")) as it:
+        it.datasette.root_enabled = True
+        yield it
+
+
+def test_every_parameter_that_a_view_reads_is_tried() -> None:
+    views = Path(people.__file__).parent / "views"
+    read = set()
+    for module in views.glob("*.py"):
+        read |= set(re.findall(r'args\.get(?:list)?\("(\w+)"', module.read_text()))
+        read |= set(re.findall(r'(?:number|_day)\(request, "(\w+)"\)', module.read_text()))
+    assert read <= {parameter for _, parameter in PARAMETERS} | {"_sort", "_sort_desc"}

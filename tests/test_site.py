@@ -1,0 +1,182 @@
+"""The ready-made site: its front page, its page about itself, and what visitors may not do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from archive import make_archive
+from browser import browser, serving
+from desks import make_clustered
+from serving import Site, site
+from test_browser import NARROW, WIDE, opened, show
+
+from datasette_faces import people
+from datasette_faces.compat import V1
+from datasette_faces.connections import transaction, writing
+from datasette_faces.store import people as store
+
+HOUSE = Path(__file__).parent.parent
+TEMPLATES, METADATA = HOUSE / "templates", HOUSE / "metadata.yml"
+PUBLIC = ("--setting", "allow_download", "off", "--setting", "default_allow_sql", "off")
+HOSTILE = "<img src=x onerror=alert(1)> {{ 7*7 }} \"'"
+
+
+def metadata(**changes: Any) -> dict[str, Any]:
+    """The metadata that ships, with changes of what it says of the publisher."""
+    told: dict[str, Any] = yaml.safe_load(METADATA.read_text())
+    told["plugins"]["datasette-faces"]["site"] |= changes
+    return told
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Twelve faces: Ada, Grace, and four of somebody without a name."""
+    path = make_clustered(tmp_path / "catalogue.db")
+    with writing(str(path)) as conn, transaction(conn):
+        people.name(conn, 1, "Ada")
+        people.name(conn, 2, "Grace")
+    return path
+
+
+@pytest.fixture
+def served(database: Path) -> Iterator[Site]:
+    with site(database, metadata=metadata(), template_dir=str(TEMPLATES)) as it:
+        yield it
+
+
+def test_the_front_page_is_a_wall_of_those_who_have_a_name(served: Site) -> None:
+    page = served.get("/")
+    assert page.status_code == 200
+    assert re.findall(r'title="([^"]*)">\1</bdi>', page.text) == ["Ada", "Grace"]
+    assert "<strong>2</strong> people" in page.text
+    assert "<strong>12</strong> faces" in page.text
+    for link in re.findall(r'(?:href|src|action)="(/catalogue/-/faces[^"]*)"', page.text):
+        assert served.get(link).status_code == 200, link
+
+
+def test_hidden_people_are_not_on_it(database: Path, served: Site) -> None:
+    with writing(str(database)) as conn, transaction(conn):
+        people.hide(conn, 1)
+    text = served.get("/").text
+    assert "Ada" not in text
+    assert "Grace" in text
+
+
+def test_where_nobody_has_a_name_it_shows_faces(tmp_path: Path) -> None:
+    path = make_clustered(tmp_path / "catalogue.db")
+    with site(path, metadata=metadata(), template_dir=str(TEMPLATES)) as it:
+        page = it.get("/")
+        assert page.text.count('href="/catalogue/-/faces/face/') == 12
+        assert "</strong> people" not in page.text
+        assert "</strong> person" not in page.text
+
+
+def test_a_visitor_who_may_not_see_faces_gets_a_front_page_without(database: Path) -> None:
+    told = metadata()
+    told["plugins"]["datasette-faces"]["permissions"]["faces-view"] = False
+    with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
+        for path in ("/", "/about"):
+            page = it.get(path)
+            assert page.status_code == 200
+            assert "Ada" not in page.text
+            assert "crop" not in page.text
+
+
+def test_a_database_of_something_else_has_the_site_too(tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as conn:
+        conn.execute("create table cats (name)")
+    with site(path, metadata=metadata(), template_dir=str(TEMPLATES)) as it:
+        assert 'href="/other"' in it.get("/").text
+        assert "no faces here" in it.get("/about").text
+
+
+def test_the_page_about_the_site_says_who_and_where_to_write(served: Site) -> None:
+    text = served.get("/about").text
+    assert 'href="mailto:takedown@example.org"' in text
+    assert 'href="mailto:archive@example.org"' in text
+    assert "CC BY 4.0" in text
+    assert "biometric data" in text
+
+
+def test_what_the_publisher_wrote_is_text(database: Path) -> None:
+    told = metadata(about=HOSTILE, publisher=HOSTILE, contact=HOSTILE, takedown="javascript:x")
+    with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
+        text = it.get("/about").text
+        assert "<img src=x" not in text
+        assert "49" not in re.sub(r"\d{3,}", "", text.split("<h1>")[1].split("</section>")[0])
+        assert 'href="javascript' not in text
+
+
+def test_visitors_decide_nothing_and_write_no_sql(database: Path) -> None:
+    options = {"allow_download": False, "default_allow_sql": False}
+    with site(
+        immutables=[str(database)],
+        metadata=metadata(),
+        template_dir=str(TEMPLATES),
+        settings=options,
+    ) as it:
+        query = "/catalogue/-/query.json?sql=select+1" if V1 else "/catalogue.json?sql=select+1"
+        assert it.get(query).status_code == 403
+        assert it.get("/catalogue.db").status_code == 403
+        page = it.get("/catalogue/-/faces/people/1")
+        assert page.status_code == 200
+        assert "View and edit SQL" not in page.text
+        assert 'method="post"' not in page.text
+        assert it.get("/catalogue/-/faces/image/1.jpg").status_code in (403, 404)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def address(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("site")
+    path = folder / "catalogue.db"
+    shutil.copy(make_archive(folder), path)
+    with writing(str(path)) as conn, transaction(conn):
+        faces = [row[0] for row in conn.execute("select id from faces order by id")]
+        store.propose(conn, {face: f"cluster-{face % 5}" for face in faces})
+        store.rebuild(conn)
+        for person in range(1, 5):
+            long = "Maximiliana Konstantinopolitanska von Hohenstein " * person
+            people.name(conn, person, "Ada" if person == 1 else long)
+    with serving(path, "-m", str(METADATA), "--template-dir", str(TEMPLATES), *PUBLIC) as it:
+        yield it
+
+
+@pytest.mark.parametrize("path", ["/", "/about"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_its_pages_fit_and_show_everything(
+    chromium: Any, address: str, path: str, size: tuple[int, int], scripts: bool
+) -> None:
+    with opened(chromium, size, java_script_enabled=scripts) as (page, wrong):
+        show(page, address + path)
+        across = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        assert across[0] <= across[1]
+        pictures = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.alt])")
+        assert all(wide and alt.strip() for wide, alt in pictures)
+        assert bool(pictures) == (path == "/")
+        assert wrong == []
+
+
+def test_somebody_is_found_by_name_from_the_front_page(chromium: Any, address: str) -> None:
+    with opened(chromium) as (page, wrong):
+        page.goto(f"{address}/")
+        page.get_by_label("Find a person by name").fill("ada")
+        with page.expect_navigation(wait_until="load"):
+            page.keyboard.press("Enter")
+        assert page.locator(".faces-wall bdi").inner_text() == "Ada"
+        assert wrong == []
