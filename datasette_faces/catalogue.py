@@ -14,13 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from . import audit, indexing, public_ids, published
 from .audit import Report
 from .connections import (
-    PAGE_BYTES,
     Connection,
     explained,
     load_vector_extension,
@@ -38,7 +38,13 @@ Done = TypeVar("Done")
 Advance = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
 
-BATCH_ROWS = 256
+BATCH_ROWS = 64
+TASKS_AHEAD = 8
+"""While rows are written, threads have so many tasks to go on with."""
+TASK_ROWS = 16
+"""So many pictures a thread takes at once: to hand over each of them takes as long as a tenth of it."""
+PAGE_BYTES = 32_768
+"""Rows with pictures of 3 to 7 kB: on pages of 8 kB a fifth of the file is room between them."""
 BEHIND = ".export"
 """How the folder ends in which a catalogue is made, beside where it goes."""
 
@@ -236,6 +242,7 @@ def _fill(private: Connection, folder: Path, whole: Path, job: _Job) -> None:
             tables.make_index_tables(conn)
         _copy_rows(private, conn, job)
         tables.make_indexes(conn)
+        tables.count_faces(conn)
         conn.execute("commit")
         if job.wanted.embeddings and not job.wanted.portable:
             with transaction(conn):
@@ -272,7 +279,6 @@ def _copy_rows(private: Connection, conn: Connection, job: _Job) -> None:
                 job.advance(table, done, total[table])
         tables.insert(conn, table, batch)
         job.advance(table, done, total[table])
-    tables.count_faces(conn)
     if job.wanted.embeddings:
         _copy_vectors(private, conn)
     tables.note(conn, "seal", sealed.hexdigest())
@@ -291,15 +297,20 @@ def _copy_vectors(private: Connection, conn: Connection) -> None:
 def _in_threads(work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[Done]:
     """What each item gives, in their order, a few of them at a time in memory."""
     count = max(os.cpu_count() or 1, 1)
+    rows = iter(items)
+
+    def several(some: list[Item]) -> list[Done]:
+        return [work(it) for it in some]
+
     with ThreadPoolExecutor(count, thread_name_prefix="print") as pool:
-        waiting: deque[Future[Done]] = deque()
+        waiting: deque[Future[list[Done]]] = deque()
         try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 16 * count:
-                    yield waiting.popleft().result()
+            while some := list(islice(rows, TASK_ROWS)):
+                waiting.append(pool.submit(several, some))
+                if len(waiting) > TASKS_AHEAD * count:
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()

@@ -1,7 +1,7 @@
 """Find any of very many short strings of bytes in very many bytes, with numpy alone.
 
 Aho and Corasick's machine (pyahocorasick) takes gigabytes for a million strings, and a package that has
-to be compiled. Here the first six bytes of each string are put into a table; each place of the file is
+to be compiled. Here the last six bytes of each string are put into a table; each place of the file is
 looked up there at once, as in Rabin and Karp's search, and what is left is compared in full.
 """
 
@@ -84,9 +84,8 @@ class Search:
     def __init__(self, kinds: list[str], found: dict[bytes, int]) -> None:
         self.kinds = kinds
         texts = list(found)
-        padded = np.frombuffer(b"".join(it.ljust(MOST_BYTES, b"\0") for it in texts), np.uint8)
-        padded = padded.reshape(len(texts), MOST_BYTES)
-        windows = np.ascontiguousarray(padded[:, :8]).view("<u8").ravel() & _SIX
+        # The last six, not the first: times, names of files and paths begin alike
+        windows = np.frombuffer(b"".join(it[-LEAST_BYTES:] + b"\0\0" for it in texts), "<u8")
         order = np.argsort(windows, kind="stable")
         self._windows = windows[order]
         self._texts = [texts[place] for place in order.tolist()]
@@ -120,7 +119,9 @@ class Search:
     def _candidates(self, windows: Windows) -> npt.NDArray[np.int64]:
         """The places of windows that begin something that is looked for."""
         first, second = self._tables
-        places: npt.NDArray[np.int64] = np.flatnonzero(first[(windows * _FACTORS[0]) >> _SHIFT])
+        # Clipping spares a check of each index, which is within the table by its making
+        hashes = ((windows * _FACTORS[0]) >> _SHIFT).view(np.int64)
+        places: npt.NDArray[np.int64] = np.flatnonzero(first.take(hashes, mode="clip"))
         places = places[second[(windows[places] * _FACTORS[1]) >> _SHIFT]]
         if not len(places) or not len(self._windows):
             return np.empty(0, np.int64)
@@ -134,7 +135,8 @@ class Search:
         hits = []
         while place < len(self._windows) and int(self._windows[place]) == window:
             text = self._texts[place]
-            if data[at : at + len(text)] == text:
-                hits.append(Hit(self.kinds[self._kinds[place]], at, text))
+            begin = at + LEAST_BYTES - len(text)
+            if begin >= 0 and data[begin : at + LEAST_BYTES] == text:
+                hits.append(Hit(self.kinds[self._kinds[place]], begin, text))
             place += 1
         return hits

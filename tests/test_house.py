@@ -61,10 +61,10 @@ FLOORS = {
         "people",
         "probabilities",
         "catalogue",
-        "doctor",
-        "mending",
         "audit",
         "auditing",
+        "doctor",
+        "mending",
         "demo",
     ),
     5: (

@@ -64,8 +64,8 @@ def internal_tables(conn: Connection) -> list[str]:
     names = [name for name, _ in rows]
     if VECTORS not in names:
         return []
-    own = ("_sqlite_migrations", "sqlite_sequence", "names_read", *INDEXES)
-    own += tuple(f"{table}_" for table in vec0)
+    kept = ("_sqlite_migrations", "sqlite_sequence", "names_read")
+    own = (*kept, *INDEXES, *(f"{table}_" for table in vec0))
     return [name for name in names if name.startswith(own)]
 
 

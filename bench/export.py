@@ -1,0 +1,145 @@
+"""What a catalogue of many faces costs: seconds of `export` and of `audit`, memory, and bytes a face.
+
+    python bench/export.py [--faces 100000] [--embeddings] [--db FILE --keep] [--json]
+
+The faces are those of million.py with pictures that are as hard to print as real ones; see README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+
+import million  # noqa: E402
+from pictures import shipped  # noqa: E402
+
+from datasette_faces.connections import transaction, writing  # noqa: E402
+from datasette_faces.images import to_jpeg  # noqa: E402
+
+FACES = 100_000
+HIDDEN_SHARE = 0.02
+FACES_PER_PERSON = 40
+SOFT_PX = 1.1
+"""So blurred, photos have 38 kB on average, as those of 90 real ones had."""
+MOST_SECONDS = {"export": 60, "audit": 30}
+MOST_BYTES = 8_000
+"""Issue 5."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What was measured, and what it may be at most."""
+
+    text: str
+    value: float
+    most: float
+
+    @property
+    def holds(self) -> bool:
+        return self.value <= self.most
+
+
+def like_real(width: int, height: int, byte_count: int, *, how_many: int = 32) -> list[bytes]:
+    """JPEGs of parts of photographs, as large as these are: detail takes the time."""
+    found, rng = [], np.random.default_rng(width)
+    sources = [Image.open(shipped(what)).convert("RGB") for what in ("six faces", "one face")]
+    for number in range(how_many):
+        source = sources[number % len(sources)]
+        share = rng.uniform(0.5, 1) if width > 200 else rng.uniform(0.1, 0.3)
+        wide = int(source.width * share)
+        high = min(int(wide * height / width), source.height)
+        left = int(rng.integers(0, source.width - wide + 1))
+        top = int(rng.integers(0, source.height - high + 1))
+        part = source.crop((left, top, left + wide, top + high))
+        part = part.resize((width, height), Image.Resampling.LANCZOS)
+        found.append(to_jpeg(part.filter(ImageFilter.GaussianBlur(SOFT_PX))))
+    return found
+
+
+def build(path: str, faces: int) -> None:
+    """A private file of so many faces that may be published, and of some that may not."""
+    million._jpegs = like_real
+    count = round(faces / (1 - HIDDEN_SHARE))
+    million.build(path, count, crop_bytes=0, thumbnail_bytes=0)
+    people = max(2, count // FACES_PER_PERSON)
+    hidden = max(1, round(people * HIDDEN_SHARE))
+    with writing(path) as conn, transaction(conn):
+        conn.executemany(
+            "insert into people(id, name, hidden, key) values (?, ?, ?, ?)",
+            [(n, f"Person Number{n:06}", n <= hidden, f"{n:016x}") for n in range(1, people + 1)],
+        )
+        conn.execute("update faces set person_id = 1 + id % ?", [people])
+        conn.execute("update photos set latitude = 40 + id / 1e5, longitude = 10 + id / 7e5")
+
+
+def measured(*arguments: str) -> tuple[float, float, dict[str, object]]:
+    """Seconds, the most resident megabytes, and the JSON of a command in a process of its own."""
+    program = (
+        "import resource, sys; from datasette.cli import cli\n"
+        "try: cli(sys.argv[1:])\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program, "faces", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+    return seconds, int(done.stderr.split()[-1]) / 1000, json.loads(done.stdout)
+
+
+def main() -> None:
+    """Make the private file, export it, audit the catalogue, print the bounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faces", type=int, default=FACES)
+    parser.add_argument("--db", type=Path)
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--embeddings", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        database = options.db if options.db and options.keep else Path(scratch) / "faces.db"
+        if not database.exists():
+            build(str(database), options.faces)
+        out = str(Path(scratch) / "catalogue.db")
+        turned = ["--embeddings"] if options.embeddings else []
+        seconds, mb, made = measured("export", str(database), out, *turned)
+        audit_seconds, audit_mb, report = measured("audit", out, "--against", str(database))
+    faces, size = int(str(made["faces"])), int(str(made["bytes"]))
+    share = faces / FACES
+    bounds = [
+        Bound(f"export of {faces:,} faces with its audit, s", seconds, 60 * share),
+        Bound("audit alone, s", audit_seconds, 30 * share),
+        Bound("leaks", float(str(report["leaks"])), 0),
+    ]
+    if not options.embeddings:
+        bounds.append(Bound("bytes a face", size / faces, MOST_BYTES))
+    if options.json:
+        told = [{**asdict(it), "holds": it.holds} for it in bounds]
+        print(json.dumps({"bounds": told, "export_mb": mb, "audit_mb": audit_mb}, indent=1))
+    else:
+        for it in bounds:
+            print(
+                f"{it.text:<50}{it.value:>12,.1f}  <= {it.most:<10,.4g}{'yes' if it.holds else 'NO'}"
+            )
+        print(f"most memory: export {mb:,.0f} MB, audit {audit_mb:,.0f} MB")
+    sys.exit(0 if all(it.holds for it in bounds) else 1)
+
+
+if __name__ == "__main__":
+    main()
