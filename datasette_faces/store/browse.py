@@ -64,9 +64,9 @@ def internal_tables(conn: Connection) -> list[str]:
     names = [name for name, _ in rows]
     if VECTORS not in names:
         return []
-    own = ("_sqlite_migrations", "sqlite_sequence", "names_read", *INDEXES)
-    own += tuple(f"{table}_" for table in vec0)
-    return [name for name in names if name.startswith(own)]
+    own = ["_sqlite_migrations", "sqlite_sequence", "names_read", *INDEXES]
+    own += [f"{table}_" for table in vec0]
+    return [name for name in names if name.startswith(tuple(own))]
 
 
 def derived_tables(conn: Connection) -> dict[str, str]:
@@ -78,7 +78,10 @@ def derived_tables(conn: Connection) -> dict[str, str]:
     if VECTORS not in names:
         return {}
     copies = [name for name in names if name.startswith((PREFIX, *INDEXES))]
-    return {**dict.fromkeys(copies, VECTORS), **{it: AS_PRIVATE[it] for it in names if it in AS_PRIVATE}}
+    return {
+        **dict.fromkeys(copies, VECTORS),
+        **{it: AS_PRIVATE[it] for it in names if it in AS_PRIVATE},
+    }
 
 
 def has_embeddings(conn: Connection) -> bool:
