@@ -5,6 +5,7 @@ Pictures are printed anew in threads; rows go from file to file a few at a time.
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import tempfile
@@ -66,6 +67,8 @@ class Wanted:
     blur_others: bool = False
     watermark: str | None = None
     portable: bool = False
+    names: str | None = None
+    """A file for the publisher alone: the path of each photo beside its public name, as CSV."""
 
     def notes(self) -> dict[str, str]:
         """What was turned on, as the catalogue says it."""
@@ -123,6 +126,8 @@ def export(
             if not found["faces"]:
                 raise CatalogueError(_why_nothing(left_out))
             notes = wanted.notes()
+            if wanted.names:
+                _write_names(private, secret, wanted.names)
             _fill(private, folder, whole, _Job(wanted, notes, secret, advance))
         report = audit.audit(str(whole), database, advance=advance)
         if report.leaks:
@@ -218,6 +223,19 @@ def _why_nothing(left_out: dict[str, int]) -> str:
     mend = "name people first (datasette faces people DB name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
     return f"There is no face to publish: {left_out['unnamed']:,} have no name{hidden}; {mend}"
+
+
+def _write_names(private: Connection, secret: bytes, path: str) -> None:
+    """Raises CatalogueError."""
+    try:
+        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = csv.writer(file)
+            rows.writerow(("id", "path"))
+            for sha256, taken_at, at in publishing.paths(private):
+                day = public_ids.day_of(taken_at)
+                rows.writerow((public_ids.photo_name(secret, sha256, day), at))
+    except OSError as error:
+        raise CatalogueError(f"{path} cannot be written: {error.strerror}") from None
 
 
 @dataclass(frozen=True)

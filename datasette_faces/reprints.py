@@ -37,7 +37,7 @@ class Look:
     quality: int
 
 
-THUMBNAIL = Look(320, 40)
+THUMBNAIL = Look(320, 36)
 CROP = Look(CROP_PX, 50)
 """With 1.5 faces a photo these give about 7.5 kB a face (bench/export.py); 8 are allowed."""
 

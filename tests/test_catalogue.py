@@ -143,6 +143,15 @@ def test_places_are_those_of_towns_and_originals_have_an_address(private, tmp_pa
     assert all(row[3] == f"https://x.org/{row[0]}.jpg" for row in found)
 
 
+def test_the_publisher_learns_which_photo_has_which_name(private, tmp_path):
+    names = tmp_path / "names.csv"
+    out = made(private, tmp_path, "--names", names)
+    lines = dict(line.split(",", 1) for line in names.read_text().splitlines())
+    assert lines.pop("id") == "path"
+    assert set(lines) == {row[0] for row in rows(out, "select path from photos")}
+    assert {Path(path).name for path in lines.values()} == {"t1.jpg", "astronaut.png"}
+
+
 def test_pictures_are_printed_anew_without_metadata(private, tmp_path):
     out = made(private, tmp_path)
     for (data,) in rows(out, "select thumbnail from photos union all select crop from faces"):

@@ -46,6 +46,12 @@ LEFT_OUT = {
     metavar="TEMPLATE",
     help="Link to full pictures at https://…/{id}.jpg; {id} is a photo's public name",
 )
+@click.option(
+    "--names",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the path of each photo and its public name, as CSV, for you alone",
+)
 @click.option("--blur-others", is_flag=True, help="Blur faces in photos that are not published")
 @click.option("--watermark", metavar="TEXT", help="Write this into the photos")
 @click.option(

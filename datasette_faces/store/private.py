@@ -20,12 +20,14 @@ NUMBERS = re.compile(r"[\d\s._:-]{1,15}")
 
 
 def names(conn: Connection) -> set[str]:
-    """What people are called, or were."""
-    found = conn.execute(
+    """What people are called, were, or may be."""
+    sql = (
         "select name from people where name is not null "
         "union select value from decisions where value is not null"
     )
-    return {str(row[0]) for row in found}
+    for table in sorted({"said_names", "name_proposals"} & tables(conn)):  # of later versions
+        sql += f" union select name from {table}"
+    return {str(row[0]) for row in conn.execute(sql)}
 
 
 def actors(conn: Connection) -> set[str]:

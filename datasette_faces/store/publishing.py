@@ -182,15 +182,16 @@ def people(conn: Connection) -> Iterator[Row]:
     )
 
 
+# Each walks through the public ids in their order: to sort rows with their pictures would take gigabytes
 PHOTOS = """
 select public_id, photos.id, sha256, width, height, taken_at, latitude, longitude, thumbnail
-from public_photos join photos using (id)
+from public_photos cross join photos using (id)
 """
 FACES = """
 select public_faces.public_id, faces.id, photo_id, public_photos.public_id as public_photo,
     x, y, faces.width, faces.height, landmarks, detection_score, sharpness, photo_taken_at,
     public_people.public_id as public_person, crop
-from public_faces join faces using (id)
+from public_faces cross join faces using (id)
 join public_photos on public_photos.id = photo_id
 left join public_people on public_people.id = person_id
 """
@@ -199,7 +200,9 @@ left join public_people on public_people.id = person_id
 def photos(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     """The photos of chosen faces, in the order of their public ids, with their pictures or without."""
     sql = PHOTOS if pictures else PHOTOS.replace(", thumbnail", "")
-    return _rows(conn, f"{sql} where id in (select photo_id from chosen) order by public_id")
+    return _rows(
+        conn, f"{sql} where +public_photos.id in (select photo_id from chosen) order by public_id"
+    )
 
 
 def faces(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
@@ -207,7 +210,7 @@ def faces(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     sql = FACES if pictures else FACES.replace(", crop", "")
     return _rows(
         conn,
-        f"{sql} where faces.id in (select id from chosen) order by public_faces.public_id",
+        f"{sql} where +public_faces.id in (select id from chosen) order by public_faces.public_id",
     )
 
 
@@ -271,6 +274,16 @@ def to_blur(conn: Connection, *, others: bool) -> dict[int, list[tuple[Any, ...]
     for photo_id, *box in rows:
         found.setdefault(photo_id, []).append(tuple(box))
     return found
+
+
+def paths(conn: Connection) -> Iterator[tuple[str, str | None, str]]:
+    """What is published, and where it lies: each photo's sha256, taken_at, path."""
+    return iter(
+        conn.execute(
+            "select sha256, taken_at, path from photos "
+            "where id in (select photo_id from chosen) order by path"
+        )
+    )
 
 
 def _rows(conn: Connection, sql: str) -> Iterator[Row]:
