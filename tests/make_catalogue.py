@@ -1,4 +1,4 @@
-"""A small catalogue with embeddings, for whoever wants to serve one: `python tests/make_catalogue.py OUT`."""
+"""A small catalogue with embeddings, to be served: `python tests/make_catalogue.py OUT`."""
 
 from __future__ import annotations
 

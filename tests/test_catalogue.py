@@ -247,6 +247,12 @@ def test_nothing_leads_to_what_a_catalogue_has_not(public):
     (face,) = rows(out, "select min(id) from faces")[0]
     for page in ("/history", "/review", f"/image/{face}.jpg"):
         assert served.get(f"/catalogue/-/faces{page}").status_code in (403, 404)
+    (person,) = rows(out, "select min(id) from people")[0]
+    for page in ("", "/people", f"/people/{person}", f"/face/{face}"):
+        links = re.findall(
+            r'href="(/catalogue/[^"#]*)"', served.get(f"/catalogue/-/faces{page}").text
+        )
+        assert [it for it in set(links) if served.get(it).status_code != 200] == []
     front = served.get("/catalogue").text
     assert "/catalogue/decisions" not in front
     assert "/catalogue/faces" in front

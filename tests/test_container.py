@@ -1,4 +1,4 @@
-"""What `datasette package` and `publish` build: the container has what a catalogue needs, and nothing heavy."""
+"""What `datasette package` builds: the container has what a catalogue needs, and nothing heavy."""
 
 from __future__ import annotations
 

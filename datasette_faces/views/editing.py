@@ -52,20 +52,24 @@ async def context(page: Page) -> dict[str, Any]:
     # Read before the rest: what is decided while the page is made has not been seen
     may = await permissions.may_edit(page.datasette, page.request, page.database)
     seen = await page.read(history.last) if may else 0
+    looks_back = await _may_look_back(page)
     database = page.datasette.get_database(page.database)
     return {
         "may_edit": may,
         "seen": seen,
         "known_names": await page.read(wall.known_names, limit=NAMES) if may else [],
         "names_url": page.url("/people.json"),
-        "done": await _done(page) if may and await _may_look_back(page) else None,
+        "done": await _done(page) if may and looks_back else None,
+        "looks_back": looks_back,
         "immutable": not database.is_mutable,
         "here": _here(page),
     }
 
 
 async def _may_look_back(page: Page) -> bool:
-    """Whether this actor may see what was decided, which anybody's address could name."""
+    """Whether anything is kept of what was decided, and this actor may see it."""
+    if not await page.read(browse.has_table, "decisions"):
+        return False
     tables = ("photos", *DECIDED)
     return await permissions.may_view(page.datasette, page.request, page.database, *tables)
 
