@@ -60,6 +60,7 @@ async def context(page: Page) -> dict[str, Any]:
         "names_url": page.url("/people.json"),
         "done": await _done(page) if may and await _may_look_back(page) else None,
         "immutable": not database.is_mutable,
+        "keeps_history": await page.read(browse.has_table, "decisions"),
         "here": _here(page),
     }
 
