@@ -97,11 +97,13 @@ class Run:
 
 def measured(*arguments: str) -> Run:
     """A command in a process of its own."""
+    # Not ru_maxrss, which begins with the memory of the process that started this one
     program = (
-        "import resource, sys; from datasette.cli import cli\n"
+        "import re, resource, sys; from datasette.cli import cli\n"
         "try: cli(sys.argv[1:])\n"
         "finally:\n used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        " print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)"
+        " peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"
+        " print(used.ru_utime + used.ru_stime, peak, file=sys.stderr)"
     )
     started = time.perf_counter()
     done = subprocess.run(
