@@ -83,13 +83,23 @@ def writing(path: str) -> Iterator[Connection]:
 
 
 @contextmanager
+def changing(path: str) -> Iterator[Connection]:
+    """As `writing`, of a file that is there. Raises DatabaseError."""
+    _must_be_there(path)
+    with writing(path) as conn:
+        yield conn
+
+
+def _must_be_there(path: str) -> None:
+    if not os.path.isfile(path):
+        raise NotAFacesDatabase(f"There is no file {path}; make it with: datasette faces ingest")
+
+
+@contextmanager
 def reading(path: str) -> Iterator[Connection]:
     """A read-only connection to a faces database, up to date in its schema. Raises DatabaseError."""
     with explained(path):
-        if not os.path.isfile(path):
-            raise NotAFacesDatabase(
-                f"There is no file {path}; make it with: datasette faces ingest"
-            )
+        _must_be_there(path)
         if not _check(path):
             raise NotAFacesDatabase(f"{path} is still empty; fill it with: datasette faces ingest")
         with closing(_connect_to_read(path)) as conn:

@@ -31,6 +31,7 @@ THUMBNAIL_PX = 640
 CROP_PX = 160
 CROP_MARGIN_PX = (CROP_PX - geometry.ALIGNED_PX) / 2
 JPEG_QUALITY = 82
+JPEG_END = b"\xff\xd9"
 FACE_DECODED_PX = 112
 """A face is decoded at least this large, where the file has that many pixels of it."""
 
@@ -325,3 +326,24 @@ def return_memory() -> None:
     """Have glibc give back what a large picture took; it keeps that otherwise."""
     with suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def is_whole_jpeg(data: object) -> bool:
+    """Whether this has the head and the end of a JPEG: much quicker than to decode it."""
+    if not isinstance(data, bytes) or not data.rstrip(b"\0").endswith(JPEG_END):
+        return False
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            return min(picture.size) > 0
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
+def decodes(data: bytes) -> bool:
+    """Whether the whole of a small picture of ours can be decoded."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            picture.load()
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True

@@ -24,7 +24,7 @@ from .locking import alone
 from .models.base import FaceModel
 from .scan import Rejected, Scan, walk
 from .shapes import Analysis, File
-from .store import faces, models, people, scans
+from .store import embeddings, faces, models, people, scans
 from .store import photos as store
 
 BATCH_PHOTOS = 64
@@ -33,6 +33,8 @@ READ_AHEAD = 3
 """Pictures in hand for each worker: enough that none waits for the disk."""
 
 READ_AHEAD_BYTES = 256_000_000
+REGROUPED = 100_000
+"""Up to so many faces all are grouped anew when names came in: half a minute."""
 
 Progress = Callable[[int, int, File | None], None]
 """Called with files done, files in all, and the one just done."""
@@ -101,7 +103,7 @@ def ingest(
         run = _Run(conn, model, count, min_face_px, progress)
         try:
             run.everything(paths)
-            _draw_and_name(conn, model, run.report, names=names)
+            _draw_and_name(conn, model, run.report, names=names, progress=progress)
             if clustered:
                 run.report.people = _group(conn, anew=run.report.named > 0)
         finally:
@@ -109,13 +111,16 @@ def ingest(
     return run.report
 
 
-def _draw_and_name(conn: Connection, model: FaceModel, report: Report, *, names: bool) -> None:
+def _draw_and_name(
+    conn: Connection, model: FaceModel, report: Report, *, names: bool, progress: Progress
+) -> None:
     """Make the faces that somebody drew and that this file lacks; name faces as other programs did."""
     with AtHand([model]) as look:
         drawn = drawing.catch_up(conn, look, look.of(models.every(conn)))
         report.drawn, report.faults = drawn.made, drawn.faults
         if names:
-            told = naming.take_in(conn, look, again=False)
+            scanned = scans.seen_photos(conn)
+            told = naming.take_in(conn, look, photo_ids=scanned, again=False, progress=progress)
             report.named = told.named
             report.faults += told.faults
 
@@ -124,6 +129,8 @@ def _group(conn: Connection, *, anew: bool) -> int:
     """Propose who the new faces are, or, where names came, who all are; how many people there are."""
     known = models.every(conn)
     if known:
+        # Of so many that it takes minutes, somebody asks for it: `cluster`
+        anew = anew and embeddings.count(conn, known[0].id) <= REGROUPED
         with transaction(conn):
             (clusters.cluster if anew else clusters.grow)(conn, known[0])
             proposing.propose(conn)

@@ -340,7 +340,7 @@ def said_names(db: Database) -> None:
         create table names_read (
             photo_id integer primary key references photos(id) on delete cascade,
             sha256 text not null, -- of the photo whose names were read
-            sidecars text not null -- json: path, bytes and time of each file next to it that was read
+            sidecars text not null -- a digest of the files next to it that were read
         )
         """,
         """

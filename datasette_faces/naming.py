@@ -8,25 +8,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from . import drawing, people
+from . import drawing
 from .at_hand import AtHand
 from .connections import Connection, transaction
-from .drawing import Look, Made
+from .drawing import Made
 from .errors import DecisionError, FacesError
-from .files import as_path, as_text, read
+from .files import as_text, read
 from .names import embedded
 from .names.gathering import Names
 from .names.matching import match
-from .names.regions import FACE, Area, Frame, NamedRegion, Reading, plain
+from .names.regions import FACE, Area, Frame, NamedRegion, Reading, merged
 from .people import Editor
-from .shapes import File, ModelInfo
+from .shapes import File
 from .store import decisions, models, named, said
 from .store import people as store
-from .store.decisions import MEMBER, Decision
+from .store.decisions import MEMBER, Decision, Standing
 from .store.named import Pictured
 
 Progress = Callable[[int, int, File | None], None]
@@ -60,198 +60,218 @@ class Imported:
 
 
 def take_in(
-    conn: Connection, look: AtHand, *, again: bool = True, progress: Progress = quiet
+    conn: Connection,
+    look: AtHand,
+    *,
+    photo_ids: Container[int] | None = None,
+    again: bool = True,
+    progress: Progress = quiet,
 ) -> Imported:
-    """Name faces as other programs did; who was placed by somebody stays.
+    """Name faces as other programs did; who was placed or taken out by somebody stays so.
 
     Each name is a decision of its own, which is made once: undone, it stays so. A region that meets
     no face becomes one, by the models that are at hand. In transactions of its own, so that what was
-    stopped goes on. again: also those photos whose names, in them and next to them, were read already.
+    stopped goes on. photo_ids: only these photos. again: also those whose names, in them and next to
+    them, were read already.
     """
-    done, names, total = Imported(), Names(), named.count(conn)
-    seen: list[_Seen] = []
-    infos = look.of(models.every(conn))
+    intake, total = _Intake(conn, look), named.count(conn)
     for number, photo in enumerate(named.photos(conn), 1):
-        read = (photo.sha256, _sidecars(names, photo))
-        if again or photo.read != read:
-            regions = _regions(photo, names, done)
-            if regions:
-                _take(conn, look, infos, photo, regions, done)
-            seen.append((photo.id, _without_place(regions, done), read))
-        if len(seen) >= KEPT_AT_ONCE:
-            _keep(conn, seen)
-            seen = []
+        if photo_ids is None or photo.id in photo_ids:
+            intake.take(photo, again=again)
         progress(number, total, None)
-    _keep(conn, seen)
-    return done
+    intake.keep()
+    return intake.done
 
 
-def _keep(conn: Connection, seen: list[_Seen]) -> None:
-    with transaction(conn):
-        for photo_id, told, read in seen:
-            said.save(conn, photo_id, told, read)
+class _Intake:
+    """One run through photos: what is written at once, and who is known by which name."""
 
+    def __init__(self, conn: Connection, look: AtHand) -> None:
+        self.done = Imported()
+        self._conn, self._look = conn, look
+        self._infos = look.of(models.every(conn))
+        self._names = Names()
+        self._known = store.keys_by_name(conn)
+        self._seen: list[_Seen] = []
+        self._faces: set[int] = set()
+        self._keys: set[str] = set()
 
-def _take(
-    conn: Connection,
-    look: Look,
-    infos: list[ModelInfo],
-    photo: Pictured,
-    regions: list[NamedRegion],
-    done: Imported,
-) -> None:
-    with transaction(conn):
-        unmet = _name_faces(conn, photo, regions, done)
-    for region in unmet:
-        _draw(conn, look, infos, photo, region, done)
+    def take(self, photo: Pictured, *, again: bool) -> None:
+        """Take in the names of a photo, unless they were."""
+        read = (photo.sha256, self._sidecars(photo))
+        if photo.read == read and not again:
+            return
+        reading = self._reading(photo)
+        if reading is None:
+            return  # not now: the next ingest tries again
+        regions = [it for it in reading.regions if it.kind == FACE]
+        self.done.photos += bool(regions)
+        if not regions or self._name_faces(photo, regions):
+            self._seen.append((photo.id, self._without_place(regions), read))
+        if len(self._seen) >= KEPT_AT_ONCE or len(self._faces) >= KEPT_AT_ONCE:
+            self.keep()
 
+    def keep(self) -> None:
+        """Give the faces that were named to whom they are, and note which photos were read."""
+        with transaction(self._conn):
+            store.bring_up(self._conn, sorted(self._faces))
+            store.show(self._conn, self._keys)
+            for photo_id, told, read in self._seen:
+                said.save(self._conn, photo_id, told, read)
+        self._seen, self._faces, self._keys = [], set(), set()
 
-def _regions(photo: Pictured, names: Names, done: Imported) -> list[NamedRegion]:
-    regions = [it for it in _reading(photo, names, done).regions if it.kind == FACE]
-    done.photos += bool(regions)
-    return regions
+    def _sidecars(self, photo: Pictured) -> str:
+        """A digest of what lies next to a photo, so that a later look tells whether it is the same."""
+        found = []
+        for path in photo.files():
+            for sidecar in self._names.sidecars.of(path):
+                with suppress(OSError):
+                    facts = os.stat(sidecar.path)
+                    found.append([as_text(sidecar.path)[0], facts.st_size, facts.st_mtime_ns])
+        told = json.dumps(found)
+        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest() if found else ""
 
-
-def _sidecars(names: Names, photo: Pictured) -> str:
-    """What lies next to a photo, so that a later look tells whether it is the same."""
-    found = []
-    for sidecar in names.sidecars.of(as_path(photo.path, photo.path_bytes)):
-        with suppress(OSError):
-            facts = os.stat(sidecar.path)
-            found.append([as_text(sidecar.path)[0], facts.st_size, facts.st_mtime_ns])
-    return json.dumps(found)
-
-
-def _without_place(regions: list[NamedRegion], done: Imported) -> list[tuple[str, str]]:
-    """The names that do not say which face is meant, with what says so."""
-    found = []
-    for region in regions:
-        if region.area is None:
-            done.without_box += 1
+    def _reading(self, photo: Pictured) -> Reading | None:
+        """Whom a picture and the files next to each of its copies name; None if none can be read now."""
+        for path in photo.files():
             try:
-                found.append((people.clean_name(region.name), region.source))
-            except DecisionError as error:
-                done.faults.append((region.name[:40], str(error)))
-    return found
+                picture = embedded.embedded(bytes_of(path))
+                break
+            except (OSError, FacesError) as error:
+                fault = (photo.path, why(error))
+        else:
+            self.done.faults.append(fault)
+            return None
+        frame = Frame(photo.width, photo.height, picture.orientation)
+        found = merged(self._names.of(path, frame, picture) for path in photo.files())
+        self.done.faults += [(photo.path, fault) for fault in found.faults]
+        return found
+
+    def _without_place(self, regions: list[NamedRegion]) -> list[tuple[str, str]]:
+        """The names that do not say which face is meant, with what says so."""
+        placeless = [it for it in regions if it.area is None]
+        self.done.without_box += len(placeless)
+        return [(it.name, it.source) for it in placeless]
+
+    def _name_faces(self, photo: Pictured, regions: list[NamedRegion]) -> bool:
+        """Name the faces that regions meet, draw those that are missing; whether all that could be was."""
+        placed = [(it, it.area) for it in regions if it.area is not None]
+        boxes = named.boxes(self._conn, photo.id)
+        ids = list(boxes)
+        of_faces = [Area.of(box, photo.width, photo.height) for box in boxes.values()]
+        found = match([area for _, area in placed], of_faces)
+        pairs = [(placed[place][0], ids[face_place]) for place, face_place in found.pairs]
+        with transaction(self._conn):
+            standings = decisions.standings(self._conn, ids)
+            called = named.called(self._conn, photo.id)
+            for region, face_id in pairs:
+                # Of this name already by its likeness: it may be `write-xmp` that said so, not a person
+                same = called.get(face_id, "").casefold() == region.name.casefold()
+                if same or self._settled(photo, region, standings.get(face_id)):
+                    self.done.known += 1
+                else:
+                    self._import(photo, region, face_id)
+        settled = [self._draw(photo, placed[place][0]) for place in found.unmet]
+        return all(settled)
+
+    def _settled(self, photo: Pictured, region: NamedRegion, standing: Standing | None) -> bool:
+        """Whether somebody has said of a face whose it is, or that it is not this person; or undid it."""
+        if standing and (standing.placed or standing.apart & self._keys_of(region.name)):
+            return True
+        return self._was_decided(photo, region)
+
+    def _keys_of(self, name: str) -> set[str]:
+        return {_key(name), *self._known.get(name.casefold(), ())}
+
+    def _was_decided(self, photo: Pictured, region: NamedRegion, what: str = "") -> bool:
+        """Whether this was imported before, undone or not; of the photo as it is, or was."""
+        contents = {photo.sha256, *named.contents(self._conn, photo.id)}
+        uids = [_uid(sha256, region, what) for sha256 in contents]
+        return any(decisions.by_uid(self._conn, uid) for uid in uids)
+
+    def _import(self, photo: Pictured, region: NamedRegion, face_id: int) -> None:
+        """Decide that a face has a name, in a transaction; `keep` brings it up to date."""
+        key = next(iter(self._known.get(region.name.casefold(), ())), None) or self._free(
+            region.name
+        )
+        person = store.by_key(self._conn, key)
+        decisions.append(
+            self._conn,
+            Decision(
+                "import",
+                key,
+                value=(person and person.name) or region.name,
+                actor=region.source,
+                faces=decisions.refs(self._conn, MEMBER, [face_id]),
+                uid=_uid(photo.sha256, region),
+            ),
+        )
+        self._known[region.name.casefold()] = [key]
+        self._faces.add(face_id)
+        self._keys.add(key)
+        self.done.named += 1
+
+    def _free(self, name: str) -> str:
+        """A key for somebody of that name: the same in every file, unless it means another one here."""
+        attempt = 0
+        while decisions.is_about(self._conn, key := _key(name, attempt)):
+            attempt += 1
+        return key
+
+    def _draw(self, photo: Pictured, region: NamedRegion) -> bool:
+        """Make a face where a region meets none, and name it; whether that is settled for good."""
+        if self._was_decided(photo, region, "draw"):
+            self.done.known += 1
+            return True
+        try:
+            made = self._made(photo, region)
+            with transaction(self._conn):
+                about = drawing.subject(self._conn, photo.id)
+                uid, by = _uid(photo.sha256, region, "draw"), Editor(region.source)
+                _, face_id = drawing.draw(self._conn, about, made, by=by, uid=uid)
+                self._import(photo, region, face_id)
+        except FacesError as error:
+            self.done.unmet += 1
+            if self._infos:
+                self.done.faults.append((photo.path, f"{region.name}: {error}"))
+            # What makes no sense stays so; a busy machine or a lost model may do better next time
+            return isinstance(error, DecisionError)
+        self.done.drawn += 1
+        return True
+
+    def _made(self, photo: Pictured, region: NamedRegion) -> Made:
+        about, area = drawing.subject(self._conn, photo.id), region.area
+        assert area is not None
+        across, down = photo.width, photo.height
+        sides = (area.x * across, area.y * down, area.width * across, area.height * down)
+        outline = drawing.outline(about, drawing.checked_box(about, sides))
+        return drawing.make(self._look, self._infos, drawing.original(about), outline)
 
 
-def bytes_of(photo: Pictured) -> bytes:
+def why(error: Exception) -> str:
+    """Why a file could not be read or written, for a person."""
+    if isinstance(error, OSError):
+        return f"it cannot be read or written now: {error.strerror or error}"
+    return str(error)
+
+
+def bytes_of(path: str) -> bytes:
     """A photo's file. Raises OSError, PictureError."""
-    path = as_path(photo.path, photo.path_bytes)
     facts = os.stat(path)
     text, raw = as_text(path)
     return read(File(text, facts.st_size, facts.st_mtime_ns, raw))
 
 
-def _reading(photo: Pictured, names: Names, done: Imported) -> Reading:
-    """Whom a picture and the files next to it name."""
-    path = as_path(photo.path, photo.path_bytes)
-    try:
-        picture = embedded.embedded(bytes_of(photo))
-    except (OSError, FacesError) as error:
-        done.faults.append((photo.path, str(error)))
-        return Reading()
-    frame = Frame(photo.width, photo.height, picture.orientation)
-    found = names.of(path, frame, picture)
-    done.faults += [(photo.path, fault) for fault in found.faults]
-    return found
-
-
-def _name_faces(
-    conn: Connection, photo: Pictured, regions: list[NamedRegion], done: Imported
-) -> list[NamedRegion]:
-    """Name the faces that regions meet; the regions that meet none."""
-    placed = [(it, it.area) for it in regions if it.area is not None]
-    boxes = named.boxes(conn, photo.id)
-    ids = list(boxes)
-    of_faces = [Area.of(box, photo.width, photo.height) for box in boxes.values()]
-    found = match([area for _, area in placed], of_faces)
-    standings, called = decisions.standings(conn, ids), named.called(conn, photo.id)
-    for place, face_place in found.pairs:
-        region, _ = placed[place]
-        face_id = ids[face_place]
-        standing = standings.get(face_id)
-        uid = _uid(photo, region)
-        # Of this name already by its likeness: it may be `write-xmp` that said so, not a person
-        same = called.get(face_id, "").casefold() == plain(region.name).casefold()
-        if (standing and standing.placed) or same or decisions.by_uid(conn, uid):
-            done.known += 1
-        else:
-            done.named += _import(conn, face_id, region, uid, done)
-    return [placed[place][0] for place in found.unmet]
-
-
-def _draw(
-    conn: Connection,
-    look: Look,
-    infos: list[ModelInfo],
-    photo: Pictured,
-    region: NamedRegion,
-    done: Imported,
-) -> None:
-    """Make a face where a region meets none, and name it; once: undone, it stays so."""
-    uid = _uid(photo, region, "draw")
-    if decisions.by_uid(conn, uid):
-        done.known += 1
-        return
-    try:
-        made = _made(conn, look, infos, photo, region)
-        with transaction(conn):
-            about = drawing.subject(conn, photo.id)
-            by = Editor(region.source)
-            _, face_id = drawing.draw(conn, about, made, by=by, uid=uid)
-            done.named += _import(conn, face_id, region, _uid(photo, region), done)
-    except FacesError as error:
-        done.unmet += 1
-        if infos:
-            done.faults.append((photo.path, f"{region.name}: {error}"))
-    else:
-        done.drawn += 1
-
-
-def _made(
-    conn: Connection, look: Look, infos: list[ModelInfo], photo: Pictured, region: NamedRegion
-) -> Made:
-    about, area = drawing.subject(conn, photo.id), region.area
-    assert area is not None
-    across, down = photo.width, photo.height
-    sides = (area.x * across, area.y * down, area.width * across, area.height * down)
-    outline = drawing.outline(about, drawing.checked_box(about, sides))
-    return drawing.make(look, infos, drawing.original(about), outline)
-
-
-def _import(conn: Connection, face_id: int, region: NamedRegion, uid: str, done: Imported) -> int:
-    try:
-        called = people.clean_name(region.name)
-    except DecisionError as error:
-        done.faults.append((region.name[:40], str(error)))
-        return 0
-    known = store.of_name(conn, called)
-    key = known[0].key if known else _key(called)
-    made = decisions.append(
-        conn,
-        Decision(
-            "import",
-            key,
-            value=known[0].name if known else called,
-            actor=region.source,
-            faces=decisions.refs(conn, MEMBER, [face_id]),
-            uid=uid,
-        ),
-    )
-    people.apply(conn, made)
-    return 1
-
-
-def _key(name: str) -> str:
+def _key(name: str, attempt: int = 0) -> str:
     """The key of a person who is known by name alone: the same in every file."""
-    return hashlib.sha256(f"name {name.casefold()}".encode()).hexdigest()[:16]
+    told = f"name {name.casefold()}{f' {attempt}' if attempt else ''}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _uid(photo: Pictured, region: NamedRegion, what: str = "") -> str:
+def _uid(sha256: str, region: NamedRegion, what: str = "") -> str:
     """The same for the same name at the same place: it is imported once."""
     area = region.area
     assert area is not None
     place = [round(value, 3) for value in (area.x, area.y, area.width, area.height)]
-    told = json.dumps([photo.sha256, region.name, place, *([what] if what else [])])
+    told = json.dumps([sha256, region.name, place, *([what] if what else [])])
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]

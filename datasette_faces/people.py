@@ -45,7 +45,8 @@ def name(
     others = [it for it in people.of_name(conn, wanted) if it.id != person.id]
     if others and not even_if_taken:
         raise NameTaken(
-            f"Somebody is called {wanted} already: merge the two, or say that both are",
+            f"Somebody is called {wanted} already (person {others[0].id}): merge the two, or say that "
+            "they are two people of one name",
             others[0].id,
         )
     faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))

@@ -11,7 +11,7 @@ from .names import embedded
 from .names.regions import Area, Frame, NamedRegion
 from .names.sidecars import XMP, Sidecar, Sidecars, read_sidecar, write_sidecar
 from .names.xmp_writing import write_regions
-from .naming import Progress, bytes_of, quiet
+from .naming import Progress, bytes_of, quiet, why
 from .shapes import Box
 from .store import named
 from .store.named import Pictured
@@ -35,7 +35,7 @@ def write_out(conn: Connection, progress: Progress = quiet) -> Written:
             try:
                 _write(photo, told, sidecars, done)
             except (OSError, FacesError) as error:
-                done.faults.append((photo.path, str(error)))
+                done.faults.append((photo.path, why(error)))
         progress(number, total, None)
     return done
 
@@ -50,7 +50,7 @@ def _write(photo: Pictured, told: list[tuple[str, Box]], sidecars: Sidecars, don
         NamedRegion(name, Area.of(box, photo.width, photo.height), "datasette-faces")
         for name, box in told
     ]
-    frame = Frame(photo.width, photo.height, embedded.embedded(bytes_of(photo)).orientation)
+    frame = Frame(photo.width, photo.height, embedded.embedded(bytes_of(path)).orientation)
     after = write_regions(before, regions, frame)
     if after == before:
         done.unchanged += 1

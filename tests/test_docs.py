@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from datasette_faces import hookspecs, sql_functions
+from datasette_faces import doctor, headers, hookspecs, permissions, sql_functions
 from datasette_faces.cli import faces
 from datasette_faces.connections import reading, sqlite
 from datasette_faces.images import FORMATS
 from datasette_faces.store import embeddings, models
+from datasette_faces.views import limits
 
 ROOT = Path(__file__).parent.parent
 DOCS = {file.stem: file.read_text() for file in (ROOT / "docs").glob("*.md")}
@@ -86,3 +87,29 @@ def test_links_between_the_documents_lead_somewhere() -> None:
     for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", DOCS["security"]))
+    source = "".join(file.read_text() for file in (ROOT / "tests").glob("test_*.py"))
+    there = set(re.findall(r"def (test_\w+)\(", source))
+    assert len(named) > 20
+    assert named <= there, named - there
+    rows = [line for line in DOCS["security"].splitlines() if line.startswith("| ")]
+    assert all("`test_" in row for row in rows[2:])
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    for check in {*doctor.CHECKS, "lengths"}:
+        assert f"`{check}`" in DOCS["doctor"], check
+
+
+def test_every_permission_and_setting_is_documented() -> None:
+    for right in permissions.RIGHTS:
+        assert f"| `{right}` |" in DOCS["permissions"]
+    source = "".join(file.read_text() for file in (ROOT / "datasette_faces").rglob("*.py"))
+    settings = set(re.findall(r'setting\([^()]*, "(\w+)"\)', source))
+    settings |= {headers.SETTING, limits.SETTING, limits.HEADER}
+    assert len(settings) > 4
+    for name in settings:
+        assert any(f"`{name}" in text or f"{name}:" in text for text in DOCS.values()), name

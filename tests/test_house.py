@@ -63,6 +63,8 @@ FLOORS = {
         "catalogue",
         "audit",
         "auditing",
+        "doctor",
+        "mending",
         "demo",
     ),
     5: (

@@ -233,3 +233,105 @@ def test_names_without_a_place_are_proposed_for_who_comes_and_goes_with_them(
         assert "Perhaps" not in desk.get(f"/people/{person}").text
         desk.decide(f"/people/{unnamed}", action="name", person=unnamed, name="Grace")
         assert "Perhaps" not in desk.get(f"/people/{unnamed}").text
+
+
+def test_a_name_that_was_taken_for_another_one_here_stays_with_its_faces(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    draw(photos / "0.png", RED)
+    sidecar(photos, 0, ("Ada", area(0, 0, 1, 1), "Face"), wide=1)
+    database = tmp_path / "x.db"
+    ingest(database, photos)
+    assert faces("people", database, "name", "Ada", "Mary").exit_code == 0
+    draw(photos / "1.png", GREEN)
+    sidecar(photos, 1, ("Ada", area(0, 0, 1, 1), "Face"), wide=1)
+    assert ingest(database, photos)["named"] == 1
+    assert dict(rows(database, NAMES)) == {1: "Mary", 2: "Ada"}
+
+
+def test_a_face_that_somebody_said_is_not_ada_does_not_become_ada_by_a_file(
+    database: Path, photos: Path
+) -> None:
+    person = rows(database, "select person_id from faces where id = 1")[0][0]
+    assert faces("people", database, "name", person, "Ada").exit_code == 0
+    draw(photos / "4.png", RED, note="4")
+    ingest(database, photos)
+    assert run(database, "write-xmp")["written"] == 4
+    with site(database) as it:
+        desk = Desk(it, database="x")
+        desk.decide("/face/6", action="reject", person=person, face=6)
+    assert ingest(database, photos)["named"] == 0
+    assert run(database, "import-names")["named"] == 0
+    assert 6 not in dict(rows(database, NAMES))
+
+
+def test_what_was_undone_stays_so_when_the_photos_file_is_rewritten(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    draw(photos / "0.png", RED, SHY)
+    sidecar(photos, 0, ("Ada", LEFT, "Face"), ("Sy", RIGHT, "Face"))
+    database = tmp_path / "x.db"
+    ingest(database, photos)
+    for _ in range(3):
+        assert faces("people", database, "undo").exit_code == 0
+    draw(photos / "0.png", RED, SHY, note="another caption")
+    report = ingest(database, photos)
+    assert (report["edited"], report["named"]) == (1, 0)
+    assert rows(database, NAMES) == []
+    assert rows(database, "select count(*) from faces") == [(1,)]
+
+
+def test_what_cannot_be_read_now_is_read_by_the_next_ingest(
+    toy: Any, photos: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from datasette_faces import naming
+
+    draw(photos / "0.png", RED)
+    sidecar(photos, 0, ("Ada", area(0, 0, 1, 1), "Face"), wide=1)
+    database = tmp_path / "x.db"
+    with monkeypatch.context() as broken:
+
+        def fails(path: str) -> bytes:
+            raise OSError(5, "Input/output error", path)
+
+        broken.setattr(naming, "bytes_of", fails)
+        report = ingest(database, photos)
+    assert (report["named"], len(report["faults"])) == (0, 1)
+    assert ingest(database, photos)["named"] == 1
+
+
+def test_names_next_to_any_copy_are_read(toy: Any, photos: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (photos / folder).mkdir()
+        draw(photos / folder / "0.png", RED)
+    sidecar(photos / "b", 0, ("Ada", area(0, 0, 1, 1), "Face"), wide=1)
+    database = tmp_path / "x.db"
+    assert ingest(database, photos)["named"] == 1
+
+
+def test_an_ingest_of_one_folder_reads_no_other(toy: Any, photos: Path, tmp_path: Path) -> None:
+    for folder, colour in (("a", RED), ("b", GREEN)):
+        (photos / folder).mkdir()
+        draw(photos / folder / "0.png", colour)
+        sidecar(photos / folder, 0, (f"{folder.upper()}da", area(0, 0, 1, 1), "Face"), wide=1)
+    database = tmp_path / "x.db"
+    ingest(database, photos / "a", "--no-names")
+    assert ingest(database, photos / "b")["named"] == 1
+    assert [name for _, name in rows(database, NAMES)] == ["Bda"]
+
+
+def test_what_was_read_tells_no_path(toy: Any, photos: Path, tmp_path: Path) -> None:
+    draw(photos / "0.png", RED)
+    sidecar(photos, 0, ("Ada", area(0, 0, 1, 1), "Face"), wide=1)
+    database = tmp_path / "x.db"
+    ingest(database, photos)
+    [(digest,)] = rows(database, "select sidecars from names_read")
+    assert len(digest) == 64
+    private = {
+        "databases": {
+            "x": {"tables": {"people": {"allow": False}, "photo_paths": {"allow": False}}}
+        }
+    }
+    with site(database, metadata=private) as it:
+        for table in ("names_read", "said_names", "name_proposals"):
+            assert it.get(f"/x/{table}.json").status_code == 403

@@ -134,6 +134,29 @@ def test_visitors_decide_nothing_and_write_no_sql(database: Path) -> None:
         assert it.get("/catalogue/-/faces/image/1.jpg").status_code in (403, 404)
 
 
+@pytest.mark.parametrize("contact", ["http://[x", "a b", "tel:+1", "@", ""])
+def test_a_contact_that_leads_nowhere_is_text(database: Path, contact: str) -> None:
+    with site(database, metadata=metadata(contact=contact), template_dir=str(TEMPLATES)) as it:
+        assert it.get("/about").status_code == 200
+
+
+def test_a_setting_of_the_site_that_is_none_stops_the_server(database: Path) -> None:
+    from datasette.utils import StartupError
+
+    told = metadata()
+    told["plugins"]["datasette-faces"]["site"] = "the archive"
+    with pytest.raises(StartupError, match="site takes publisher"), site(database, metadata=told):
+        pass
+
+
+def test_embeddings_are_told_of_also_to_who_may_not_search(database: Path) -> None:
+    told = metadata()
+    told["databases"] = {"catalogue": {"tables": {"face_embeddings": {"allow": False}}}}
+    with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
+        assert "biometric data" in it.get("/about").text
+        assert "/-/faces/search" not in it.get("/").text
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with browser() as it:

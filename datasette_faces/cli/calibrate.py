@@ -11,7 +11,7 @@ import click
 
 from .. import probabilities, search
 from ..calibration import LEAST_PAIRS, LEAST_PEOPLE
-from ..connections import reading, writing
+from ..connections import changing, reading
 from ..shapes import ModelInfo
 from ..store import models
 from ..store.calibrations import Kept
@@ -36,7 +36,7 @@ def calibrate_command(database: str, model_id: str | None, as_json: bool) -> Non
             "This file holds no faces yet; fill it with: datasette faces ingest"
         )
     try:
-        with writing(database) as conn:
+        with changing(database) as conn:
             found = [(model, probabilities.calibrate(conn, model.id)) for model in wanted]
     except KeyboardInterrupt:
         click.echo("\nStopped; what was there before still holds.", err=True)

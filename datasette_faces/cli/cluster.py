@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from .. import clusters, proposing
-from ..connections import transaction, writing
+from ..connections import changing, transaction
 from ..search import model_of
 from .group import faces, in_words
 
@@ -25,7 +25,7 @@ def cluster(database: str, model_id: str | None, as_json: bool) -> None:
     What somebody decided stays: whose a face is, whose it is not, and every name.
     """
     started = time.monotonic()
-    with writing(database) as conn:
+    with changing(database) as conn:
         model = model_of(conn, model_id)
         if not as_json:
             click.echo(f"Grouping faces by {model.id}…", err=True)

@@ -8,7 +8,7 @@ import click
 
 from .. import clusters, drawing, people, registry
 from ..at_hand import AtHand
-from ..connections import Connection, transaction, writing
+from ..connections import Connection, changing, transaction
 from ..errors import DecisionError, FaceThere
 from ..files import as_text
 from ..shapes import ModelInfo
@@ -46,7 +46,7 @@ def draw(
     """
     called = people.clean_name(name) if name else None
     given = [registry.model(it) for it in model_ids]
-    with writing(database) as conn, AtHand(given) as look:
+    with changing(database) as conn, AtHand(given) as look:
         about = drawing.subject(conn, _photo(conn, photo))
         infos = models.every(conn)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .. import indexing
-from ..connections import reading, writing
+from ..connections import changing, reading
 from ..store import summary
 from .group import faces, in_words
 
@@ -43,7 +43,7 @@ def _make(database: str, *, quiet: bool) -> dict[str, Any]:
         faces = sum(model["faces"] for model in summary.models(conn))
     if not quiet:
         click.echo(f"Indexing {faces:,} embeddings…", err=True)
-    with writing(database) as conn:
+    with changing(database) as conn:
         indexing.rebuild(conn)
         made = summary.indexed(conn)
         gone = set(before) - set(summary.indexes(conn))
@@ -53,7 +53,7 @@ def _make(database: str, *, quiet: bool) -> dict[str, Any]:
 def _remove(database: str) -> dict[str, Any]:
     with reading(database) as conn:
         before = summary.indexes(conn)
-    with writing(database) as conn:
+    with changing(database) as conn:
         indexing.drop(conn)
         made = summary.indexed(conn)
     return {"indexes": made, "removed": before}

@@ -9,7 +9,7 @@ import click
 
 from .. import clusters, naming, proposing, registry, xmp_export
 from ..at_hand import AtHand
-from ..connections import reading, transaction, writing
+from ..connections import changing, reading, transaction
 from ..store import models
 from .group import given_models_option, in_words, progress_of
 from .people import as_json_option, people_group, tell_faults
@@ -27,7 +27,7 @@ def import_names(database: str, as_json: bool, model_ids: tuple[str, ...]) -> No
     was named here stays; each name can be undone. Where no face was found, one is made.
     """
     given = [registry.model(it) for it in model_ids]
-    with writing(database) as conn:
+    with changing(database) as conn:
         with AtHand(given) as look, progress_of("Reading names", quiet=as_json) as progress:
             done = naming.take_in(conn, look, progress=progress)
         with transaction(conn):

@@ -11,7 +11,7 @@ import click
 
 from .. import drawing, people
 from ..at_hand import AtHand
-from ..connections import Connection, reading, transaction, writing
+from ..connections import Connection, changing, reading, transaction
 from ..errors import DecisionError
 from ..store import decisions, logbook, models
 from ..store import people as store
@@ -35,7 +35,7 @@ def people_group(context: click.Context, database: str) -> None:
 
 def _decided(decide: Callable[[Connection], Decision], database: str, done: str) -> None:
     """Decide, in one transaction, and say how it can be undone."""
-    with writing(database) as conn, transaction(conn):
+    with changing(database) as conn, transaction(conn):
         made = decide(conn)
     undo = f"undo it with: datasette faces people {database} undo {made.id}"
     click.echo(f"{done} (decision {made.id}; {undo})")
@@ -208,7 +208,7 @@ def cover(database: str, person: str, face: int) -> None:
 @in_words
 def undo(database: str, decision: int | None) -> None:
     """Take a decision back: the one of that number, or the last one that holds."""
-    with writing(database) as conn, transaction(conn):
+    with changing(database) as conn, transaction(conn):
         undone = people.undo(conn, decision)
     click.echo(
         f"Decision {undone.id} ({undone.kind}) is undone; "
@@ -222,7 +222,7 @@ def undo(database: str, decision: int | None) -> None:
 @in_words
 def redo(database: str, decision: int | None) -> None:
     """Let a decision hold again: the one of that number, or the one that was undone last."""
-    with writing(database) as conn:
+    with changing(database) as conn:
         with transaction(conn):
             redone = people.redo(conn, decision)
         if redone.kind == "draw":
@@ -273,7 +273,7 @@ def export(database: str, file: TextIO) -> None:
 def import_command(database: str, file: TextIO) -> None:
     """Take in decisions that `export` wrote; those that are there already change nothing."""
     try:
-        with writing(database) as conn:
+        with changing(database) as conn:
             with transaction(conn):
                 added, known = logbook.take_in(conn, file)
                 store.rebuild(conn)
@@ -288,7 +288,7 @@ def import_command(database: str, file: TextIO) -> None:
 @in_words
 def rebuild(database: str) -> None:
     """Make the table of people anew, from the decisions and what the machine proposes."""
-    with writing(database) as conn:
+    with changing(database) as conn:
         with transaction(conn):
             store.rebuild(conn)
         _draw_again(conn)

@@ -64,9 +64,9 @@ def internal_tables(conn: Connection) -> list[str]:
     names = [name for name, _ in rows]
     if VECTORS not in names:
         return []
-    own = ["_sqlite_migrations", "sqlite_sequence", "names_read", *INDEXES]
-    own += [f"{table}_" for table in vec0]
-    return [name for name in names if name.startswith(tuple(own))]
+    kept = ("_sqlite_migrations", "sqlite_sequence", "names_read")
+    own = (*kept, *INDEXES, *(f"{table}_" for table in vec0))
+    return [name for name in names if name.startswith(own)]
 
 
 def derived_tables(conn: Connection) -> dict[str, str]:

@@ -127,6 +127,12 @@ def by_uid(conn: Connection, uid: str | None) -> Decision | None:
     return _one(conn, "decisions.uid = ?", uid)
 
 
+def is_about(conn: Connection, key: str) -> bool:
+    """Whether a decision that holds is about the person of a key."""
+    sql = f"select 1 from decisions where ? in (person_key, other_key) and {ACTIVE} limit 1"
+    return conn.execute(sql, [key]).fetchone() is not None
+
+
 def last_active(conn: Connection) -> Decision | None:
     """The last decision that holds."""
     return _one(conn, ACTIVE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..connections import Connection
+from ..files import as_path
 from ..shapes import Box
 from .people import NOT_A_FACE
 
@@ -17,7 +19,8 @@ AT_ONCE = 1000
 class Pictured:
     """A photo whose file is there: path and its bytes where it is not UTF-8, upright size in pixels.
 
-    read: the content and the sidecars whose names were read, if any were.
+    read: the content, and a digest of the sidecars, whose names were read, if any were. others: further
+    places of the same content.
     """
 
     id: int
@@ -27,6 +30,11 @@ class Pictured:
     width: int
     height: int
     read: tuple[str, str] | None = None
+    others: tuple[tuple[str, bytes | None], ...] = ()
+
+    def files(self) -> list[str]:
+        """Where its content lies: this place first, then those of copies."""
+        return [as_path(*it) for it in ((self.path, self.path_bytes), *self.others)]
 
 
 def count(conn: Connection) -> int:
@@ -50,12 +58,38 @@ def photos(conn: Connection) -> Iterator[Pictured]:
             """,
             [last, AT_ONCE],
         ).fetchall()
+        others = _copies(conn, [row[0] for row in rows])
         for *facts, sha256, sidecars in rows:
             photo = Pictured(*facts)
-            yield photo if sha256 is None else replace(photo, read=(sha256, sidecars))
+            read = None if sha256 is None else (sha256, sidecars)
+            copies = [it for it in others.get(photo.id, ()) if it[0] != photo.path]
+            yield replace(photo, read=read, others=tuple(copies))
         if len(rows) < AT_ONCE:
             return
         last = rows[-1][0]
+
+
+def _copies(conn: Connection, photo_ids: list[int]) -> dict[int, list[tuple[str, bytes | None]]]:
+    """All places of these photos that have several."""
+    rows = conn.execute(
+        """
+        select photo_paths.photo_id, photo_paths.path, path_bytes
+        from photo_paths join photos on photos.id = photo_paths.photo_id
+        where photo_id in (select value from json_each(?)) and photo_paths.missing_since is null
+            and photo_paths.sha256 = photos.sha256 order by photo_paths.path
+        """,
+        [json.dumps(photo_ids)],
+    )
+    found: dict[int, list[tuple[str, bytes | None]]] = {}
+    for photo_id, *place in rows:
+        found.setdefault(photo_id, []).append((place[0], place[1]))
+    return {it: places for it, places in found.items() if len(places) > 1}
+
+
+def contents(conn: Connection, photo_id: int) -> list[str]:
+    """The hashes of what a photo held before it was edited."""
+    rows = conn.execute("select sha256 from photo_contents where photo_id = ?", [photo_id])
+    return [row[0] for row in rows]
 
 
 def boxes(conn: Connection, photo_id: int) -> dict[int, Box]:

@@ -60,6 +60,16 @@ def of_name(conn: Connection, name: str) -> list[Person]:
     return [it for it in map(_person, rows) if (it.name or "").casefold() == name.casefold()]
 
 
+def keys_by_name(conn: Connection) -> dict[str, list[str]]:
+    """The keys of all who have a name and faces, by the name in small letters."""
+    found: dict[str, list[str]] = {}
+    for name, key in conn.execute(
+        "select name, key from people where name is not null and faces > 0 order by id"
+    ):
+        found.setdefault(name.casefold(), []).append(key)
+    return found
+
+
 def of_faces(conn: Connection, face_ids: Sequence[int]) -> list[str]:
     """The keys of the people whom these faces belong to."""
     rows = conn.execute(

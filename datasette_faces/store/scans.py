@@ -24,6 +24,14 @@ def see(conn: Connection, path: str, *, is_file: bool) -> bool:
     return bool(cursor.rowcount)
 
 
+def seen_photos(conn: Connection) -> set[int]:
+    """The photos whose files a scan saw."""
+    rows = conn.execute(
+        "select photo_id from photo_paths where path in (select path from seen where is_file)"
+    )
+    return {row[0] for row in rows}
+
+
 def vanished(
     conn: Connection, folders: list[str], named: list[str], unreadable: list[str]
 ) -> list[tuple[str, bytes | None]]:

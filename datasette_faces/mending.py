@@ -1,0 +1,114 @@
+"""What `doctor` finds is mended where that can be done without losing anything.
+
+What people did is never removed: their decisions stay, whatever they are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from . import indexing, registry, vectors
+from .connections import Connection, transaction
+from .doctor import Finding, fault_of, gone, unknown_tables, vectors_of
+from .store import health, models, photos, summary
+from .store import people as store
+
+
+def mend(conn: Connection, findings: Iterable[Finding]) -> None:
+    """Mend what can be mended of these, each kind in a transaction of its own."""
+    wanted = {finding.check for finding in findings if finding.fixable}
+    for check, put_right in MENDERS.items():
+        if check in wanted:
+            put_right(conn)
+
+
+def _file(conn: Connection) -> None:
+    conn.execute("reindex")
+
+
+def _references(conn: Connection) -> None:
+    with transaction(conn):
+        faces, covered = health.without_person(conn), health.without_cover(conn)
+        for key in health.pointing_nowhere(conn):
+            if key in health.MENDS:
+                conn.execute(health.MENDS[key])
+        if faces:
+            # To whom they belong by what was decided and proposed
+            store.bring_up(conn, faces)
+        _choose_covers(conn, covered)
+
+
+def _embeddings(conn: Connection) -> None:
+    with transaction(conn):
+        for model in models.every(conn):
+            health.take_out(conn, model, vectors_of(conn, model).broken)
+        indexing.follow(conn)
+
+
+def _lengths(conn: Connection) -> None:
+    with transaction(conn):
+        for model in models.every(conn):
+            for face_id in vectors_of(conn, model).not_unit:
+                stored = np.frombuffer(health.vector(conn, face_id, model), "<f4")
+                # In double precision: the squares of large numbers are infinite in single
+                unit = stored / np.linalg.norm(stored.astype(np.float64))
+                health.set_vector(conn, face_id, model, vectors.encode(unit.astype(np.float32)))
+        indexing.follow(conn)
+
+
+def _indexes(conn: Connection) -> None:
+    for name in unknown_tables(conn):
+        with transaction(conn):
+            health.drop_table(conn, name)
+    kinds = {kind.id: kind for kind in registry.indexes()}
+    known = {model.id: model for model in models.every(conn)}
+    for item in summary.indexed(conn):
+        kind, model = kinds.get(item["kind"]), known.get(item["model"])
+        if kind and model and fault_of(conn, kind.id, model):
+            with transaction(conn):
+                kind.drop(conn, model)
+                kind.follow(conn, model)
+    indexing.settle(conn)
+
+
+def _dates(conn: Connection) -> None:
+    with transaction(conn):
+        health.set_dates(conn)
+
+
+def _counts(conn: Connection) -> None:
+    with transaction(conn):
+        health.count_faces(conn)
+
+
+def _covers(conn: Connection) -> None:
+    with transaction(conn):
+        _choose_covers(conn, health.wrong_rows(conn, "cover"))
+
+
+def _choose_covers(conn: Connection, person_ids: Iterable[int]) -> None:
+    for person_id in person_ids:
+        best = store.faces_of(conn, person_id, limit=1)
+        health.set_cover(conn, person_id, best[0] if best else None)
+
+
+def _files(conn: Connection) -> None:
+    with transaction(conn):
+        photos.mark_missing(conn, gone(conn)[0])
+
+
+MENDERS: dict[str, Callable[[Connection], None]] = {
+    "file": _file,
+    "references": _references,
+    "embeddings": _embeddings,
+    "lengths": _lengths,
+    "dates": _dates,
+    "counts": _counts,
+    "covers": _covers,
+    "files": _files,
+    # Last: what was mended of vectors belongs into them
+    "indexes": _indexes,
+}
+"""What can be mended, in this order."""

@@ -1,0 +1,35 @@
+"""A small catalogue with embeddings, for whoever wants to serve one: `python tests/make_catalogue.py OUT`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from pictures import shipped
+from publishing import make_private
+
+from datasette_faces.catalogue import Wanted, export
+from datasette_faces.ingest import ingest
+from datasette_faces.models.sface import SFace
+
+
+def make_catalogue(out: Path, faces_db: Path) -> Path:
+    """Export named people of a faces database, with embeddings."""
+    with tempfile.TemporaryDirectory() as scratch:
+        private = make_private(faces_db, Path(scratch) / "private.db")
+        export(str(private), str(out), Wanted(embeddings=True))
+    return out
+
+
+def main() -> None:
+    """Ingest two pictures that ship with packages, name their people, export them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        database = Path(scratch) / "faces.db"
+        photos = [str(shipped("six faces")), str(shipped("one face"))]
+        ingest(str(database), photos, SFace(), worker_count=1)
+        make_catalogue(Path(sys.argv[1]), database)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,388 @@
+"""`doctor` finds each kind of fault that is planted, mends what it can, and takes nothing from anybody."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from datasette.cli import cli
+from galleries import KINDS, make_gallery, random_vectors
+from serving import asked
+from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
+
+from datasette_faces import people
+from datasette_faces.connections import load_vector_extension, sqlite, transaction, writing
+from datasette_faces.images import CROP_PX
+from datasette_faces.ingest import ingest
+from datasette_faces.store import people as store
+
+DIMENSIONS = 3
+DECIDED = "select * from decisions", "select * from decision_faces"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of four photos with two faces each; two people, one with a name."""
+    folder = tmp_path_factory.mktemp("sound")
+    for number, colours in enumerate(((RED, GREEN), (RED, BLUE), (GREEN, BLUE), (YELLOW, RED))):
+        draw(folder / f"{number}.png", *colours)
+    database = folder / "faces.db"
+    ingest(str(database), [str(folder)], ToyModel(), worker_count=1, clustered=False)
+    with writing(str(database)) as conn, transaction(conn):
+        by = people.Editor("ann")
+        store.propose(conn, {face: f"cluster-{face % 2}" for face in range(1, 9)})
+        store.rebuild(conn)
+        people.name(conn, 1, "Ada", by=by)
+        people.cover(conn, 1, store.faces_of(conn, 1)[0], by=by)
+    return database
+
+
+@pytest.fixture
+def database(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(sound, tmp_path / "faces.db"))
+
+
+def plant(database: Path, *statements: str | tuple[str, list[Any]]) -> None:
+    """Do harm, with nothing that would prevent it."""
+    conn = sqlite().connect(str(database), isolation_level=None)
+    load_vector_extension(conn)
+    conn.execute("pragma foreign_keys = off")
+    for statement in statements:
+        conn.execute(*((statement,) if isinstance(statement, str) else statement))
+    conn.close()
+
+
+def run(database: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """The exit status, and the JSON."""
+    result = CliRunner().invoke(cli, ["faces", "doctor", str(database), "--json", *options])
+    assert result.exit_code in (0, 1), result.output
+    return result.exit_code, json.loads(result.stdout)
+
+
+def checks(told: dict[str, Any], kind: str = "problems") -> list[str]:
+    return [finding["check"] for finding in told[kind]]
+
+
+def blob(*numbers: float) -> bytes:
+    return np.array(numbers, "<f4").tobytes()
+
+
+def without_triggers(*statements: str | tuple[str, list[Any]]) -> list[str | tuple[str, list[Any]]]:
+    """Harm that no trigger sees: as of a program that wrote into the pages, or an older version."""
+    drop = [f"drop trigger {name}" for name in TRIGGERS]
+    return [*drop, *statements]
+
+
+TRIGGERS = {"faces_moved", "faces_counted_in", "faces_counted_out", "photos_taken_at"}
+NAN = float("nan")
+SET_VECTOR = "update face_embeddings set embedding = ? where face_id = 1"
+TABLE = "vec_faces_toy"
+
+MENDED: dict[str, tuple[str, Any]] = {
+    "embeddings of no face": (
+        "references",
+        ["insert into face_embeddings values (99, 'toy', x'00')"],
+    ),
+    "analyses of no photo": ("references", ["insert into analyses values (99, 'toy')"]),
+    "a place of no photo": (
+        "references",
+        [
+            "insert into photo_paths(path, photo_id, bytes, modified_ns, sha256)"
+            " values ('/x', 99, 1, 1, '')"
+        ],
+    ),
+    "a proposal for no face": (
+        "references",
+        ["insert into face_clusters values (99, 'cluster-0')"],
+    ),
+    "an earlier content of no photo": (
+        "references",
+        ["insert into photo_contents values ('x', 99)"],
+    ),
+    "a face of a person who is not there": (
+        "references",
+        ["update faces set person_id = 77 where id = 3"],
+    ),
+    "a cover that is not there": ("references", ["update people set cover_face_id = 99"]),
+    "a drawing of a face that is not there": (
+        "references",
+        ["insert into face_drawings values ('uid', 99, null)"],
+    ),
+    "a vector that is too short": ("embeddings", [(SET_VECTOR, [blob(1, 0)])]),
+    "a vector that is too long": ("embeddings", [(SET_VECTOR, [blob(1, 0, 0, 0)])]),
+    "a vector that is no bytes": ("embeddings", [(SET_VECTOR, ["text"])]),
+    "a vector of nothing": ("embeddings", [(SET_VECTOR, [b""])]),
+    "a vector with NaN": ("embeddings", [(SET_VECTOR, [blob(1, NAN, 0)])]),
+    "a vector without end": ("embeddings", [(SET_VECTOR, [blob(float("inf"), 0, 0)])]),
+    "a vector of zeros": ("embeddings", [(SET_VECTOR, [blob(0, 0, 0)])]),
+    "a vector that is not of unit length": ("lengths", [(SET_VECTOR, [blob(3, 0, 4)])]),
+    "a vector of large numbers": ("lengths", [(SET_VECTOR, [blob(3e30, 0, 4e30)])]),
+    "an index that lacks a face": ("indexes", [f"delete from {TABLE} where face_id = 2"]),
+    "an index with another vector": (
+        "indexes",
+        [(f"update {TABLE} set embedding = ? where face_id = 2", [blob(0, 0, 1)])],
+    ),
+    "an index that is behind": (
+        "indexes",
+        [(SET_VECTOR, [blob(0, 1, 0)])],
+    ),
+    "an index from another time": ("indexes", ["update face_indexes set seen = seen + 1000"]),
+    "an index without its table": ("indexes", [f"drop table {TABLE}"]),
+    "an index that nothing knows of": (
+        "indexes",
+        [
+            "create virtual table vec_faces_old using vec0(face_id integer primary key, embedding float[3])"
+        ],
+    ),
+    "a face with another date": (
+        "dates",
+        without_triggers("update photos set taken_at = '2001-01-01T00:00:00' where id = 1"),
+    ),
+    "a person with another number of faces": (
+        "counts",
+        ["update people set faces = 99 where id = 1"],
+    ),
+    "a cover that is another's": (
+        "covers",
+        [
+            "update people set cover_face_id = (select id from faces where person_id = 2) where id = 1"
+        ],
+    ),
+}
+REPORTED: dict[str, tuple[str, Any]] = {
+    "a face of no photo": ("references", ["update faces set photo_id = 99 where id = 1"]),
+    "an embedding by no model": (
+        "references",
+        ["insert into face_embeddings values (1, 'nobody', x'00')"],
+    ),
+    "a face of a decision that is not there": (
+        "references",
+        ["update decision_faces set decision_id = 99"],
+    ),
+    "a crop that is no picture": (
+        "pictures",
+        [("update faces set crop = ? where id = 1", [b"x" * 99])],
+    ),
+    "a crop that is cut off": (
+        "pictures",
+        ["update faces set crop = substr(crop, 1, length(crop) - 50) where id = 1"],
+    ),
+    "a crop that is broken inside": (
+        "pictures",
+        [
+            "update faces set crop = substr(crop, 1, 300) || x'ffd9' where id = 1",
+        ],
+    ),
+    "a thumbnail of nothing": ("pictures", ["update photos set thumbnail = x'' where id = 1"]),
+    "a box outside the picture": ("boxes", ["update faces set x = 5000 where id = 1"]),
+    "a box to the left of the picture": ("boxes", ["update faces set x = -500 where id = 1"]),
+    "a box without width": ("boxes", ["update faces set width = 0 where id = 1"]),
+    "a box that is no number": ("boxes", ["update faces set x = 'x' where id = 1"]),
+    "landmarks that are no JSON": (
+        "landmarks",
+        ["update faces set landmarks = '[[1' where id = 1"],
+    ),
+    "four landmarks": ("landmarks", ["update faces set landmarks = '[1,2,3,4]' where id = 1"]),
+    "a photo that lies nowhere": ("places", ["delete from photo_paths where photo_id = 1"]),
+    "two people of one key": ("keys", ["update people set key = 'same'"]),
+    "a person without a key": ("keys", ["update people set key = null where id = 2"]),
+}
+
+
+def decided(database: Path) -> list[Any]:
+    return [asked(database, sql) for sql in DECIDED]
+
+
+def names(database: Path) -> list[Any]:
+    return asked(database, "select name, hidden from people where name is not null order by name")
+
+
+def test_a_file_as_it_was_ingested_is_sound(database: Path) -> None:
+    before = database.read_bytes()
+    assert run(database)[0] == 0
+    status, told = run(database, "--fix")
+    assert (status, told["ok"], told["problems"], told["notes"], told["fixed"]) == (
+        0,
+        True,
+        [],
+        [],
+        [],
+    )
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize("fault", MENDED)
+def test_what_can_be_mended_is_found_and_mended(database: Path, fault: str) -> None:
+    check, harm = MENDED[fault]
+    plant(database, *harm)
+    before, called = decided(database), names(database)
+    status, told = run(database)
+    assert (status, told["ok"]) == (1, False)
+    assert check in checks(told), told
+    assert all(finding["fixable"] for finding in told["problems"]), told
+    assert checks(run(database)[1]) == checks(told), "to look changes nothing"
+    status, told = run(database, "--fix")
+    assert (status, told["problems"]) == (0, [])
+    assert check in checks(told, "fixed")
+    assert run(database)[1]["ok"]
+    assert (decided(database), names(database)) == (before, called)
+
+
+@pytest.mark.parametrize("fault", REPORTED)
+def test_what_cannot_be_mended_is_reported_and_left_alone(database: Path, fault: str) -> None:
+    check, harm = REPORTED[fault]
+    plant(database, *harm)
+    before, called = decided(database), names(database)
+    for options in ((), ("--fix",)):
+        status, told = run(database, *options)
+        assert status == 1
+        assert check in checks(told), told
+    assert (decided(database), names(database)) == (before, called)
+
+
+def test_every_check_has_a_fault_that_it_finds() -> None:
+    from datasette_faces import doctor, mending
+
+    planted = {check for check, _ in [*MENDED.values(), *REPORTED.values()]}
+    assert set(doctor.CHECKS) - planted == {"file", "files", "decisions"}, "these have tests below"
+    assert set(mending.MENDERS) >= {check for check, _ in MENDED.values()}
+
+
+def test_a_vector_that_was_taken_out_comes_back_with_the_next_embedding(
+    database: Path, toy: ToyModel
+) -> None:
+    good = asked(database, "select embedding from face_embeddings where face_id = 1")
+    plant(database, (SET_VECTOR, [blob(1, 0)]))
+    assert run(database, "--fix")[0] == 0
+    assert asked(database, "select count(*) from face_embeddings") == [(7,)]
+    done = CliRunner().invoke(cli, ["faces", "embed", str(database), "--model", "toy"])
+    assert done.exit_code == 0, done.output
+    assert asked(database, "select embedding from face_embeddings where face_id = 1") == good
+    assert asked(database, "select count(*) from faces") == [(8,)]
+    assert run(database)[0] == 0
+
+
+def test_a_vector_that_is_too_long_points_where_it_pointed(database: Path) -> None:
+    plant(database, (SET_VECTOR, [blob(3, 0, 4)]))
+    run(database, "--fix")
+    [(stored,)] = asked(database, "select embedding from face_embeddings where face_id = 1")
+    assert np.frombuffer(stored, "<f4") == pytest.approx([0.6, 0, 0.8])
+    assert asked(database, f"select embedding from {TABLE} where face_id = 1") == [(stored,)]
+
+
+def test_a_face_whose_person_is_gone_goes_to_whom_it_was_given(database: Path) -> None:
+    [(person,)] = asked(database, "select person_id from faces where id = 3")
+    plant(database, "update faces set person_id = 77 where id = 3")
+    run(database, "--fix")
+    assert asked(database, "select person_id from faces where id = 3") == [(person,)]
+
+
+def test_files_that_are_gone_are_marked_and_a_drive_that_is_away_is_not(
+    sound: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(2):
+        shutil.copy(sound.parent / f"{number}.png", folder)
+    database = tmp_path / "faces.db"
+    ingest(str(database), [str(folder)], ToyModel(), worker_count=1)
+    (folder / "0.png").unlink()
+    status, told = run(database)
+    assert (status, checks(told)) == (1, ["files"])
+    assert told["problems"][0]["examples"] == [str(folder / "0.png")]
+    assert run(database, "--fix")[0] == 0
+    missing = "select path from photos where missing_since is not null"
+    assert asked(database, missing) == [(str(folder / "0.png"),)]
+    shutil.move(folder, tmp_path / "elsewhere")
+    status, told = run(database, "--fix")
+    assert (status, checks(told, "notes")) == (0, ["folders"])
+    assert asked(database, missing) == [(str(folder / "0.png"),)]
+
+
+def test_a_decision_that_meets_no_face_is_told_and_kept(database: Path) -> None:
+    plant(database, "update decision_faces set sha256 = 'elsewhere'")
+    before = decided(database)
+    status, told = run(database, "--fix")
+    assert (status, checks(told, "notes")) == (0, ["decisions"])
+    assert decided(database) == before
+
+
+def test_an_index_of_sqlite_that_lacks_a_row_is_made_anew(database: Path) -> None:
+    plant(
+        database,
+        "pragma writable_schema = on",
+        "update sqlite_master set sql = 'create index faces_photo on faces(id)' where name = 'faces_photo'",
+    )
+    status, told = run(database)
+    assert (status, set(checks(told))) == (1, {"file"})
+    assert run(database, "--fix")[0] == 0
+
+
+def test_a_file_with_a_broken_page_is_told_of_and_nothing_is_tried(database: Path) -> None:
+    data = bytearray(database.read_bytes())
+    page = int.from_bytes(data[16:18], "big")
+    [(root,)] = asked(database, "select rootpage from sqlite_master where name = 'faces_gallery'")
+    data[(root - 1) * page : (root - 1) * page + 200] = b"\xff" * 200
+    database.write_bytes(data)
+    result = CliRunner().invoke(cli, ["faces", "doctor", str(database), "--fix"])
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+
+
+def test_a_large_index_that_is_not_whole_is_made_anew(tmp_path: Path) -> None:
+    database = make_gallery(tmp_path / "faces.db", random_vectors(64, 8), *KINDS["pq"])
+    plant(database, "update face_index_parts set data = x'00' where place = 0")
+    _, told = run(database)
+    assert "indexes" in checks(told)
+    _, told = run(database, "--fix")
+    assert "indexes" not in checks(told)
+
+
+def test_what_it_prints_says_what_to_do(database: Path) -> None:
+    plant(database, "update people set faces = 99", "update faces set x = 5000 where id = 1")
+
+    def said(*options: str) -> str:
+        result = CliRunner().invoke(cli, ["faces", "doctor", str(database), *options])
+        assert result.exit_code == 1
+        return result.output
+
+    assert "2 people have another number of faces (1, 2)" in said()
+    assert "--fix" in said()
+    told = said("--fix")
+    assert "mended: 2 people have another number of faces" in told
+    assert "1 faces lie outside their pictures (1)" in told
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\0" * 100])
+def test_what_is_no_database_of_faces_is_said_in_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(content)
+    result = CliRunner().invoke(cli, ["faces", "doctor", str(path)])
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert path.read_bytes() == content
+
+
+FACES = 100_000
+MOST_SECONDS = 30
+
+
+def test_a_hundred_thousand_faces_take_less_than_half_a_minute(sound: Path, tmp_path: Path) -> None:
+    database = make_gallery(tmp_path / "faces.db", random_vectors(FACES, 128), *KINDS["sqlite-vec"])
+    [(crop,)] = asked(sound, "select crop from faces where id = 1")
+    assert CROP_PX == 160
+    plant(
+        database,
+        ("update faces set crop = ?, landmarks = '[1,2,3,4,5]'", [crop]),
+        ("update photos set thumbnail = ?", [crop]),
+    )
+    started = time.monotonic()
+    status, told = run(database)
+    assert time.monotonic() - started < MOST_SECONDS
+    assert (status, checks(told)) == (0, []), told
