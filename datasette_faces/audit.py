@@ -6,13 +6,13 @@ are searched as well, for what lies outside of tables. No HTTP, no click.
 
 from __future__ import annotations
 
-import mmap
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import auditing
 from .auditing import Catalogue, Finding
@@ -22,6 +22,23 @@ from .store import catalogue as tables
 from .store import publishing
 
 Advance = Callable[[str, int, int], None]
+
+
+class FileBytes:
+    """The bytes of a file, read as they are asked for: mapped, all of them would count as memory."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size, self._lock = file, size, threading.Lock()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, wanted: slice) -> bytes:
+        start, stop, _ = wanted.indices(self._size)
+        with self._lock:
+            self._file.seek(start)
+            return self._file.read(max(stop - start, 0))
+
 
 CHECKS = (
     auditing.whole_file,
@@ -83,11 +100,8 @@ def _opened(path: str) -> Iterator[tuple[Any, Any]]:
     with explained(path), open(path, "rb") as file:
         if not os.path.getsize(path):
             raise CatalogueError(f"{path} is empty")
-        with (
-            closing(sqlite().connect(address, uri=True)) as conn,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
+        with closing(sqlite().connect(address, uri=True)) as conn:
             load_vector_extension(conn)
             # Whatever bytes somebody put there, they are read
             conn.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-            yield conn, data
+            yield conn, FileBytes(file, os.path.getsize(path))

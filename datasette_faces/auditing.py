@@ -102,7 +102,9 @@ def whole_file(it: Catalogue) -> list[Finding]:
         for name in ("user_version", "application_id")
         if (value := it.conn.execute(f"pragma {name}").fetchone()[0])
     ]
-    reserved = [f"{it.data[20]} bytes of each page are reserved"] if it.data[20] else []
+    reserved = (
+        [f"{it.data[20:21][0]} bytes of each page are reserved"] if it.data[20:21] != b"\0" else []
+    )
     return [
         _finding("files beside it", 3, beside + wal),
         _finding("bytes behind the last page", 1, [f"{extra} bytes"] if extra else []),

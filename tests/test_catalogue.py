@@ -253,6 +253,12 @@ def test_nothing_leads_to_what_a_catalogue_has_not(public):
             r'href="(/catalogue/[^"#]*)"', served.get(f"/catalogue/-/faces{page}").text
         )
         assert [it for it in set(links) if served.get(it).status_code != 200] == []
+    person = rows(out, "select id from people")[0][0]
+    for page in ("", "/people", f"/people/{person}", f"/face/{face}", "/search"):
+        assert "/history" not in served.get(f"/catalogue/-/faces{page}").text
+    assert "Folder" not in served.get(f"/catalogue/-/faces/search?face={face}").text
+    folder = served.get(f"/catalogue/-/faces/search.json?face={face}&folder=/a")
+    assert folder.status_code in (400, 404)
     front = served.get("/catalogue").text
     assert "/catalogue/decisions" not in front
     assert "/catalogue/faces" in front

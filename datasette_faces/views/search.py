@@ -105,6 +105,8 @@ async def _rows(page: Page, wanted: Asked, found: Ready) -> list[browse.Row]:
         page.datasette, page.request, page.database, "photo_paths"
     ):
         raise Forbidden("Permission denied: view-table photo_paths, in which a folder is looked up")
+    if wanted.filters.folder and not await page.read(browse.has_table, "photo_paths"):
+        raise BadRequest(f"{page.database} is a catalogue: it knows no folders")
     try:
         return await page.read(browse.rows, browse.lean(found.query))
     except sqlite().OperationalError as error:
@@ -129,6 +131,7 @@ async def _form(page: Page, wanted: Asked) -> dict[str, Any]:
             problem = str(error)
     return {
         "models": known,
+        "has_folders": await page.read(browse.has_table, "photo_paths"),
         "may_upload": may,
         "upload_problem": problem,
         "model_is_cold": cold,
