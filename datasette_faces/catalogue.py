@@ -116,15 +116,17 @@ def export(
 ) -> Made:
     """Make a catalogue; there is none unless its audit finds nothing. Raises FacesError, Leak."""
     _check(database, out, replace)
+    with reading(database) as private:
+        # Before anything is written: what cannot be published leaves even the private file as it is
+        _choose(private, wanted)
     secret = _secret(database)
     with _folder_beside(out) as folder, explained(out):
         whole = folder / "catalogue"
         with reading(database) as private:
-            _choose(private, secret, wanted)
+            publishing.number_all(private, secret)
+            _choose(private, wanted)
             found = publishing.counts(private)
             left_out = publishing.left_out(private)
-            if not found["faces"]:
-                raise CatalogueError(_why_nothing(left_out))
             notes = wanted.notes()
             if wanted.names:
                 _write_names(private, secret, wanted.names)
@@ -196,7 +198,7 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _choose(private: Connection, secret: bytes, wanted: Wanted) -> None:
+def _choose(private: Connection, wanted: Wanted) -> None:
     """Raises CatalogueError for what is not there, or may not be published."""
     published = publishing.published_names(private)
     if unknown := sorted(set(wanted.people).difference(published)):
@@ -205,8 +207,8 @@ def _choose(private: Connection, secret: bytes, wanted: Wanted) -> None:
             "datasette faces people DB list --named"
         )
     asked = _asked(private, wanted.query) if wanted.query else None
-    publishing.number_all(private, secret)
-    publishing.choose(private, names=wanted.people, face_ids=asked, unnamed=wanted.unnamed)
+    if not publishing.choose(private, names=wanted.people, face_ids=asked, unnamed=wanted.unnamed):
+        raise CatalogueError(_why_nothing(publishing.left_out(private)))
 
 
 def _asked(private: Connection, query: str) -> list[int]:

@@ -214,7 +214,16 @@ class TestLinksToSql:
             assert served.get(link).status_code == 200
 
 
-OWN = ("vec_faces_sface_", "_", "sqlite_", "face_index", "face_changes", "face_drawings")
+OWN = (
+    "vec_faces_sface_",
+    "_",
+    "sqlite_",
+    "face_index",
+    "face_changes",
+    "face_drawings",
+    "face_keys",
+    "names_read",
+)
 
 
 class TestTables:
