@@ -33,6 +33,8 @@ READ_AHEAD = 3
 """Pictures in hand for each worker: enough that none waits for the disk."""
 
 READ_AHEAD_BYTES = 256_000_000
+TOLD_FROM = 1_000
+"""To read the names of so many photos takes seconds: it has a progress of its own."""
 REGROUPED = 100_000
 """Up to so many faces all are grouped anew when names came in: half a minute."""
 
@@ -120,7 +122,8 @@ def _draw_and_name(
         report.drawn, report.faults = drawn.made, drawn.faults
         if names:
             scanned = scans.seen_photos(conn)
-            told = naming.take_in(conn, look, photo_ids=scanned, again=False, progress=progress)
+            told_of = progress if len(scanned) >= TOLD_FROM else naming.quiet
+            told = naming.take_in(conn, look, photo_ids=scanned, again=False, progress=told_of)
             report.named = told.named
             report.faults += told.faults
 
