@@ -137,9 +137,9 @@ def test_a_folder_of_a_hundred_thousand_photos_is_read_in_a_second_or_two():
     many = INI + "".join(
         f"[P{number}.jpg]\nfaces=rect64(40006666599a9999),b0b\n" for number in range(100_000)
     )
-    started = time.monotonic()
+    started = time.process_time()
     assert len(read(many, "P99999.jpg").regions) == 1
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 5
 
 
 @settings(deadline=None)

@@ -233,12 +233,12 @@ DTD = b'<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd">' + packet("")
     ],
 )
 def test_what_is_no_xmp_or_is_hostile_is_refused_with_a_reason(data, reason):
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(NamesError) as raised:
         xmp.read(data, FRAME)
     assert reason in str(raised.value)
     assert len(str(raised.value)) < 200
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 5
 
 
 def test_a_thousand_regions_are_enough():
