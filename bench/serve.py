@@ -8,10 +8,8 @@ What each line means, and what is taken for the bounds, is in README.md.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +19,7 @@ from pathlib import Path
 
 import million
 import numpy as np
-from uploads import Client, Figure, Heard, print_line, serving
+from uploads import Client, Figure, Heard, report, serving
 
 from datasette_faces.connections import sqlite, transaction, writing
 
@@ -204,18 +202,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="0: memory is not looked at")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = []
     with tempfile.TemporaryDirectory() as scratch:
         path = options.catalogue or Path(scratch) / "catalogue.db"
         if options.catalogue is None:
             with_people(path, options.faces)
-        for figure in figures(path, options.seconds, options.minutes):
-            found.append(figure)
-            if not options.json:
-                print_line(figure)
-    if options.json:
-        print(json.dumps([{**vars(figure), "holds": figure.holds} for figure in found], indent=1))
-    sys.exit(1 if any(figure.holds is False for figure in found) else 0)
+        report(figures(path, options.seconds, options.minutes), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import search_gallery
@@ -256,6 +257,18 @@ def print_line(figure: Figure) -> None:
     )
 
 
+def report(figures: Iterable[Figure], *, as_json: bool) -> NoReturn:
+    """Print each figure as it comes, or all as JSON; exit with 1 where a bound does not hold."""
+    found = []
+    for figure in figures:
+        found.append(figure)
+        if not as_json:
+            print_line(figure)
+    if as_json:
+        print(json.dumps([{**vars(figure), "holds": figure.holds} for figure in found], indent=1))
+    sys.exit(1 if any(figure.holds is False for figure in found) else 0)
+
+
 def main() -> None:
     """Make the gallery, serve it, ask, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -269,18 +282,12 @@ def main() -> None:
     options = parser.parse_args()
     photos = options.photo or [Path(path) for path in demo.pictures()]
     info = registry.model("sface").load().info
-    found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         gallery = search_gallery.made(folder, options.faces, info.dimensions, like=info)
         with serving(gallery.database) as (port, _):
-            for figure in figures(port, photos, options.faces, options.seconds):
-                found.append(figure)
-                if not options.json:
-                    print_line(figure)
-    if options.json:
-        print(json.dumps([{**vars(figure), "holds": figure.holds} for figure in found], indent=1))
-    sys.exit(1 if any(figure.holds is False for figure in found) else 0)
+            asked = figures(port, photos, options.faces, options.seconds)
+            report(asked, as_json=options.json)
 
 
 if __name__ == "__main__":

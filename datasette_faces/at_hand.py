@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from types import TracebackType
 
 from . import registry, workers
 from .errors import ModelError, WrongWeights
@@ -13,7 +12,7 @@ from .shapes import Face, ModelInfo, Outline
 from .workers import WorkerPool
 
 
-class AtHand:
+class AtHand(ExitStack):
     """Has models measure the faces in boxes that were drawn; a process begins when it is needed.
 
     A context manager; calling it raises ModelError and PictureError.
@@ -21,21 +20,10 @@ class AtHand:
 
     def __init__(self, given: Iterable[FaceModel] = ()) -> None:
         """given: models besides those that are registered, as packs in folders."""
+        super().__init__()
         self._given = {model.id: model for model in given}
-        self._ending = ExitStack()
         self._pools: dict[str, WorkerPool] = {}
         self._missing: dict[str, ModelError] = {}
-
-    def __enter__(self) -> AtHand:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ending.__exit__(kind, error, traceback)
 
     def of(self, infos: Iterable[ModelInfo]) -> list[ModelInfo]:
         """Those of a file's models that are at hand, as far as can be told without loading them."""
@@ -63,7 +51,7 @@ class AtHand:
             )
         if reason := model.missing():
             raise ModelError(reason)
-        pool = self._ending.enter_context(WorkerPool(model, 1, min_face_px=0))
+        pool = self.enter_context(WorkerPool(model, 1, min_face_px=0))
         check_weights(info, pool.describe())
         self._pools[info.id] = pool
         return pool

@@ -108,12 +108,6 @@ def outline(about: Subject, box: Box) -> Outline:
     return Outline(box, tuple(about.boxes.values()))
 
 
-def is_kept(conn: Connection) -> bool:
-    """Whether a file has the table of drawings; one of an older version gets it when it is written."""
-    there = "select 1 from sqlite_master where type = 'table' and name = 'face_drawings'"
-    return conn.execute(there).fetchone() is not None
-
-
 def is_at_hand(about: Subject, within: Sequence[str] = ()) -> bool:
     """Whether a file of the photo's size lies where it was: a look at the names, not at the bytes."""
     return any(known_size(path, within) == size_bytes for path, size_bytes in about.places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -63,7 +63,7 @@ def take_in(
     conn: Connection,
     look: AtHand,
     *,
-    photo_ids: Container[int] | None = None,
+    photo_ids: Collection[int] | None = None,
     again: bool = True,
     progress: Progress = quiet,
 ) -> Imported:
@@ -74,10 +74,9 @@ def take_in(
     stopped goes on. photo_ids: only these photos. again: also those whose names, in them and next to
     them, were read already.
     """
-    intake, total = _Intake(conn, look), named.count(conn)
-    for number, photo in enumerate(named.photos(conn), 1):
-        if photo_ids is None or photo.id in photo_ids:
-            intake.take(photo, again=again)
+    intake, total = _Intake(conn, look), named.count(conn) if photo_ids is None else len(photo_ids)
+    for number, photo in enumerate(named.photos(conn, photo_ids), 1):
+        intake.take(photo, again=again)
         progress(number, total, None)
     intake.keep()
     return intake.done

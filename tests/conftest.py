@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from archive import make_archive
+from desks import Desk
 from pictures import shipped
 from serving import Site, site
 from toy_model import ToyModel
@@ -51,6 +52,12 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def desk(served: Site) -> Desk:
+    """Root at that Datasette."""
+    return Desk(served)
+
+
+@pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """An empty folder for photographs."""
     folder = tmp_path / "photos"
@@ -77,7 +84,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def served(faces_db: Path) -> Iterator[Site]:
-    """A Datasette that shows two photos and seven faces."""
-    with site(faces_db) as it:
+def database(faces_db: Path) -> Path:
+    """What `served` shows where a test file has no `database` of its own: two photos and seven faces."""
+    return faces_db
+
+
+@pytest.fixture
+def served(database: Path) -> Iterator[Site]:
+    """A Datasette that shows `database`."""
+    with site(database) as it:
         yield it

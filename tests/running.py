@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from toy_model import ToyModel
+from toy_model import BLUE, RED, SHY, WHITE, ToyModel, draw
 
 from datasette_faces.connections import load_vector_extension, sqlite
 
@@ -54,6 +54,14 @@ def start(model: ToyModel, *arguments: object, **options: Any) -> subprocess.Pop
         start_new_session=True,
         **options,
     )
+
+
+def with_a_missed_face(database: Path, photos: Path) -> Path:
+    """Ingest two: photo 1 shows red, a shy face that is not seen, white and blue; photo 2 red alone."""
+    draw(photos / "0.png", RED, SHY, WHITE, BLUE)
+    draw(photos / "1.png", RED, note="1")
+    ingest(database, photos)
+    return database
 
 
 def rows(database: Path, query: str, *values: object) -> list[tuple[Any, ...]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import faces, ingest, rows
-from toy_model import BLUE, GREEN, RED, SHY, WHITE, ToyModel, draw
+from running import faces, ingest, rows, with_a_missed_face
+from toy_model import GREEN, RED, SHY, WHITE, ToyModel, draw
 
 from datasette_faces.connections import transaction, writing
 
@@ -23,12 +23,7 @@ VECTORS = "select face_id, model_id from face_embeddings order by 1, 2"
 
 @pytest.fixture
 def database(toy: ToyModel, photos: Path, tmp_path: Path) -> Path:
-    """Photo 1 shows red, a shy face that is not seen, white and blue; photo 2 red alone."""
-    draw(photos / "0.png", RED, SHY, WHITE, BLUE)
-    draw(photos / "1.png", RED, note="1")
-    database = tmp_path / "x.db"
-    ingest(database, photos)
-    return database
+    return with_a_missed_face(tmp_path / "x.db", photos)
 
 
 @pytest.fixture

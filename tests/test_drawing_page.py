@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from browser import browser, serving
 from desks import Desk, message
-from running import faces, ingest, rows
+from running import faces, rows, with_a_missed_face
 from serving import Site, metadata_with, site
 from test_browser import NARROW, WIDE, follow, opened, show
 from test_people_browser import SECRET, with_and_without
@@ -23,23 +23,7 @@ DRAWN = "select id, x, y, width, height, person_id is not null from faces where 
 
 @pytest.fixture
 def database(toy: ToyModel, photos: Path, tmp_path: Path) -> Path:
-    """Photo 1 shows red, a shy face that is not seen, white and blue; photo 2 red alone."""
-    draw(photos / "0.png", RED, SHY, WHITE, BLUE)
-    draw(photos / "1.png", RED, note="1")
-    database = tmp_path / "people.db"
-    ingest(database, photos)
-    return database
-
-
-@pytest.fixture
-def served(database: Path) -> Iterator[Site]:
-    with site(database) as it:
-        yield it
-
-
-@pytest.fixture
-def desk(served: Site) -> Desk:
-    return Desk(served)
+    return with_a_missed_face(tmp_path / "people.db", photos)
 
 
 def send(desk: Desk, **changes: Any) -> Any:

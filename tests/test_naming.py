@@ -178,13 +178,19 @@ def test_a_region_that_meets_no_face_becomes_one_that_can_be_undone(
     assert dict(rows(database, NAMES)) == {1: "Ada", 2: "Sy"}
 
 
-def test_what_was_written_for_faces_that_resemble_decides_nothing(
-    database: Path, photos: Path
-) -> None:
-    person = rows(database, "select person_id from faces where id = 1")[0][0]
+def with_ada(database: Path, photos: Path) -> int:
+    """Name a person Ada; then comes face 6, which is theirs by its likeness alone."""
+    person = int(rows(database, "select person_id from faces where id = 1")[0][0])
     assert faces("people", database, "name", person, "Ada").exit_code == 0
     draw(photos / "4.png", RED, note="4")
     ingest(database, photos)
+    return person
+
+
+def test_what_was_written_for_faces_that_resemble_decides_nothing(
+    database: Path, photos: Path
+) -> None:
+    with_ada(database, photos)
     before = rows(database, "select id, person_id, person_source from faces")
     assert run(database, "write-xmp")["written"] == 4
     assert ingest(database, photos)["named"] == 0
@@ -252,10 +258,7 @@ def test_a_name_that_was_taken_for_another_one_here_stays_with_its_faces(
 def test_a_face_that_somebody_said_is_not_ada_does_not_become_ada_by_a_file(
     database: Path, photos: Path
 ) -> None:
-    person = rows(database, "select person_id from faces where id = 1")[0][0]
-    assert faces("people", database, "name", person, "Ada").exit_code == 0
-    draw(photos / "4.png", RED, note="4")
-    ingest(database, photos)
+    person = with_ada(database, photos)
     assert run(database, "write-xmp")["written"] == 4
     with site(database) as it:
         desk = Desk(it, database="x")

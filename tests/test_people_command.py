@@ -108,7 +108,7 @@ def test_a_name_of_two_people_has_to_be_told_apart(database: Path) -> None:
     people(database, "name", "1", "Ada")
     assert "merge the two" in people(database, "name", "2", "Ada", code=1)
     people(database, "name", "2", "Ada", "--same")
-    assert "say which one: 1, 2" in people(database, "hide", "Ada", code=1)
+    assert "called Ada (1, 2): say which one is meant" in people(database, "hide", "Ada", code=1)
 
 
 def test_decisions_go_to_another_file_of_the_same_photos(

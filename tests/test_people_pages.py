@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -34,17 +33,6 @@ def database(clustered: Path, tmp_path: Path) -> Path:
     path = tmp_path / "people.db"
     shutil.copy(clustered, path)
     return path
-
-
-@pytest.fixture
-def served(database: Path) -> Iterator[Site]:
-    with site(database) as it:
-        yield it
-
-
-@pytest.fixture
-def desk(served: Site) -> Desk:
-    return Desk(served)
 
 
 def wall_of(desk: Desk, query: str = "?show=all") -> list[tuple[int, str | None, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +41,6 @@ def database(alike_people: Path, tmp_path: Path) -> Path:
     path = tmp_path / "people.db"
     shutil.copy(alike_people, path)
     return path
-
-
-@pytest.fixture
-def served(database: Path) -> Iterator[Site]:
-    with site(database) as it:
-        yield it
-
-
-@pytest.fixture
-def desk(served: Site) -> Desk:
-    return Desk(served)
 
 
 def queued(desk: Desk, query: str = "") -> list[tuple[int, int]]:

@@ -45,13 +45,10 @@ def _person(conn: Connection, wanted: str) -> int:
     """The id of the person who is meant. Raises DecisionError."""
     if wanted.isdecimal() and store.by_id(conn, int(wanted)):
         return int(wanted)
-    found = store.of_name(conn, wanted)
-    if len(found) > 1:
-        numbers = ", ".join(str(it.id) for it in found)
-        raise DecisionError(f"Several people are called {wanted}; say which one: {numbers}")
-    if not found:
+    found = people.called(conn, wanted)
+    if found is None:
         raise DecisionError(f"There is no person {wanted!r}; who is there: people DB list")
-    return found[0].id
+    return found
 
 
 @people_group.command(name="list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from ..connections import Connection
@@ -42,21 +42,31 @@ def count(conn: Connection) -> int:
     return int(conn.execute("select count(*) from photos").fetchone()[0])
 
 
-def photos(conn: Connection) -> Iterator[Pictured]:
-    """The photos that are where they were, each at one of its places; writing between is allowed."""
+def photos(conn: Connection, only: Collection[int] | None = None) -> Iterator[Pictured]:
+    """The photos that are where they were, or those of these ids; writing between is allowed."""
+    if only is None:
+        yield from _photos(conn, "", [])
+        return
+    ids = sorted(only)
+    for start in range(0, len(ids), AT_ONCE):
+        among = json.dumps(ids[start : start + AT_ONCE])
+        yield from _photos(conn, "photos.id in (select value from json_each(?)) and", [among])
+
+
+def _photos(conn: Connection, chosen: str, params: list[str]) -> Iterator[Pictured]:
     last = 0
     while True:
         rows = conn.execute(
-            """
+            f"""
             select photos.id, min(photo_paths.path), path_bytes, photos.sha256, width, height,
                 names_read.sha256, sidecars
             from photos join photo_paths on photo_paths.photo_id = photos.id
             left join names_read on names_read.photo_id = photos.id
-            where photos.id > ? and photo_paths.missing_since is null
+            where {chosen} photos.id > ? and photo_paths.missing_since is null
                 and photo_paths.sha256 = photos.sha256
             group by photos.id order by photos.id limit ?
             """,
-            [last, AT_ONCE],
+            [*params, last, AT_ONCE],
         ).fetchall()
         others = _copies(conn, [row[0] for row in rows])
         for *facts, sha256, sidecars in rows:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ..connections import Connection, sqlite
+from ..connections import Connection
 from ..names.solving import Named, Proposal
+from .browse import has_table
 from .people import NOT_A_FACE
 
 
@@ -67,12 +68,9 @@ def keep(conn: Connection, proposals: Iterable[Proposal]) -> None:
 def proposal(conn: Connection, person_id: int) -> Proposal | None:
     """The name that is proposed for somebody who has none. Of an older file: none."""
     sql = f"select said.name, key, confidence, together, apart {_OPEN} and people.id = ?"
-    try:
-        row = conn.execute(sql, [person_id]).fetchone()
-    except sqlite().OperationalError as error:
-        if "no such table" not in str(error):
-            raise
+    if not has_table(conn, "name_proposals"):
         return None
+    row = conn.execute(sql, [person_id]).fetchone()
     return Proposal(*row) if row else None
 
 

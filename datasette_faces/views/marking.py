@@ -14,7 +14,7 @@ from ..errors import DecisionError, FacesError, ModelError, PictureError
 from ..people import Editor
 from ..shapes import Box, Face, ModelInfo, Outline
 from ..state import state_of
-from ..store import models
+from ..store import browse, models
 from .deciding import Action, Decided, place
 from .forms import Form
 from .looking import NoModel, Overloaded, check_weights, face_model
@@ -33,7 +33,7 @@ async def drawn(page: Page, form: Form) -> Action:
     """
     if not await permissions.may_view(page.datasette, page.request, page.database, *READ):
         raise Forbidden("Permission denied: view-table")
-    if not await page.read(drawing.is_kept):
+    if not await page.read(browse.has_table, "face_drawings"):
         raise DecisionError(OLD)
     photo_id = form.number("photo")
     if photo_id is None:
@@ -75,7 +75,7 @@ def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
 
 async def hindrance(page: Page, photo_id: int) -> str | None:
     """Why no face can be drawn in a photo here; None where one can."""
-    if not await page.read(drawing.is_kept):
+    if not await page.read(browse.has_table, "face_drawings"):
         return f"{OLD}."
     about: Subject = await page.read(drawing.subject, photo_id)
     within = permissions.folders_of_originals(page.datasette, page.database)
