@@ -19,13 +19,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from watching import cores, watch
 
 from datasette_faces import analysis, images, registry
 from datasette_faces.connections import load_vector_extension, reading, sqlite
@@ -93,15 +94,6 @@ class Setting:
     pack: str
     runs: int
     scratch: Path
-
-
-@dataclass(frozen=True)
-class Watched:
-    """What a command took; `others` is the share (0..1) of the machine that others took meanwhile."""
-
-    seconds: float
-    peak_mb: float
-    others: float
 
 
 def recogniser(setting: Setting) -> Iterator[Figure]:
@@ -177,8 +169,8 @@ def _ingest(setting: Setting, name: str) -> Iterator[Figure]:
     for run in range(setting.runs):
         database = setting.scratch / f"{model.id}-{run}.db"
         command = _ingest_command(database, setting.folder, name)
-        parts_s = _parts_seconds(setting, name) * setting.repeats / _cores()
-        first, again_s = _watch(*command, every_s=STOPWATCH_SECONDS), _run(*command)
+        parts_s = _parts_seconds(setting, name) * setting.repeats / cores()
+        first, again_s = watch(*command, every_s=STOPWATCH_SECONDS), _run(*command)
         script_s = _script_seconds(setting) * setting.repeats if is_pack else 0.0
         shares = (first.seconds / parts_s, again_s / first.seconds, script_s / first.seconds)
         rows.append((first.seconds, parts_s, again_s, script_s, first.others, *shares))
@@ -258,7 +250,7 @@ def memory(setting: Setting) -> Iterator[Figure]:
         for run in range(setting.runs):
             database = setting.scratch / f"large-{model_id}-{run}.db"
             command = (*_ingest_command(database, folder, name), "--workers", "2")
-            peaks.append(_watch(*command, every_s=PEAK_SECONDS).peak_mb)
+            peaks.append(watch(*command, every_s=PEAK_SECONDS).peak_mb)
         with reading(str(database)) as conn:
             query = "select count(*), min(min(width, height)), max(height) from faces"
             faces, least, most = conn.execute(query).fetchone()
@@ -289,62 +281,6 @@ def _large_pictures(photos: list[Path], folder: Path) -> None:
         for copy in range(LARGE_REPEATS):
             (folder / f"{drawn}-{copy}.jpg").write_bytes(out.getvalue() + bytes([copy]))
         drawn += 1
-
-
-def _watch(*command: str, every_s: float) -> Watched:
-    """Run a command and watch it and its descendants, as Linux's /proc shows them."""
-    peak, cpu_s = 0, {}
-    busy_s, started = _busy_seconds(), time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
-        family = _family(process.pid)
-        peak = max(peak, sum(_resident_bytes(pid) for pid in family))
-        cpu_s |= {pid: seconds for pid in family if (seconds := _cpu_seconds(pid))}
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(every_s)
-    if process.returncode:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    seconds = time.perf_counter() - started
-    others = (_busy_seconds() - busy_s - sum(cpu_s.values())) / (seconds * _cores())
-    return Watched(seconds, peak / 1e6, max(0.0, others))
-
-
-def _busy_seconds() -> float:
-    """Seconds that this machine's cores have worked since it started."""
-    try:
-        times = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-    except OSError:
-        return 0.0
-    # user, nice, system, idle, iowait, irq, softirq: proc(5)
-    return sum(times[:3] + times[5:7]) / os.sysconf("SC_CLK_TCK")
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _family(pid: int) -> list[int]:
-    """A process and its descendants, as /proc has them."""
-    found = [pid]
-    for member in found:
-        try:
-            for task in Path(f"/proc/{member}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:
-            continue
-    return found
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def start(setting: Setting) -> Iterator[Figure]:
@@ -386,10 +322,6 @@ def _loaded_modules() -> set[str]:
     command = [sys.executable, "-X", "importtime", "-c", "import datasette_faces"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in printed.splitlines()}
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def _timed_ms(function: Callable[[], Any]) -> tuple[float, Any]:
@@ -466,9 +398,7 @@ def main() -> None:
             _repeat(photos, folder, options.repeats)
         setting = Setting(photos, folder, options.repeats, pack, options.runs, Path(scratch))
         if not options.json:
-            print(
-                f"{len(photos)} photos x {options.repeats}, {options.runs} runs, {_cores()} cores"
-            )
+            print(f"{len(photos)} photos x {options.repeats}, {options.runs} runs, {cores()} cores")
             print(f"{'figure':<48}{'value':>9}  {'bound':<9}  {'holds':<6}measured")
         for name in options.only or SECTIONS:
             for figure in SECTIONS[name](setting):

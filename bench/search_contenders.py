@@ -9,7 +9,6 @@ for so many seconds of queries, `new` for the nearest faces of the vector in new
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from search_gallery import MODEL, Gallery, K
+from watching import busy_seconds, cores
 
 from datasette_faces.shapes import FloatArray
 
@@ -127,7 +127,7 @@ def _asked(ask: Ask, queries: FloatArray, seconds: float) -> dict[str, Any]:
         if time.perf_counter() < ends:
             ask(query)
     times, answers = [], []
-    busy_s, own_s, started = _busy_seconds(), time.process_time(), time.perf_counter()
+    busy_s, own_s, started = busy_seconds(), time.process_time(), time.perf_counter()
     for query in queries:
         before = time.perf_counter()
         answers.append(ask(query))
@@ -135,17 +135,9 @@ def _asked(ask: Ask, queries: FloatArray, seconds: float) -> dict[str, Any]:
         if time.perf_counter() - started > seconds and len(times) >= FEWEST:
             break
     took_s = time.perf_counter() - started
-    others_s = _busy_seconds() - busy_s - (time.process_time() - own_s)
-    others = max(0.0, others_s / took_s / (os.cpu_count() or 1))
+    others_s = busy_seconds() - busy_s - (time.process_time() - own_s)
+    others = max(0.0, others_s / took_s / cores())
     return {"ms": times, "ids": answers, "others": others}
-
-
-def _busy_seconds() -> float:
-    """Seconds that this machine's cores have worked since it started: proc(5)."""
-    with suppress(OSError):
-        times = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-        return (sum(times[:3]) + sum(times[5:7])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
 
 
 def _megabytes() -> tuple[float, float]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import auditing
+from . import auditing, processes
 from .auditing import Catalogue, Finding
 from .connections import explained, load_vector_extension, reading, sqlite
 from .errors import CatalogueError
@@ -22,6 +23,10 @@ from .store import catalogue as tables
 from .store import publishing
 
 Advance = Callable[[str, int, int], None]
+Check = Callable[[Catalogue], list[Finding]]
+
+PROCESS_FROM_BYTES = 64_000_000
+"""A smaller file has been searched before a process has begun."""
 
 
 class FileBytes:
@@ -40,7 +45,7 @@ class FileBytes:
             return self._file.read(max(stop - start, 0))
 
 
-CHECKS = (
+CHECKS: tuple[Check, ...] = (
     auditing.whole_file,
     auditing.schema,
     auditing.notes,
@@ -73,24 +78,58 @@ def audit(out: str, database: str, *, advance: Advance = lambda what, done, tota
         raise CatalogueError(f"There is no file {out}")
     if os.path.samefile(out, database) if os.path.exists(database) else False:
         raise CatalogueError("This is the private file itself")
-    with reading(database) as private, _opened(out) as (conn, data):
+    notes = _notes(out)
+    with _beside(os.path.getsize(out)) as pool:
+        # Together they take twice as long; neither needs anything of the other
+        searched = pool.submit(_found, out, database, (auditing.searched,))
+        findings: list[Finding] = []
+        with _catalogue(out, database) as it:
+            for done, check in enumerate(CHECKS):
+                advance("audit", done, len(CHECKS) + 1)
+                findings += check(it)
+        advance("audit", len(CHECKS), len(CHECKS) + 1)
+        findings += searched.result()
+    advance("audit", len(CHECKS) + 1, len(CHECKS) + 1)
+    return Report(tuple(findings), notes)
+
+
+def _notes(out: str) -> dict[str, str]:
+    with _opened(out) as (conn, _):
         notes = tables.notes_of(conn)
-        if notes is None:
-            raise CatalogueError(f"{out} is no catalogue; make one with: datasette faces export")
+    if notes is None:
+        raise CatalogueError(f"{out} is no catalogue; make one with: datasette faces export")
+    return notes
+
+
+@contextmanager
+def _beside(size: int) -> Iterator[Executor]:
+    """Who searches a file of so many bytes, beside the other checks."""
+    if size >= PROCESS_FROM_BYTES:
+        with processes.pool(1, __name__) as pool:
+            yield pool
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="audit") as thread:
+        yield thread
+
+
+def _found(out: str, database: str, checks: Iterable[Check]) -> list[Finding]:
+    """What these checks find."""
+    with _catalogue(out, database) as it:
+        return [finding for check in checks for finding in check(it)]
+
+
+@contextmanager
+def _catalogue(out: str, database: str) -> Iterator[Catalogue]:
+    """Both files, opened, with what is published of the private one."""
+    notes = _notes(out)
+    with reading(database) as private, _opened(out) as (conn, data):
         secret = publishing.key(private) or b"none"
         publishing.number_all(private, secret)
         there = [
             row[0] for row in conn.execute("select id from faces where typeof(id) = 'integer'")
         ]
         known = publishing.choose_published(private, there)
-        it = Catalogue(out, conn, data, private, notes, secret, known)
-        findings: list[Finding] = []
-        steps = [*CHECKS, auditing.searched]
-        for done, check in enumerate(steps):
-            advance("audit", done, len(steps))
-            findings += check(it)
-        advance("audit", len(steps), len(steps))
-    return Report(tuple(findings), notes)
+        yield Catalogue(out, conn, data, private, notes, secret, known)
 
 
 @contextmanager

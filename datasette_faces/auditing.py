@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,7 +191,7 @@ def face_rows(it: Catalogue) -> list[Finding]:
 
 
 def _compared(it: Catalogue, table: str, wanted: Iterator[dict[str, Any]]) -> list[Finding]:
-    picture = {"photos": "thumbnail", "faces": "crop"}[table]
+    picture = published.PICTURE[table]
     names = [row[1] for row in it.conn.execute(f"pragma table_info({table})")]
     kept = ", ".join(f'"{name}"' for name in names if name != picture)
     there = it.rows(f"select {kept} from {table} order by id")
@@ -246,7 +246,7 @@ def picture_bytes(it: Catalogue) -> list[Finding]:
     """Every picture is a JPEG and nothing else: no metadata, nothing behind its end."""
     known: set[bytes] = set()
     strange, count = [], 0
-    for table, _, row_id, data in _pictures(it):
+    for table, row_id, data in _pictures(it):
         count += 1
         wrong = jpeg.fault(data, known) if isinstance(data, bytes) else "no picture"
         if wrong:
@@ -254,10 +254,10 @@ def picture_bytes(it: Catalogue) -> list[Finding]:
     return [_finding("EXIF, XMP and other metadata in pictures", count, strange)]
 
 
-def _pictures(it: Catalogue) -> Iterator[tuple[str, str, Any, Any]]:
-    for table, column in (("photos", "thumbnail"), ("faces", "crop")):
+def _pictures(it: Catalogue) -> Iterator[tuple[str, Any, Any]]:
+    for table, column in published.PICTURE.items():
         for row_id, data in it.conn.execute(f"select id, {column} from {table} order by id"):
-            yield table, column, row_id, data
+            yield table, row_id, data
 
 
 def picture_contents(it: Catalogue) -> list[Finding]:
@@ -267,30 +267,29 @@ def picture_contents(it: Catalogue) -> list[Finding]:
     """
     seal = public_ids.seal(it.secret)
     count = 0
-    for table, _, row_id, data in _pictures(it):
+    for table, row_id, data in _pictures(it):
         seal.update(published.sealed(table, row_id, data))
         count += 1
     whole = hmac.compare_digest(seal.hexdigest(), it.notes.get("seal", ""))
     step = max(1, count // SAMPLED) if whole else 1
     blurred = publishing.to_blur(it.private, others=bool(it.notes.get("blur_others")))
     strange = [] if whole else ["the seal: a picture is another one since the export"]
-    for place, (table, column, row_id, data) in enumerate(_pictures(it)):
-        if place % step == 0 and not _is_of(it, table, column, row_id, data, blurred):
-            strange.append(f"{table} {row_id}: {column} shows something else")
+    for place, (table, row_id, data) in enumerate(_pictures(it)):
+        if place % step == 0 and not _is_of(it, table, row_id, data, blurred):
+            strange.append(f"{table} {row_id}: {published.PICTURE[table]} shows something else")
     return [_finding("pictures of what is not published", count, strange)]
 
 
 def _is_of(
-    it: Catalogue, table: str, column: str, row_id: Any, data: Any, blurred: published.Blurred
+    it: Catalogue, table: str, row_id: Any, data: Any, blurred: Mapping[int, published.Boxes]
 ) -> bool:
     row = publishing.one(it.private, table, row_id) if isinstance(row_id, int) else None
     if row is None or not isinstance(data, bytes):
         return False
-    make = published.photo_row if table == "photos" else published.face_row
+    taken = (row, blurred.get(row["photo_id"], ()))
     try:
-        return (
-            reprints.differ(make(row, it.notes, blurred, it.secret)[column], data) < MOST_DIFFERENT
-        )
+        anew = published.printed(taken, table=table, notes=it.notes, secret=it.secret)
+        return reprints.differ(anew[published.PICTURE[table]], data) < MOST_DIFFERENT
     except FacesError:
         return False
 
@@ -301,10 +300,8 @@ def searched(it: Catalogue) -> list[Finding]:
     public = "\n".join(_public_texts(it)).encode("utf-8", "surrogateescape")
     search = needles.search()
     both = {hit.text for hit in search.everywhere(public)}
-    if both:
-        needles.without(both)
-        search = needles.search()
-    hits = search.everywhere(it.data)
+    needles.without(both)
+    hits = [hit for hit in search.everywhere(it.data) if hit.text not in both]
     return [
         _finding(
             kind,

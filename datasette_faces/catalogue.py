@@ -1,6 +1,6 @@
 """Make a catalogue to publish from a private file: of what is on the list, audited before it is there.
 
-Pictures are printed anew in threads; rows go from file to file a few at a time. No HTTP, no click.
+Pictures are printed anew by several workers; rows go from file to file a few at a time. No HTTP, no click.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ import csv
 import os
 import shutil
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from . import audit, indexing, public_ids, published
+from . import audit, indexing, printing, public_ids, published
 from .audit import Report
 from .connections import (
     Connection,
@@ -34,16 +33,10 @@ from .errors import CatalogueError, Leak
 from .store import catalogue as tables
 from .store import models, publishing
 
-Item = TypeVar("Item")
-Done = TypeVar("Done")
 Advance = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
 
 BATCH_ROWS = 64
-TASKS_AHEAD = 8
-"""While rows are written, threads have so many tasks to go on with."""
-TASK_ROWS = 16
-"""So many pictures a thread takes at once: to hand over each of them takes as long as a tenth of it."""
 PAGE_BYTES = 32_768
 """Rows with pictures of 3 to 7 kB: on pages of 8 kB a fifth of the file is room between them."""
 BEHIND = ".export"
@@ -274,34 +267,33 @@ def _fill(private: Connection, folder: Path, whole: Path, job: _Job) -> None:
 
 
 def _copy_rows(private: Connection, conn: Connection, job: _Job) -> None:
-    blurred = publishing.to_blur(private, others=job.wanted.blur_others)
     sealed = public_ids.seal(job.secret)
-    total = publishing.counts(private)
     tables.insert(conn, "people", map(published.person_row, publishing.people(private)))
-    for table, rows, printed in (
-        ("photos", publishing.photos(private), published.photo_row),
-        ("faces", publishing.faces(private), published.face_row),
-    ):
-
-        def one(row: dict[str, Any], printed: Any = printed) -> dict[str, Any]:
-            return dict(printed(row, job.notes, blurred, job.secret))
-
-        done, batch = 0, []
-        for row in _in_threads(one, rows):
-            sealed.update(
-                published.sealed(table, row["id"], row.get("crop") or row.get("thumbnail"))
-            )
-            batch.append(row)
-            done += 1
-            if len(batch) == BATCH_ROWS:
-                tables.insert(conn, table, batch)
-                batch.clear()
-                job.advance(table, done, total[table])
+    for table, batch in _printed(private, job):
+        for row in batch:
+            sealed.update(published.sealed(table, row["id"], row[published.PICTURE[table]]))
         tables.insert(conn, table, batch)
-        job.advance(table, done, total[table])
     if job.wanted.embeddings:
         _copy_vectors(private, conn)
     tables.note(conn, "seal", sealed.hexdigest())
+
+
+def _printed(private: Connection, job: _Job) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Photos and faces as they go out, a table and some of its rows at a time, in their order."""
+    blurred = publishing.to_blur(private, others=job.wanted.blur_others)
+    total = publishing.counts(private)
+    with printing.workers(total["photos"] + total["faces"]) as pool:
+        for table, rows in (
+            ("photos", publishing.photos(private)),
+            ("faces", publishing.faces(private)),
+        ):
+            work = partial(published.printed, table=table, notes=job.notes, secret=job.secret)
+            taken = ((row, blurred.get(row["photo_id"], ())) for row in rows)
+            printed, done = printing.in_order(pool, work, taken), 0
+            while batch := list(islice(printed, BATCH_ROWS)):
+                yield table, batch
+                done += len(batch)
+                job.advance(table, done, total[table])
 
 
 def _copy_vectors(private: Connection, conn: Connection) -> None:
@@ -312,28 +304,6 @@ def _copy_vectors(private: Connection, conn: Connection) -> None:
             "insert into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
             ((face_id, model.id, vector) for face_id, vector in rows),
         )
-
-
-def _in_threads(work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[Done]:
-    """What each item gives, in their order, a few of them at a time in memory."""
-    count = max(os.cpu_count() or 1, 1)
-    rows = iter(items)
-
-    def several(some: list[Item]) -> list[Done]:
-        return [work(it) for it in some]
-
-    with ThreadPoolExecutor(count, thread_name_prefix="print") as pool:
-        waiting: deque[Future[list[Done]]] = deque()
-        try:
-            while some := list(islice(rows, TASK_ROWS)):
-                waiting.append(pool.submit(several, some))
-                if len(waiting) > TASKS_AHEAD * count:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,7 @@ FacesError                 one line for a person: names the thing, and the mend
 ├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
 ├── Busy                   the server has its hands full, or is ending; later it may go
+├── WorkerEnded            a process that helped is gone; nothing was done
 ├── CatalogueError         a catalogue cannot be made, or not be audited
 │   └── Leak               what was made holds what it should not
 ├── DecisionError          what somebody decided about people cannot be
@@ -95,6 +96,17 @@ class DatabaseNotWritable(DatabaseError):
 
 class NoVectorExtension(DatabaseError):
     """This Python's SQLite cannot load sqlite-vec."""
+
+
+class WorkerEnded(FacesError):
+    """A process that did a part of the work was ended from outside."""
+
+    def __init__(self) -> None:
+        """The same message for all."""
+        super().__init__(
+            "A process that did a part of the work was ended from outside, perhaps for want of memory: "
+            "nothing was kept; try again"
+        )
 
 
 class CatalogueError(FacesError):

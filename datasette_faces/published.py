@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,10 @@ from .store.catalogue import Notes
 GPS_DECIMALS = 1
 """Degrees: 0.1 is 11 km from north to south, the size of a town."""
 
-Blurred = dict[int, list[tuple[Any, ...]]]
+PICTURE = {"photos": "thumbnail", "faces": "crop"}
+"""The column of a table that holds its picture."""
+Boxes = Sequence[tuple[Any, ...]]
+"""x, y, width, height of each."""
 
 
 def person_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -32,15 +35,14 @@ def person_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def photo_row(row: dict[str, Any], notes: Notes, blurred: Blurred, secret: bytes) -> dict[str, Any]:
-    """A photo as a catalogue has it."""
-    boxes = [
-        reprints.in_photo(Box(*box), row["width"], row["height"])
-        for box in blurred.get(row["id"], ())
-    ]
+def photo_row(
+    row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
+) -> dict[str, Any]:
+    """A photo as a catalogue has it; blurred: the boxes in it that must not be made out."""
+    boxes = [reprints.in_photo(Box(*box), row["width"], row["height"]) for box in blurred]
     facts = photo_facts(row, notes, secret)
     mark = notes.get("watermark")
-    return {**facts, "thumbnail": _printed(row["thumbnail"], reprints.THUMBNAIL, boxes, mark)}
+    return {**facts, "thumbnail": _picture(row["thumbnail"], reprints.THUMBNAIL, boxes, mark)}
 
 
 def photo_facts(row: dict[str, Any], notes: Notes, secret: bytes) -> dict[str, Any]:
@@ -66,12 +68,12 @@ def rounded(degrees: object) -> float | None:
     return round(degrees, GPS_DECIMALS) if isinstance(degrees, int | float) else None
 
 
-def face_row(row: dict[str, Any], notes: Notes, blurred: Blurred, secret: bytes) -> dict[str, Any]:
-    """A face as a catalogue has it."""
+def face_row(row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes) -> dict[str, Any]:
+    """A face as a catalogue has it; blurred: the boxes in its photo that must not be made out."""
     own = Box(row["x"], row["y"], row["width"], row["height"])
-    others = [Box(*box) for box in blurred.get(row["photo_id"], ())]
+    others = [Box(*box) for box in blurred]
     seen = [reprints.in_crop(it, own, landmarks_of(row["landmarks"])) for it in others if it != own]
-    crop = _printed(row["crop"], reprints.CROP, [it for it in seen if it], None)
+    crop = _picture(row["crop"], reprints.CROP, [it for it in seen if it], None)
     return {**face_facts(row), "crop": crop}
 
 
@@ -89,6 +91,15 @@ def face_facts(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def printed(
+    taken: tuple[dict[str, Any], Boxes], *, table: str, notes: Notes, secret: bytes
+) -> dict[str, Any]:
+    """A photo or a face, with the boxes to blur in its photo, as a catalogue has it."""
+    row, blurred = taken
+    make = photo_row if table == "photos" else face_row
+    return make(row, blurred, notes=notes, secret=secret)
+
+
 def landmarks_of(text: object) -> np.ndarray[Any, Any]:
     """(5, 2), or of another shape where there are none."""
     with suppress(TypeError, ValueError):
@@ -96,7 +107,7 @@ def landmarks_of(text: object) -> np.ndarray[Any, Any]:
     return np.empty((0, 2), np.float32)
 
 
-def _printed(
+def _picture(
     data: bytes, look: reprints.Look, blurred: Iterable[Box], watermark: str | None
 ) -> bytes:
     try:

@@ -5,10 +5,7 @@ A picture that crashes its decoder or hangs costs its own worker, never the inge
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -19,7 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from . import analysis, images, outlines
+from . import analysis, images, outlines, processes
 from .errors import FacesError, MissingExtra, ModelError, PictureError
 from .models.base import EXTRA_MEND, Engine, FaceModel
 from .shapes import Analysis, Face, Looked, ModelInfo, Outline
@@ -70,7 +67,7 @@ class WorkerPool:
             max_workers=workers,
             initializer=_begin,
             initargs=[self.limits.memory_bytes, self.limits.nice],
-            context=_context(),
+            context=processes.context(__name__),
         )
         self._asked: WeakSet[Future[Any]] = WeakSet()
         self._ending = threading.Lock()
@@ -174,42 +171,15 @@ def result(future: Future[Answer], seconds: float | None = None) -> Answer:
         raise PictureError("analysing it takes more memory than is allowed") from None
 
 
-def _context() -> Any:
-    """Workers that begin from a clean process: the parent has threads, which a fork would tear."""
-    if sys.platform == "win32":
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver, resource_tracker
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", __name__])
-    # It would block and then unblock signals itself, if the forkserver had to begin it
-    resource_tracker.ensure_running()
-    # Ctrl-C in a terminal goes to all processes: those that only just begin must leave it to us
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return context
-
-
 def _begin(memory_bytes: int, nice: int) -> None:
-    """In a worker: leave Ctrl-C to the parent, end with it, stand back, keep to the memory limit."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+    """In a worker: leave its end to the parent, stand back, keep to the memory limit."""
+    processes.leave_the_end_to_the_parent()
     try:
         import resource
     except ImportError:  # Windows has neither of these
         return
     os.nice(nice)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-
-
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
 
 
 # A worker process serves one pool: the one place for the model that it loads on first use

@@ -20,7 +20,7 @@ from publishing import DAY, HIDDEN, NAMED, OTHER, SECRET_PLACE, make_private
 from running import faces, rows
 from serving import Site, site
 
-from datasette_faces import catalogue, public_ids, reprints
+from datasette_faces import audit, catalogue, printing, public_ids, published, reprints
 from datasette_faces.catalogue import Wanted
 from datasette_faces.connections import transaction, writing
 from datasette_faces.errors import CatalogueError
@@ -299,6 +299,31 @@ def test_an_export_that_fails_its_audit_leaves_nothing(private, tmp_path, monkey
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+def test_processes_make_the_same_catalogue_as_threads(private, tmp_path, monkeypatch):
+    (tmp_path / "by processes").mkdir()
+    by_threads = made(private, tmp_path, "--unnamed", "--blur-others")
+    monkeypatch.setattr(printing, "PROCESSES_FROM", 1)
+    monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
+    by_processes = made(private, tmp_path / "by processes", "--unnamed", "--blur-others")
+    assert by_processes.read_bytes() == by_threads.read_bytes()
+
+
+def _end_yourself(taken: Any, **options: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_an_export_whose_workers_are_killed_leaves_nothing_and_says_so(
+    private, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(printing, "PROCESSES_FROM", 1)
+    monkeypatch.setattr(published, "printed", _end_yourself)
+    result = faces("export", private, tmp_path / "out.db")
+    assert result.exit_code == 1
+    assert "ended from outside" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
     out = tmp_path / "out.db"
     whole = stopped = 0

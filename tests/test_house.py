@@ -29,6 +29,7 @@ FLOORS = {
         "reprints",
         "jpeg",
         "leaks",
+        "processes",
     ),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
     3: (
@@ -42,6 +43,7 @@ FLOORS = {
         "locking",
         "rates",
         "published",
+        "printing",
     ),
     4: (
         "inference",

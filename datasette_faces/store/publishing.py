@@ -184,7 +184,7 @@ def people(conn: Connection) -> Iterator[Row]:
 
 # Each walks through the public ids in their order: to sort rows with their pictures would take gigabytes
 PHOTOS = """
-select public_id, photos.id, sha256, width, height, taken_at, latitude, longitude, thumbnail
+select public_id, photos.id as photo_id, sha256, width, height, taken_at, latitude, longitude, thumbnail
 from public_photos cross join photos using (id)
 """
 FACES = """
