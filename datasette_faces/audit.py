@@ -77,7 +77,7 @@ def audit(out: str, database: str, *, advance: Advance = lambda what, done, tota
     if not os.path.isfile(out):
         raise CatalogueError(f"There is no file {out}")
     if os.path.samefile(out, database) if os.path.exists(database) else False:
-        raise CatalogueError("This is the private file itself")
+        raise CatalogueError(f"{out} and the private file are one and the same")
     notes = _notes(out)
     with _beside(os.path.getsize(out)) as pool:
         # Together they take twice as long; neither needs anything of the other
@@ -129,7 +129,13 @@ def _catalogue(out: str, database: str) -> Iterator[Catalogue]:
             row[0] for row in conn.execute("select id from faces where typeof(id) = 'integer'")
         ]
         known = publishing.choose_published(private, there)
-        yield Catalogue(out, conn, data, private, notes, secret, known)
+        if there and not known:
+            raise CatalogueError(
+                f"{out} was not made of {database}: that knows none of its faces. Was the private file "
+                "made anew, or is it a copy of before the first export? Export again"
+            )
+        blurred = publishing.to_blur(private, others=bool(notes.get("blur_others")))
+        yield Catalogue(out, conn, data, private, notes, secret, known, blurred)
 
 
 @contextmanager

@@ -61,7 +61,8 @@ class Finding:
 class Catalogue:
     """What an audit reads: the file's path, connection and bytes, and the private file beside it.
 
-    faces: private ids of those that are published.
+    faces: private ids of those that are published. blurred: by photo, the boxes that must not be
+    made out in it.
     """
 
     path: str
@@ -71,6 +72,7 @@ class Catalogue:
     notes: dict[str, str]
     secret: bytes
     faces: list[int]
+    blurred: Mapping[int, published.Boxes]
 
     def rows(self, sql: str) -> Iterator[dict[str, Any]]:
         """What a query gives, as dictionaries."""
@@ -180,7 +182,12 @@ def people_rows(it: Catalogue) -> list[Finding]:
 def photo_rows(it: Catalogue) -> list[Finding]:
     """Every cell of `photos` is what an export would write."""
     rows = publishing.photos(it.private, pictures=False)
-    wanted = (published.photo_facts(row, it.notes, it.secret) for row in rows)
+    wanted = (
+        published.photo_facts(
+            row, it.blurred.get(row["photo_id"], ()), notes=it.notes, secret=it.secret
+        )
+        for row in rows
+    )
     return _compared(it, "photos", wanted)
 
 
@@ -272,21 +279,18 @@ def picture_contents(it: Catalogue) -> list[Finding]:
         count += 1
     whole = hmac.compare_digest(seal.hexdigest(), it.notes.get("seal", ""))
     step = max(1, count // SAMPLED) if whole else 1
-    blurred = publishing.to_blur(it.private, others=bool(it.notes.get("blur_others")))
     strange = [] if whole else ["the seal: a picture is another one since the export"]
     for place, (table, row_id, data) in enumerate(_pictures(it)):
-        if place % step == 0 and not _is_of(it, table, row_id, data, blurred):
+        if place % step == 0 and not _is_of(it, table, row_id, data):
             strange.append(f"{table} {row_id}: {published.PICTURE[table]} shows something else")
     return [_finding("pictures of what is not published", count, strange)]
 
 
-def _is_of(
-    it: Catalogue, table: str, row_id: Any, data: Any, blurred: Mapping[int, published.Boxes]
-) -> bool:
+def _is_of(it: Catalogue, table: str, row_id: Any, data: Any) -> bool:
     row = publishing.one(it.private, table, row_id) if isinstance(row_id, int) else None
     if row is None or not isinstance(data, bytes):
         return False
-    taken = (row, blurred.get(row["photo_id"], ()))
+    taken = (row, it.blurred.get(row["photo_id"], ()))
     try:
         anew = published.printed(taken, table=table, notes=it.notes, secret=it.secret)
         return reprints.differ(anew[published.PICTURE[table]], data) < MOST_DIFFERENT
@@ -306,10 +310,15 @@ def searched(it: Catalogue) -> list[Finding]:
         _finding(
             kind,
             needles.counts[kind],
-            [f"{hit.text!r} at byte {hit.place:,}" for hit in hits if hit.kind == kind],
+            [f"{_readable(hit.text)} at byte {hit.place:,}" for hit in hits if hit.kind == kind],
         )
         for kind in needles.kinds
     ]
+
+
+def _readable(found: bytes) -> str:
+    text = found.decode("utf-8", "backslashreplace")
+    return f"“{text}”" if text.isprintable() else found.hex(" ")
 
 
 def _needles(it: Catalogue) -> Needles:

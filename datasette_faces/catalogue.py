@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -18,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from . import audit, indexing, printing, public_ids, published
+from . import audit, indexing, placing, printing, public_ids, published, reprints
 from .audit import Report
 from .connections import (
     Connection,
@@ -39,16 +37,15 @@ Advance = Callable[[str, int, int], None]
 BATCH_ROWS = 64
 PAGE_BYTES = 32_768
 """Rows with pictures of 3 to 7 kB: on pages of 8 kB a fifth of the file is room between them."""
-BEHIND = ".export"
-"""How the folder ends in which a catalogue is made, beside where it goes."""
+NAMES_COLUMNS = ("id", "path", "blurred_faces")
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What to publish; each of these turns something on that is off.
 
-    people: only these names. query: SQL that gives ids of faces, only these. originals_url: where
-    originals lie, with {id} for a photo's public name.
+    people: only these names, or numbers. query: SQL that gives ids of faces, only these.
+    originals_url: where originals lie, with {id} for a photo's public name.
     """
 
     people: tuple[str, ...] = ()
@@ -108,44 +105,70 @@ def export(
     advance: Advance = lambda what, done, total: None,
 ) -> Made:
     """Make a catalogue; there is none unless its audit finds nothing. Raises FacesError, Leak."""
-    _check(database, out, replace)
+    _check(database, out, wanted, replace)
     with reading(database) as private:
         # Before anything is written: what cannot be published leaves even the private file as it is
         _choose(private, wanted)
     secret = _secret(database)
-    with _folder_beside(out) as folder, explained(out):
-        whole = folder / "catalogue"
+    with placing.folder_beside(out) as folder, explained(out), ExitStack() as stack:
+        whole, names = folder / "catalogue", None
+        if wanted.names:
+            names = stack.enter_context(placing.folder_beside(wanted.names)) / "names"
         with reading(database) as private:
             publishing.number_all(private, secret)
             _choose(private, wanted)
             found = publishing.counts(private)
             left_out = publishing.left_out(private)
-            notes = wanted.notes()
-            if wanted.names:
-                _write_names(private, secret, wanted.names)
-            _fill(private, folder, whole, _Job(wanted, notes, secret, advance))
+            job = _Job(
+                wanted,
+                wanted.notes(),
+                secret,
+                publishing.to_blur(private, others=wanted.blur_others),
+                advance,
+            )
+            if names:
+                _write_names(private, job, names)
+            _fill(private, folder, whole, job)
         report = audit.audit(str(whole), database, advance=advance)
         if report.leaks:
             raise Leak(report)
-        _sync(whole)
-        if not replace and os.path.exists(out):
-            raise CatalogueError(f"{out} is there already; --replace puts a new one in its place")
-        os.replace(whole, out)
-        _sync(Path(out).resolve().parent)
+        # Somebody else may have put a file there meanwhile
+        _check(database, out, wanted, replace)
+        if names and wanted.names:
+            placing.put(names, wanted.names)
+        placing.put(whole, out)
     size = os.path.getsize(out)
-    return Made(**found, bytes=size, left_out=left_out, notes=notes, report=report)
+    return Made(**found, bytes=size, left_out=left_out, notes=job.notes, report=report)
 
 
-def _check(database: str, out: str, replace: bool) -> None:
-    if os.path.exists(out):
-        if os.path.samefile(database, out) if os.path.exists(database) else False:
-            raise CatalogueError("The catalogue would take the private file's place")
-        if os.path.isdir(out):
-            raise CatalogueError(f"{out} is a folder; name a file")
-        if not replace:
-            raise CatalogueError(f"{out} is there already; --replace puts a new one in its place")
-    if not Path(out).resolve().parent.is_dir():
-        raise CatalogueError(f"There is no folder {Path(out).resolve().parent}; make it first")
+def _check(database: str, out: str, wanted: Wanted, replace: bool) -> None:
+    placing.refuse_private(out, database, "The catalogue")
+    placing.refuse_what_is_there(out, "no catalogue", replace=replace, ours=_is_catalogue(out))
+    if wanted.names is not None:
+        placing.refuse_private(wanted.names, database, "The file of names")
+        if os.path.realpath(wanted.names) == os.path.realpath(out):
+            raise CatalogueError(f"Catalogue and names would both be {out}; name two files")
+        placing.refuse_what_is_there(
+            wanted.names, "no list of names", replace=replace, ours=_is_list(wanted.names)
+        )
+    if wanted.watermark and (lacking := reprints.unwritable(wanted.watermark)):
+        raise CatalogueError(
+            f"No font here has {lacking} for the watermark; leave that out, or install a font with "
+            f"it ({', '.join(reprints.FONTS[:2])})"
+        )
+
+
+def _is_catalogue(path: str) -> bool:
+    address = Path(path).resolve().as_uri() + "?mode=ro"
+    with suppress(sqlite().Error), closing(sqlite().connect(address, uri=True)) as conn:
+        return tables.is_catalogue(conn)
+    return False
+
+
+def _is_list(path: str) -> bool:
+    with suppress(OSError), open(path, "rb") as file:
+        return file.readline().strip() == ",".join(NAMES_COLUMNS).encode()
+    return False
 
 
 def _secret(database: str) -> bytes:
@@ -161,76 +184,65 @@ def _secret(database: str) -> bytes:
     return found
 
 
-@contextmanager
-def _folder_beside(out: str) -> Iterator[Path]:
-    """A folder on the same disk, for a file that is not whole yet; those of killed exports go."""
-    path = Path(out).resolve()
-    for old in path.parent.glob(f".{path.name}.*{BEHIND}"):
-        pid = old.name[len(path.name) + 2 :].split(".")[0]
-        if pid.isdecimal() and not _runs(int(pid)):
-            shutil.rmtree(old, ignore_errors=True)
-    try:
-        made = tempfile.mkdtemp(
-            prefix=f".{path.name}.{os.getpid()}.", suffix=BEHIND, dir=path.parent
-        )
-    except OSError as error:
-        raise CatalogueError(f"{path.parent} cannot be written: {error.strerror}") from None
-    try:
-        yield Path(made)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def _choose(private: Connection, wanted: Wanted) -> None:
     """Raises CatalogueError for what is not there, or may not be published."""
-    published = publishing.published_names(private)
-    if unknown := sorted(set(wanted.people).difference(published)):
-        raise CatalogueError(
-            f"Nobody called {unknown[0]!r} can be published: who is there, and is not hidden: "
-            "datasette faces people DB list --named"
-        )
     asked = _asked(private, wanted.query) if wanted.query else None
-    if not publishing.choose(private, names=wanted.people, face_ids=asked, unnamed=wanted.unnamed):
-        raise CatalogueError(_why_nothing(publishing.left_out(private)))
+    people = _people(private, wanted.people) if wanted.people else None
+    if not publishing.choose(private, people=people, face_ids=asked, unnamed=wanted.unnamed):
+        raise CatalogueError(_why_nothing(private, wanted))
+
+
+def _people(private: Connection, given: Iterable[str]) -> set[int]:
+    """Those who are meant by a name, as it is written, or by their number."""
+    there = publishing.publishable(private)
+    found: set[int] = set()
+    for text in given:
+        by_number = {it for it, _ in there if str(it) == text}
+        meant = by_number or {it for it, name in there if name == text}
+        if not meant:
+            raise CatalogueError(
+                f"Nobody called {text!r} can be published; names have to be written as they are, and "
+                "hidden people are left out. Who is there: datasette faces people … list --named"
+            )
+        found |= meant
+    return found
 
 
 def _asked(private: Connection, query: str) -> list[int]:
     try:
         return publishing.asked_faces(private, query)
     except (sqlite().Error, sqlite().Warning, ValueError) as error:
+        if "interrupted" in str(error):
+            raise CatalogueError(
+                f"The query takes over {publishing.QUERY_SECONDS} seconds; ask for less"
+            ) from None
         raise CatalogueError(
             f"The query gives no ids of faces ({error}); one that does: "
             "select id from faces where person_id = 3"
         ) from None
 
 
-def _why_nothing(left_out: dict[str, int]) -> str:
-    mend = "name people first (datasette faces people DB name), or add --unnamed"
+def _why_nothing(private: Connection, wanted: Wanted) -> str:
+    can = publishing.count_publishable(private, unnamed=wanted.unnamed)
+    if can:
+        return (
+            f"There is no face to publish: of the {can:,} that can be, none is among those chosen"
+        )
+    left_out = publishing.left_out(private)
+    mend = "name people first (datasette faces people … name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
     return f"There is no face to publish: {left_out['unnamed']:,} have no name{hidden}; {mend}"
 
 
-def _write_names(private: Connection, secret: bytes, path: str) -> None:
-    """Raises CatalogueError."""
-    try:
-        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = csv.writer(file)
-            rows.writerow(("id", "path"))
-            for sha256, taken_at, at in publishing.paths(private):
-                day = public_ids.day_of(taken_at)
-                rows.writerow((public_ids.photo_name(secret, sha256, day), at))
-    except OSError as error:
-        raise CatalogueError(f"{path} cannot be written: {error.strerror}") from None
+def _write_names(private: Connection, job: _Job, path: Path) -> None:
+    """Where each published photo lies, and how many faces are blurred in it: for its owner alone."""
+    path.touch(mode=0o600)
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.writer(file)
+        rows.writerow(NAMES_COLUMNS)
+        for photo_id, sha256, taken_at, at in publishing.paths(private):
+            name = public_ids.photo_name(job.secret, sha256, public_ids.day_of(taken_at))
+            rows.writerow((name, at, len(job.blurred.get(photo_id, ()))))
 
 
 @dataclass(frozen=True)
@@ -238,6 +250,7 @@ class _Job:
     wanted: Wanted
     notes: dict[str, str]
     secret: bytes
+    blurred: Mapping[int, published.Boxes]
     advance: Advance
 
 
@@ -280,7 +293,6 @@ def _copy_rows(private: Connection, conn: Connection, job: _Job) -> None:
 
 def _printed(private: Connection, job: _Job) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Photos and faces as they go out, a table and some of its rows at a time, in their order."""
-    blurred = publishing.to_blur(private, others=job.wanted.blur_others)
     total = publishing.counts(private)
     with printing.workers(total["photos"] + total["faces"]) as pool:
         for table, rows in (
@@ -288,7 +300,7 @@ def _printed(private: Connection, job: _Job) -> Iterator[tuple[str, list[dict[st
             ("faces", publishing.faces(private)),
         ):
             work = partial(published.printed, table=table, notes=job.notes, secret=job.secret)
-            taken = ((row, blurred.get(row["photo_id"], ())) for row in rows)
+            taken = ((row, job.blurred.get(row["photo_id"], ())) for row in rows)
             printed, done = printing.in_order(pool, work, taken), 0
             while batch := list(islice(printed, BATCH_ROWS)):
                 yield table, batch
@@ -304,13 +316,3 @@ def _copy_vectors(private: Connection, conn: Connection) -> None:
             "insert into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
             ((face_id, model.id, vector) for face_id, vector in rows),
         )
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold what was written."""
-    with suppress(OSError):  # a folder, where the system knows no such thing
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -40,13 +40,15 @@ def photo_row(
 ) -> dict[str, Any]:
     """A photo as a catalogue has it; blurred: the boxes in it that must not be made out."""
     boxes = [reprints.in_photo(Box(*box), row["width"], row["height"]) for box in blurred]
-    facts = photo_facts(row, notes, secret)
+    facts = photo_facts(row, blurred, notes=notes, secret=secret)
     mark = notes.get("watermark")
     return {**facts, "thumbnail": _picture(row["thumbnail"], reprints.THUMBNAIL, boxes, mark)}
 
 
-def photo_facts(row: dict[str, Any], notes: Notes, secret: bytes) -> dict[str, Any]:
-    """All but the picture."""
+def photo_facts(
+    row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
+) -> dict[str, Any]:
+    """All but the picture. Of a photo with somebody blurred there is no link to the original."""
     day = public_ids.day_of(row["taken_at"])
     name = public_ids.photo_name(secret, row["sha256"], day)
     found = {
@@ -59,7 +61,8 @@ def photo_facts(row: dict[str, Any], notes: Notes, secret: bytes) -> dict[str, A
     if notes.get("gps"):
         found |= {it: rounded(row[it]) for it in ("latitude", "longitude")}
     if notes.get("originals_url"):
-        found["original_url"] = notes["originals_url"].replace("{id}", name)
+        url = notes["originals_url"].replace("{id}", name)
+        found["original_url"] = None if blurred else url
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +28,17 @@ CROP_SIDES = 2.0
 WATERMARK_SHARE = 1 / 22
 """The height of a watermark's letters, of the picture's shorter side."""
 LEAST_LETTERS_PX = 9
+FONTS = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "Arial Unicode.ttf",
+    "arial.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "msgothic.ttc",
+)
+"""Looked for among the system's where Pillow's own, which is Latin alone, has not every letter."""
+NO_LETTER = "\U0010ffff"
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +144,15 @@ def _blur(image: Image.Image, box: Box) -> None:
     image.paste(coarse.resize(region.size, Image.Resampling.BICUBIC), (left, top))
 
 
+def unwritable(text: str) -> str:
+    """The letters of a watermark for which no font here has a shape; nothing where all can be written."""
+    return "".join(sorted(_lacking(_font(LEAST_LETTERS_PX, text), text)))
+
+
 def _write(image: Image.Image, text: str) -> None:
     """Write a line at the bottom: white on a dark edge, so that it is seen on any picture."""
     size = max(LEAST_LETTERS_PX, round(min(image.size) * WATERMARK_SHARE))
-    draw, font = ImageDraw.Draw(image), _font(size)
+    draw, font = ImageDraw.Draw(image), _font(size, text)
     margin = size // 2
     draw.text(
         (margin, image.height - margin),
@@ -149,8 +166,24 @@ def _write(image: Image.Image, text: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def _font(size: int, text: str) -> Font:
+    """Pillow's own font, or the first of the system's that lacks fewer of these letters."""
+    own = ImageFont.load_default(size)
+    if not _lacking(own, text):
+        return own
+    there: list[Font] = [own]
+    for name in FONTS:
+        with suppress(OSError):
+            there.append(ImageFont.truetype(name, size))
+    return min(there, key=lambda font: len(_lacking(font, text)))
+
+
+def _lacking(font: Font, text: str) -> set[str]:
+    """The letters that a font draws as it draws what no font has."""
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        return {it for it in text if not it.isascii()}
+    none = bytes(font.getmask(NO_LETTER))
+    return {it for it in set(text) - {" "} if bytes(font.getmask(it)) == none}
 
 
 def differ(data: bytes, other: bytes) -> float:

@@ -307,6 +307,17 @@ def test_what_is_no_catalogue_is_said(private, plain, tmp_path):
         assert faces("audit", out, "--against", private).exit_code == 1
 
 
+def test_a_catalogue_of_another_file_is_not_one_of_a_thousand_leaks(
+    private, plain, faces_db, tmp_path
+):
+    other = make_private(faces_db, tmp_path / "other.db")
+    exported(other, tmp_path / "out.db")
+    result = faces("audit", plain, "--against", other)
+    assert result.exit_code == 1
+    assert "was not made of" in result.output
+    assert "one and the same" in faces("audit", plain, "--against", plain).output
+
+
 @pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 7, 3_000_001])
 def test_strings_are_found_wherever_they_lie(size):
     needles = leaks.Needles()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -25,6 +28,7 @@ from datasette_faces.catalogue import Wanted
 from datasette_faces.connections import transaction, writing
 from datasette_faces.errors import CatalogueError
 from datasette_faces.store import people as store
+from datasette_faces.store import publishing
 
 PAGES = ("", "/people", "/search", ".json", "/people.json")
 
@@ -82,6 +86,7 @@ def test_ids_are_in_the_order_of_days():
         ((), 3),
         (("--unnamed",), 6),
         (("--people", NAMED), 2),
+        (("--people", "1"), 2),
         (("--people", NAMED, "--people", OTHER), 3),
         (("--query", "select id from faces where person_id is not null order by id limit 2"), 2),
         (("--query", "select id from faces"), 3),
@@ -101,7 +106,10 @@ def test_options_say_which_faces_are_published(private, tmp_path, options, count
         (("--query", "select path from photos"), "other values than ids"),
         (("--query", "delete from faces"), "no ids of faces"),
         (("--query", "nonsense"), "no ids of faces"),
-        (("--query", "select 1 where 0"), "no face to publish"),
+        (("--query", "select 1 where 0"), "of the 3 that can be, none is among those chosen"),
+        (("--query", "select id from faces where id = 3"), "of the 3 that can be, none"),
+        (("--people", "2"), "Nobody called"),
+        (("--watermark", "a\U00013000b"), "No font here has"),
     ],
 )
 def test_what_cannot_be_published_is_said_in_a_line(private, tmp_path, options, said):
@@ -126,9 +134,10 @@ def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(private, tmp_pat
     out.write_text("mine")
     assert faces("export", private, out).exit_code == 1
     assert out.read_text() == "mine"
-    assert faces("export", private, out, "--replace").exit_code == 0
-    assert faces("export", private, private, "--replace").exit_code == 1
-    assert rows(private, "select count(*) from faces") == [(7,)]
+    out.unlink()
+    for options, code in (((), 0), ((), 1), (("--replace",), 0)):
+        assert faces("export", private, out, *options).exit_code == code
+    assert rows(out, "select count(*) from faces") == [(3,)]
 
 
 def test_places_are_those_of_towns_and_originals_have_an_address(private, tmp_path):
@@ -140,16 +149,99 @@ def test_places_are_those_of_towns_and_originals_have_an_address(private, tmp_pa
         (None, None),
         tuple(round(value, 1) for value in SECRET_PLACE),
     ]
-    assert all(row[3] == f"https://x.org/{row[0]}.jpg" for row in found)
+    # In the one with a place somebody is blurred, and would not be in the original
+    assert [row[3] for row in found] == [f"https://x.org/{found[0][0]}.jpg", None]
 
 
 def test_the_publisher_learns_which_photo_has_which_name(private, tmp_path):
     names = tmp_path / "names.csv"
     out = made(private, tmp_path, "--names", names)
-    lines = dict(line.split(",", 1) for line in names.read_text().splitlines())
-    assert lines.pop("id") == "path"
-    assert set(lines) == {row[0] for row in rows(out, "select path from photos")}
-    assert {Path(path).name for path in lines.values()} == {"t1.jpg", "astronaut.png"}
+    listed = list(csv.DictReader(names.open()))
+    assert {it["id"] for it in listed} == {row[0] for row in rows(out, "select path from photos")}
+    assert {Path(it["path"]).name for it in listed} == {"t1.jpg", "astronaut.png"}
+
+
+@pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("option", ["OUT", "--names"])
+def test_nothing_is_written_over_the_private_file_or_its_log(private, tmp_path, beside, option):
+    own = tmp_path / "own.db"
+    shutil.copy(private, own)
+    taken = f"{own}{beside}"
+    arguments = (taken, "--replace") if option == "OUT" else (tmp_path / "o.db", "--names", taken)
+    result = faces("export", own, *arguments, "--replace")
+    assert result.exit_code == 1
+    assert "take the place of the private file" in result.output
+    assert own.read_bytes() == private.read_bytes()
+    assert [it.name for it in tmp_path.iterdir()] == ["own.db"]
+
+
+def test_a_link_to_the_private_file_is_that_file(private, tmp_path):
+    own, link = tmp_path / "own.db", tmp_path / "link.db"
+    shutil.copy(private, own)
+    link.symlink_to(own)
+    assert faces("export", own, link, "--replace").exit_code == 1
+    assert faces("export", own, tmp_path / "o.db", "--names", link, "--replace").exit_code == 1
+    assert own.read_bytes() == private.read_bytes()
+
+
+def test_only_a_catalogue_is_replaced_by_one_and_only_a_list_by_a_list(private, tmp_path):
+    other, text = tmp_path / "other.db", tmp_path / "notes.txt"
+    shutil.copy(private, other)
+    text.write_text("mine")
+    for path in (other, text):
+        result = faces("export", private, path, "--replace")
+        assert (result.exit_code, "is no catalogue" in result.output) == (1, True)
+        result = faces("export", private, tmp_path / "o.db", "--names", path, "--replace")
+        assert (result.exit_code, "is no list of names" in result.output) == (1, True)
+    assert other.read_bytes() == private.read_bytes()
+    assert text.read_text() == "mine"
+    for _ in range(2):
+        made(private, tmp_path, "--names", tmp_path / "names.csv", "--replace")
+    assert faces("export", private, "").exit_code == 1
+    same = faces("export", private, tmp_path / "x.db", "--names", tmp_path / "x.db")
+    assert "name two files" in same.output
+
+
+def test_the_list_of_names_is_for_its_owner_and_is_not_there_without_the_catalogue(
+    private, tmp_path, monkeypatch
+):
+    names = tmp_path / "names.csv"
+    made(private, tmp_path, "--names", names)
+    if sys.platform != "win32":
+        assert stat.S_IMODE(names.stat().st_mode) == 0o600
+    names.unlink()
+    failing = audit.Report((audit.Finding("x", 1, 1),))
+    monkeypatch.setattr(audit, "audit", lambda *args, **options: failing)
+    assert faces("export", private, tmp_path / "o.db", "--names", names).exit_code == 1
+    assert not names.exists()
+
+
+def test_a_query_has_to_come_to_an_end(private, tmp_path, monkeypatch):
+    monkeypatch.setattr(publishing, "QUERY_SECONDS", 0.2)
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n"
+    result = faces("export", private, tmp_path / "o.db", "--query", endless)
+    assert result.exit_code == 1
+    assert "takes over 0.2 seconds" in result.output
+
+
+def test_a_photo_with_somebody_blurred_has_no_link_to_its_original(private, tmp_path):
+    names = tmp_path / "names.csv"
+    out = made(private, tmp_path, "--originals-url", "https://x.example/{id}", "--names", names)
+    links = dict(rows(out, "select path, original_url from photos"))
+    blurred = {row["id"]: int(row["blurred_faces"]) for row in csv.DictReader(names.open())}
+    assert sorted(blurred.values()) == [0, 1]
+    assert {name: link is None for name, link in links.items()} == {
+        name: count > 0 for name, count in blurred.items()
+    }
+
+
+def test_a_watermark_takes_another_font_where_letters_are_lacking():
+    own = reprints._font(20, "plain")
+    assert reprints._lacking(own, "\N{CYRILLIC SMALL LETTER ZHE}plain") == {
+        "\N{CYRILLIC SMALL LETTER ZHE}"
+    }
+    assert reprints.unwritable("plain (c) 2025") == ""
+    assert reprints.unwritable("a\U00013000") == "\U00013000"
 
 
 def test_pictures_are_printed_anew_without_metadata(private, tmp_path):

@@ -30,6 +30,7 @@ FLOORS = {
         "jpeg",
         "leaks",
         "processes",
+        "placing",
     ),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
     3: (

@@ -14,7 +14,7 @@ from .. import audit, catalogue
 from ..audit import Report
 from ..catalogue import Advance, Made, Wanted
 from ..errors import Leak
-from .group import faces, in_words, printable
+from .group import counted, faces, in_words, printable
 
 BIOMETRIC = (
     "Note: the catalogue holds embeddings. They are biometric data: whoever has the file can find "
@@ -22,7 +22,7 @@ BIOMETRIC = (
 )
 LEFT_OUT = {
     "hidden": "of hidden people",
-    "unnamed": "of people without a name (--unnamed)",
+    "unnamed": "of nobody, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }
 
@@ -30,9 +30,14 @@ LEFT_OUT = {
 @faces.command(name="export")
 @click.argument("database", type=click.Path(dir_okay=False))
 @click.argument("out", type=click.Path())
-@click.option("--people", multiple=True, metavar="NAME", help="Only this person; may be repeated")
+@click.option(
+    "--people",
+    multiple=True,
+    metavar="NAME",
+    help="Only this person, by their name or number; repeat it for more",
+)
 @click.option("--query", metavar="SQL", help="Only the faces whose ids this query gives")
-@click.option("--unnamed", is_flag=True, help="Faces of people without a name, too")
+@click.option("--unnamed", is_flag=True, help="Faces of nobody, and of people without a name, too")
 @click.option(
     "--embeddings", is_flag=True, help="Vectors, so that search works. They are biometric data"
 )
@@ -124,15 +129,17 @@ def _in_sentences(made: Made, out: str, seconds: float) -> str:
     size = f"{made.bytes / 1_000_000:.1f} MB, {made.bytes / made.faces / 1_000:.1f} kB a face"
     looked_for = sum(it.looked_for for it in made.report.findings)
     lines = [
-        f"{made.faces:,} faces of {made.people:,} people in {made.photos:,} photos ({size})",
+        f"{counted(made.faces, 'face')} of {counted(made.people, 'person', 'people')} in "
+        f"{counted(made.photos, 'photo')} ({size})",
         *(
-            f"left out: {count:,} faces {LEFT_OUT[reason]}"
+            f"left out: {counted(count, 'face')} {LEFT_OUT[reason]}"
             for reason, count in made.left_out.items()
             if count
         ),
         f"audit: nothing was found that must not be there ({looked_for:,} looked for)",
         f"({seconds:.1f} s)",
-        f"datasette -i {out}",
+        f"look at it: datasette -i {printable(out)}",
+        "publish it, so that nobody can download the whole file: docs/publishing.md has the settings",
     ]
     return "\n".join(lines)
 
@@ -156,6 +163,11 @@ def audit_command(out: str, database: str, as_json: bool) -> None:
     started = time.monotonic()
     report = audit.audit(out, database)
     _print_report(report, out, as_json=as_json, seconds=round(time.monotonic() - started, 2))
+    if report.leaks and not as_json:
+        again = f"datasette faces export {printable(database)} {printable(out)} --replace"
+        click.echo(
+            f"Do not publish this file; make it anew, with the same options: {again}", err=True
+        )
     if report.leaks:
         sys.exit(1)
 
@@ -180,4 +192,4 @@ def _print_report(report: Report, out: str, *, as_json: bool, seconds: float = 0
         click.echo(f"{item.looked_for:>12,}  {item.found:>6,}  {item.check}")
         for example in item.examples:
             click.echo(f"{'':>22}{printable(example)}")
-    click.echo(f"{report.leaks:,} leaks" if report.leaks else "No leak.")
+    click.echo(counted(report.leaks, "leak") if report.leaks else "No leak.")

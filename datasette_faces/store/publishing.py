@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,6 +19,9 @@ from .people import NOT_A_FACE
 CATALOGUE_KEY = "catalogue"
 ROWS = 64
 """So many rows with pictures are in memory at once."""
+QUERY_SECONDS = 60
+STEPS_BETWEEN_LOOKS = 100_000
+"""Of SQLite's machine: some milliseconds."""
 
 HIDDEN = f"coalesce(people.hidden or people.key = '{NOT_A_FACE}', 0)"
 NAMED = "trim(coalesce(people.name, '')) != ''"
@@ -92,22 +96,20 @@ def _number(conn: Connection, table: str, numbers: Iterable[tuple[int, int]]) ->
 def choose(
     conn: Connection,
     *,
-    names: Iterable[str] = (),
+    people: Iterable[int] | None = None,
     face_ids: Iterable[int] | None = None,
     unnamed: bool = False,
 ) -> int:
     """Keep in `chosen` the faces that may be published; how many they are.
 
-    Never of anybody hidden. names: only of these people. face_ids: only these. unnamed: those of
-    nobody, or of people without a name, too.
+    Never of anybody hidden. people: only of these. face_ids: only these. unnamed: those of nobody,
+    or of people without a name, too.
     """
     conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
-    conditions, params = [f"not {HIDDEN}"], {}
-    if not unnamed:
-        conditions.append(NAMED)
-    if wanted := sorted(set(names)):
-        conditions.append("people.name in (select value from json_each(:names))")
-        params["names"] = json.dumps(wanted)
+    conditions, params = [_may_go_out(unnamed)], {}
+    if people is not None:
+        conditions.append("person_id in (select value from json_each(:people))")
+        params["people"] = json.dumps(sorted(people))
     if face_ids is not None:
         conn.execute("create temp table asked(id integer primary key)")
         conn.executemany("insert or ignore into asked values (?)", ((it,) for it in face_ids))
@@ -121,23 +123,38 @@ def choose(
     return int(conn.execute("select count(*) from chosen").fetchone()[0])
 
 
-def published_names(conn: Connection) -> list[str]:
-    """The names of those who may be published at all."""
-    rows = conn.execute(
-        f"select distinct name from people where {NAMED} and not {HIDDEN} and faces > 0"
-    )
-    return [row[0] for row in rows]
+def _may_go_out(unnamed: bool) -> str:
+    return f"not {HIDDEN}" if unnamed else f"not {HIDDEN} and {NAMED}"
+
+
+def count_publishable(conn: Connection, *, unnamed: bool) -> int:
+    """How many faces may be published at all."""
+    row = conn.execute(
+        "select count(*) from faces left join people on people.id = person_id "
+        f"where {_may_go_out(unnamed)}"
+    ).fetchone()
+    return int(row[0])
+
+
+def publishable(conn: Connection) -> list[tuple[int, str]]:
+    """Those who may be published at all: id, name."""
+    rows = conn.execute(f"select id, name from people where {NAMED} and not {HIDDEN} and faces > 0")
+    return [(row[0], row[1]) for row in rows]
 
 
 def asked_faces(conn: Connection, sql: str) -> list[int]:
     """The first column of somebody's query, which must give ids of faces, and can write nothing.
 
-    Raises sqlite's errors, and ValueError where it gives anything else.
+    Raises sqlite's errors, also where it takes over QUERY_SECONDS; ValueError where it gives anything
+    else.
     """
+    ends = time.monotonic() + QUERY_SECONDS
     conn.execute("pragma query_only = on")
+    conn.set_progress_handler(lambda: time.monotonic() > ends, STEPS_BETWEEN_LOOKS)
     try:
         found = [row[0] for row in conn.execute(sql)]
     finally:
+        conn.set_progress_handler(None, 0)
         conn.execute("pragma query_only = off")
     if not all(isinstance(it, int) for it in found):
         raise ValueError("the first column holds other values than ids")
@@ -276,11 +293,11 @@ def to_blur(conn: Connection, *, others: bool) -> dict[int, list[tuple[Any, ...]
     return found
 
 
-def paths(conn: Connection) -> Iterator[tuple[str, str | None, str]]:
-    """What is published, and where it lies: each photo's sha256, taken_at, path."""
+def paths(conn: Connection) -> Iterator[tuple[int, str, str | None, str]]:
+    """What is published, and where it lies: each photo's id, sha256, taken_at, path."""
     return iter(
         conn.execute(
-            "select sha256, taken_at, path from photos "
+            "select id, sha256, taken_at, path from photos "
             "where id in (select photo_id from chosen) order by path"
         )
     )
