@@ -11,6 +11,10 @@ from .compat import V1, allowed
 from .store import browse
 
 PLUGIN = "datasette-faces"
+ATTRIBUTE = "datasette_faces.may_view"
+"""Where the scope of a request keeps what its actor may see."""
+ANY_TABLE = ""
+"""Stands for the right to see faces at all, whatever the table."""
 
 VIEW, UPLOAD, EDIT, ORIGINALS = "faces-view", "faces-upload", "faces-edit", "faces-originals"
 RIGHTS = {
@@ -28,15 +32,29 @@ SEARCHED = ("faces", "photos", "face_embeddings")
 
 async def may_view(datasette: Any, request: Any, database: str, *tables: str) -> bool:
     """Whether the actor of a request may see what the plugin makes of all these tables."""
-    return await sees(datasette, request.actor, database, *tables)
+    # A page asks for each of its parts, and Datasette 0.65 runs a query each time
+    known = request.scope.setdefault(ATTRIBUTE, {})
+    for table in (*tables, ANY_TABLE):
+        question = database, table
+        if question not in known:
+            known[question] = await _sees(datasette, request.actor, database, table)
+        if not known[question]:
+            return False
+    return True
 
 
 async def sees(datasette: Any, actor: Any, database: str, *tables: str) -> bool:
     """Whether an actor has `faces-view` in a database, and may see all these tables of it."""
-    for table in tables:
-        if not await allowed(datasette, actor, "view-table", database=database, table=table):
+    for table in (*tables, ANY_TABLE):
+        if not await _sees(datasette, actor, database, table):
             return False
-    return await has(datasette, actor, VIEW, database)
+    return True
+
+
+async def _sees(datasette: Any, actor: Any, database: str, table: str) -> bool:
+    if table == ANY_TABLE:
+        return await has(datasette, actor, VIEW, database)
+    return await allowed(datasette, actor, "view-table", database=database, table=table)
 
 
 async def may_run_sql(datasette: Any, request: Any, database: str) -> bool:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .errors import Busy
 from .inference import Inference
@@ -32,6 +33,11 @@ class State:
         self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}
         self._uploads = 0
+        self._kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+
+    def kept(self, database: Any) -> dict[Any, Any]:
+        """What was read of one of Datasette's databases, for as long as that is there."""
+        return self._kept.setdefault(database, {})
 
     def shared(self, database: str, path: str | None) -> Shared:
         """What the SQL functions of a database's connections share: its indexes, its query faces.

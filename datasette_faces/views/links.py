@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import permissions
 from ..store import browse, wall
+from .requests import Page
 
 TABLES = ("faces", "photos", "people", "decisions", "face_embeddings")
 """Tables whose menu leads to the gallery."""
@@ -47,7 +48,7 @@ async def for_table(
 
 
 async def _has_gallery(datasette: Any, request: Any, database: str) -> bool:
-    if not await datasette.get_database(database).execute_fn(browse.is_faces_database):
+    if not await Page(datasette, request, database, "html").read(browse.is_faces_database):
         return False
     return await permissions.may_view(datasette, request, database, "faces", "photos")
 
@@ -55,7 +56,7 @@ async def _has_gallery(datasette: Any, request: Any, database: str) -> bool:
 async def _has_people(datasette: Any, request: Any, database: str) -> bool:
     if not await permissions.may_view(datasette, request, database, "people"):
         return False
-    return bool(await datasette.get_database(database).execute_fn(wall.is_kept))
+    return bool(await Page(datasette, request, database, "html").read(wall.is_kept))
 
 
 def _gallery(datasette: Any, database: str) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from datasette.utils import sqlite_timelimit, tilde_decode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
-from .. import compat, headers, permissions
+from .. import compat, headers, permissions, probabilities
 from ..connections import sqlite
-from ..store import browse
+from ..state import state_of
+from ..store import browse, models, wall
 from ..store.browse import Query, Row
 
 Answer = TypeVar("Answer")
@@ -41,6 +43,21 @@ class TooSlow(Base400):  # type: ignore[misc]
     status = 503
 
 
+READ_ONCE = frozenset(
+    {
+        browse.has_embeddings,
+        browse.has_table,
+        browse.is_faces_database,
+        browse.totals,
+        models.every,
+        probabilities.only_curve,
+        wall.counts,
+        wall.is_kept,
+    }
+)
+"""Each page asks for these, and they say something of the whole file; what they give is not changed."""
+
+
 @dataclass(frozen=True)
 class Page:
     """One request for one database that holds faces, and an actor who may see its tables."""
@@ -58,7 +75,11 @@ class Page:
     async def read(
         self, function: Callable[..., Answer], *arguments: Any, **options: Any
     ) -> Answer:
-        """Run a function of the store in one of Datasette's threads. Raises TooSlow after PAGE_MS."""
+        """Run a function of the store in one of Datasette's threads. Raises TooSlow after PAGE_MS.
+
+        What READ_ONCE names is read once where the file cannot change.
+        """
+        database = self.datasette.get_database(self.database)
 
         def run(conn: Any) -> Answer:
             try:
@@ -69,14 +90,25 @@ class Page:
                     raise
                 raise TooSlow(f"This took longer than {PAGE_MS / 1000:g} seconds") from error
 
-        answer: Answer = await self.datasette.get_database(self.database).execute_fn(run)
+        once = function in READ_ONCE and not database.is_mutable and not options
+        kept = state_of(self.datasette).kept(database) if once else {}
+        question = (function, *arguments) if once else None
+        if question not in kept:
+            kept[question] = await database.execute_fn(run)
+        answer: Answer = kept[question]
         return answer
+
+    @cached_property
+    def _address(self) -> str:
+        return f"{self.datasette.urls.database(self.database)}/-/faces"
 
     def url(self, path: str = "", **params: Any) -> str:
         """The address of a page of this database: `url("/face/1")`."""
-        address = f"{self.datasette.urls.database(self.database)}/-/faces{path}"
+        address = f"{self._address}{path}"
+        if not params:
+            return address
         given = {name: value for name, value in params.items() if value not in (None, "")}
-        return f"{address}?{urlencode(given)}" if given else str(address)
+        return f"{address}?{urlencode(given)}" if given else address
 
     async def sql_url(self, query: Query) -> str | None:
         """Where a query can be edited, if this actor may run SQL."""
@@ -124,15 +156,14 @@ async def page_for(datasette: Any, request: Any, *tables: str) -> Page:
     Raises NotFound and Forbidden.
     """
     name = tilde_decode(request.url_vars["database"])
-    try:
-        database = datasette.get_database(name)
-    except KeyError:
-        raise NotFound(f"There is no database {name}") from None
+    if name not in datasette.databases:
+        raise NotFound(f"There is no database {name}")
     if not await permissions.may_view(datasette, request, name, *tables):
         raise Forbidden("Permission denied: view-table")
-    if not await database.execute_fn(browse.is_faces_database):
+    page = Page(datasette, request, name, _format(request))
+    if not await page.read(browse.is_faces_database):
         raise NotFound(f"{name} holds no faces; datasette faces ingest makes a database that does")
-    return Page(datasette, request, name, _format(request))
+    return page
 
 
 def _format(request: Any) -> Literal["html", "json", "csv"]:

@@ -1,0 +1,46 @@
+"""What says something of a whole file is read once where the file cannot change, else each time."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import site
+
+from datasette_faces.views.requests import READ_ONCE
+
+
+class Counting:
+    """Counts which functions of the store are run by a database."""
+
+    def __init__(self, database: Any) -> None:
+        self.seen: Counter[str] = Counter()
+        self._run = database.execute_fn
+        database.execute_fn = self
+
+    async def __call__(self, function: Any) -> Any:
+        cells = inspect.unwrap(function).__closure__ or ()
+        names = {cell.cell_contents for cell in cells if _is_fact(cell)}
+        self.seen.update(it.__name__ for it in names)
+        return await self._run(function)
+
+
+def _is_fact(cell: Any) -> bool:
+    return callable(cell.cell_contents) and cell.cell_contents in READ_ONCE
+
+
+@pytest.mark.parametrize("immutable", [True, False])
+def test_facts_of_a_file_that_cannot_change_are_read_once(faces_db: Path, immutable: bool) -> None:
+    paths, options = ((), {"immutables": [str(faces_db)]}) if immutable else ((faces_db,), {})
+    with site(*paths, **options) as it:
+        counting = Counting(it.datasette.get_database("faces"))
+        first, second = (it.get("/faces/-/faces") for _ in range(2))
+        assert first.status_code == second.status_code == 200
+        assert first.text == second.text
+        assert counting.seen["totals"] == (1 if immutable else 2)
+        again = counting.seen.total()
+        it.get("/faces/-/faces")
+        assert (counting.seen.total() == again) is immutable
