@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import auditing, processes
+from . import auditing, auditing_file, processes
 from .auditing import Catalogue, Finding
 from .connections import explained, load_vector_extension, reading, sqlite
 from .errors import CatalogueError
@@ -46,7 +46,10 @@ class FileBytes:
 
 
 CHECKS: tuple[Check, ...] = (
-    auditing.whole_file,
+    auditing_file.beside,
+    auditing_file.header,
+    auditing_file.faults,
+    auditing_file.room,
     auditing.schema,
     auditing.notes,
     auditing.faces_allowed,
@@ -76,7 +79,7 @@ def audit(out: str, database: str, *, advance: Advance = lambda what, done, tota
     """Look for all that the private file holds and the catalogue must not. Raises FacesError."""
     if not os.path.isfile(out):
         raise CatalogueError(f"There is no file {out}")
-    if os.path.samefile(out, database) if os.path.exists(database) else False:
+    if os.path.exists(database) and os.path.samefile(out, database):
         raise CatalogueError(f"{out} and the private file are one and the same")
     notes = _notes(out)
     with _beside(os.path.getsize(out)) as pool:

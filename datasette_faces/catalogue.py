@@ -1,42 +1,30 @@
 """Make a catalogue to publish from a private file: of what is on the list, audited before it is there.
 
-Pictures are printed anew by several workers; rows go from file to file a few at a time. No HTTP, no click.
+`filling` fills it, `placing` gives it its name. No HTTP, no click.
 """
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from datetime import datetime, timezone
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from . import audit, indexing, placing, printing, public_ids, published, reprints
+from . import audit, placing, public_ids, reprints
 from .audit import Report
-from .connections import (
-    Connection,
-    explained,
-    load_vector_extension,
-    reading,
-    sqlite,
-    transaction,
-    writing,
-)
-from .errors import CatalogueError, Leak
+from .connections import Connection, reading, sqlite, transaction, writing
+from .errors import CatalogueError, DatabaseError, Leak
+from .filling import Advance, Job, fill
 from .store import catalogue as tables
-from .store import models, publishing
+from .store import publishing
 
-Advance = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
-
-BATCH_ROWS = 64
-PAGE_BYTES = 32_768
-"""Rows with pictures of 3 to 7 kB: on pages of 8 kB a fifth of the file is room between them."""
+WHOLE, LIST = "catalogue", "names"
+"""Files that are not whole yet."""
 NAMES_COLUMNS = ("id", "path", "blurred_faces")
 
 
@@ -90,10 +78,10 @@ class Made:
     photos: int
     faces: int
     people: int
-    bytes: int
     left_out: dict[str, int]
     notes: dict[str, str]
-    report: Report = field(repr=False)
+    bytes: int = 0
+    report: Report = field(default=Report(()), repr=False)
 
 
 def export(
@@ -110,35 +98,59 @@ def export(
         # Before anything is written: what cannot be published leaves even the private file as it is
         _choose(private, wanted)
     secret = _secret(database)
-    with placing.folder_beside(out) as folder, explained(out), ExitStack() as stack:
-        whole, names = folder / "catalogue", None
+    with placing.folder_beside(out) as folder, ExitStack() as stack:
+        names = folder
         if wanted.names:
-            names = stack.enter_context(placing.folder_beside(wanted.names)) / "names"
-        with reading(database) as private:
-            publishing.number_all(private, secret)
-            _choose(private, wanted)
-            found = publishing.counts(private)
-            left_out = publishing.left_out(private)
-            job = _Job(
-                wanted,
-                wanted.notes(),
-                secret,
-                publishing.to_blur(private, others=wanted.blur_others),
-                advance,
+            names = stack.enter_context(placing.folder_beside(wanted.names))
+        stack.enter_context(_open_to_others(database))
+        watched = stack.enter_context(reading(database))
+        before = _version(watched)
+        made = _make(database, wanted, secret, (folder / WHOLE, names / LIST), advance)
+        report = audit.audit(str(folder / WHOLE), database, advance=advance)
+        if report.leaks and _version(watched) != before:
+            raise CatalogueError(
+                f"{database} was changed while it was exported: there is no catalogue; export again"
             )
-            if names:
-                _write_names(private, job, names)
-            _fill(private, folder, whole, job)
-        report = audit.audit(str(whole), database, advance=advance)
         if report.leaks:
             raise Leak(report)
         # Somebody else may have put a file there meanwhile
         _check(database, out, wanted, replace)
-        if names and wanted.names:
-            placing.put(names, wanted.names)
-        placing.put(whole, out)
-    size = os.path.getsize(out)
-    return Made(**found, bytes=size, left_out=left_out, notes=job.notes, report=report)
+        if wanted.names:
+            placing.put(names / LIST, wanted.names)
+        placing.put(folder / WHOLE, out)
+    return replaced(made, bytes=os.path.getsize(out), report=report)
+
+
+def _make(
+    database: str, wanted: Wanted, secret: bytes, to: tuple[Path, Path], advance: Advance
+) -> Made:
+    """Make the file, and the list of names if it is wanted, of one state of the private file."""
+    with reading(database) as private:
+        private.execute("begin")
+        publishing.number_all(private, secret)
+        _choose(private, wanted)
+        blurred = publishing.to_blur(private, others=wanted.blur_others)
+        job = Job(wanted.notes(), secret, blurred, advance)
+        if wanted.names:
+            _write_names(private, job, to[1])
+        fill(private, to[0], job)
+        left_out = publishing.left_out(private)
+        counts = publishing.counts(private)
+        return Made(counts["photos"], counts["faces"], counts["people"], left_out, notes=job.notes)
+
+
+@contextmanager
+def _open_to_others(database: str) -> Iterator[None]:
+    """Let others write into the private file meanwhile: a reader keeps them out without its log."""
+    with ExitStack() as stack:
+        with suppress(DatabaseError):  # one that nobody can write
+            stack.enter_context(writing(database))
+        yield
+
+
+def _version(watched: Connection) -> int:
+    """A number that is another one when somebody has changed the file."""
+    return int(watched.execute("pragma data_version").fetchone()[0])
 
 
 def _check(database: str, out: str, wanted: Wanted, replace: bool) -> None:
@@ -198,14 +210,20 @@ def _people(private: Connection, given: Iterable[str]) -> set[int]:
     found: set[int] = set()
     for text in given:
         by_number = {it for it, _ in there if str(it) == text}
-        meant = by_number or {it for it, name in there if name == text}
+        meant = by_number or {it for it, name in there if _alike(name, text)}
         if not meant:
             raise CatalogueError(
-                f"Nobody called {text!r} can be published; names have to be written as they are, and "
-                "hidden people are left out. Who is there: datasette faces people … list --named"
+                f"Nobody called {text!r} can be published; who is hidden, or has no face, is "
+                "left out. Who is there: datasette faces people … list --named"
             )
         found |= meant
     return found
+
+
+def _alike(name: str, text: str) -> bool:
+    """Whether two spellings are of one name: capitals, spaces around it and how accents are kept aside."""
+    one, other = (unicodedata.normalize("NFC", it).strip().casefold() for it in (name, text))
+    return one == other
 
 
 def _asked(private: Connection, query: str) -> list[int]:
@@ -234,7 +252,7 @@ def _why_nothing(private: Connection, wanted: Wanted) -> str:
     return f"There is no face to publish: {left_out['unnamed']:,} have no name{hidden}; {mend}"
 
 
-def _write_names(private: Connection, job: _Job, path: Path) -> None:
+def _write_names(private: Connection, job: Job, path: Path) -> None:
     """Where each published photo lies, and how many faces are blurred in it: for its owner alone."""
     path.touch(mode=0o600)
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -243,76 +261,3 @@ def _write_names(private: Connection, job: _Job, path: Path) -> None:
         for photo_id, sha256, taken_at, at in publishing.paths(private):
             name = public_ids.photo_name(job.secret, sha256, public_ids.day_of(taken_at))
             rows.writerow((name, at, len(job.blurred.get(photo_id, ()))))
-
-
-@dataclass(frozen=True)
-class _Job:
-    wanted: Wanted
-    notes: dict[str, str]
-    secret: bytes
-    blurred: Mapping[int, published.Boxes]
-    advance: Advance
-
-
-def _fill(private: Connection, folder: Path, whole: Path, job: _Job) -> None:
-    """Write all that is chosen, and make one compact file of it."""
-    draft = folder / "draft"
-    conn = sqlite().connect(str(draft), isolation_level=None)
-    with closing(conn):
-        load_vector_extension(conn)
-        for pragma in (f"page_size = {PAGE_BYTES}", "journal_mode = off", "synchronous = off"):
-            conn.execute(f"pragma {pragma}")
-        conn.execute("begin")
-        tables.make(conn, job.notes)
-        if job.wanted.embeddings and not job.wanted.portable:
-            tables.make_index_tables(conn)
-        _copy_rows(private, conn, job)
-        tables.make_indexes(conn)
-        tables.count_faces(conn)
-        conn.execute("commit")
-        if job.wanted.embeddings and not job.wanted.portable:
-            with transaction(conn):
-                indexing.follow(conn)
-            indexing.settle(conn)
-            tables.forget_moments(conn, job.notes["made_on"])
-        conn.execute("vacuum into ?", [str(whole)])
-    draft.unlink()
-
-
-def _copy_rows(private: Connection, conn: Connection, job: _Job) -> None:
-    sealed = public_ids.seal(job.secret)
-    tables.insert(conn, "people", map(published.person_row, publishing.people(private)))
-    for table, batch in _printed(private, job):
-        for row in batch:
-            sealed.update(published.sealed(table, row["id"], row[published.PICTURE[table]]))
-        tables.insert(conn, table, batch)
-    if job.wanted.embeddings:
-        _copy_vectors(private, conn)
-    tables.note(conn, "seal", sealed.hexdigest())
-
-
-def _printed(private: Connection, job: _Job) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Photos and faces as they go out, a table and some of its rows at a time, in their order."""
-    total = publishing.counts(private)
-    with printing.workers(total["photos"] + total["faces"]) as pool:
-        for table, rows in (
-            ("photos", publishing.photos(private)),
-            ("faces", publishing.faces(private)),
-        ):
-            work = partial(published.printed, table=table, notes=job.notes, secret=job.secret)
-            taken = ((row, job.blurred.get(row["photo_id"], ())) for row in rows)
-            printed, done = printing.in_order(pool, work, taken), 0
-            while batch := list(islice(printed, BATCH_ROWS)):
-                yield table, batch
-                done += len(batch)
-                job.advance(table, done, total[table])
-
-
-def _copy_vectors(private: Connection, conn: Connection) -> None:
-    for model in models.every(private):
-        models.register(conn, model)
-        rows = publishing.vectors(private, model.id)
-        conn.executemany(
-            "insert into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
-            ((face_id, model.id, vector) for face_id, vector in rows),
-        )

@@ -5,17 +5,20 @@ What is in it stands elsewhere.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from .errors import CatalogueError
 
 BEHIND = ".export"
 """How the folder ends in which a file is made, beside where it goes."""
+LOCK = "lock"
 BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 """SQLite takes files of these names for a database's own."""
 
@@ -35,12 +38,19 @@ def refuse_private(path: str, database: str, what: str) -> None:
 
 
 def refuse_what_is_there(path: str, what: str, *, replace: bool, ours: bool) -> None:
-    """Raise CatalogueError where a file, a folder or nothing at all is in the way.
+    """Raise CatalogueError where a file, a folder, a log or nothing at all is in the way.
 
     replace: a file of the same kind may be there. ours: what is there is one.
     """
     if os.path.isdir(path):
         raise CatalogueError(f"{path} is a folder; name a file")
+    real = Path(path).resolve()
+    for end in BESIDE_SQLITE[1:]:
+        if os.path.lexists(f"{real}{end}"):
+            raise CatalogueError(
+                f"{real}{end} is there: SQLite would take it for a part of the new file. End what has "
+                "that open, or remove it"
+            )
     if os.path.lexists(path):
         if not replace:
             raise CatalogueError(f"{path} is there already; --replace puts a new one in its place")
@@ -48,9 +58,8 @@ def refuse_what_is_there(path: str, what: str, *, replace: bool, ours: bool) -> 
             raise CatalogueError(
                 f"{path} is there, and is {what}; name another file, or remove it yourself"
             )
-    folder = Path(path).resolve().parent
-    if not folder.is_dir():
-        raise CatalogueError(f"There is no folder {folder}; make it first")
+    if not real.parent.is_dir():
+        raise CatalogueError(f"There is no folder {real.parent}; make it first")
 
 
 @contextmanager
@@ -60,25 +69,57 @@ def folder_beside(path: str) -> Iterator[Path]:
     Only its owner may look into it. Raises CatalogueError.
     """
     to = Path(path).resolve()
-    for old in to.parent.glob(f".{_escaped(to.name)}.*{BEHIND}"):
-        pid = old.name[len(to.name) + 2 :].split(".")[0]
-        if pid.isdecimal() and not _runs(int(pid)):
-            shutil.rmtree(old, ignore_errors=True)
+    for old in to.parent.glob(f".{glob.escape(to.name)}.*{BEHIND}"):
+        _remove_if_left(old)
     try:
-        made = tempfile.mkdtemp(prefix=f".{to.name}.{os.getpid()}.", suffix=BEHIND, dir=to.parent)
+        made = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=BEHIND, dir=to.parent))
     except OSError as error:
         raise CatalogueError(f"{to.parent} cannot be written: {error.strerror}") from None
     try:
-        yield Path(made)
+        with (made / LOCK).open("w") as lock:
+            _hold(lock)
+            yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
+@contextmanager
+def scratch_beside(path: str) -> Iterator[Path]:
+    """The same for what is thrown away; elsewhere, where the folder cannot be written."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(folder_beside(path))
+        except CatalogueError:
+            made = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        yield made
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove a folder whose export has ended; the lock ends with its process, on whichever machine."""
+    with suppress(OSError), (folder / LOCK).open("w") as lock:
+        if _hold(lock):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hold(lock: IO[str]) -> bool:
+    """Hold a file against others; whether that went."""
+    try:
+        import fcntl
+    except ImportError:  # Windows removes no file that is open
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def put(whole: Path, path: str) -> None:
-    """Give a whole file its name, once the disk holds it."""
+    """Give a whole file its name, once the disk holds it; where that is a link, in its target's place."""
+    to = Path(path).resolve()
     sync(whole)
-    os.replace(whole, path)
-    sync(Path(path).resolve().parent)
+    os.replace(whole, to)
+    sync(to.parent)
 
 
 def sync(path: Path) -> None:
@@ -89,18 +130,3 @@ def sync(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _escaped(name: str) -> str:
-    """A name as it stands, for a pattern of names."""
-    return "".join(f"[{it}]" if it in "*?[" else it for it in name)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,8 @@ def face_row(row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
     """A face as a catalogue has it; blurred: the boxes in its photo that must not be made out."""
     own = Box(row["x"], row["y"], row["width"], row["height"])
     others = [Box(*box) for box in blurred]
-    seen = [reprints.in_crop(it, own, landmarks_of(row["landmarks"])) for it in others if it != own]
+    landmarks = landmarks_of(row["landmarks"])
+    seen = [reprints.in_crop(it, own, landmarks) for it in others if it != own]
     crop = _picture(row["crop"], reprints.CROP, [it for it in seen if it], None)
     return {**face_facts(row), "crop": crop}
 
@@ -94,13 +96,33 @@ def face_facts(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A row as a catalogue has it, and what the seal takes in of it."""
+
+    row: dict[str, Any]
+    sealed: bytes
+
+
 def printed(
     taken: tuple[dict[str, Any], Boxes], *, table: str, notes: Notes, secret: bytes
-) -> dict[str, Any]:
-    """A photo or a face, with the boxes to blur in its photo, as a catalogue has it."""
+) -> Printed:
+    """A photo or a face, with the boxes to blur in its photo, as a catalogue has it.
+
+    Raises CatalogueError, which names what in the private file cannot be printed.
+    """
     row, blurred = taken
     make = photo_row if table == "photos" else face_row
-    return make(row, blurred, notes=notes, secret=secret)
+    try:
+        found = make(row, blurred, notes=notes, secret=secret)
+    # What another program wrote may be text where a number should be, or a width of nothing
+    except (PictureError, TypeError, ValueError, ArithmeticError) as error:
+        what = f"photo {row['photo_id']}" if table == "photos" else f"face {row['id']}"
+        raise CatalogueError(
+            f"The private file's {what} cannot be published ({error}); what is wrong with it, and what "
+            "mends it: datasette faces doctor"
+        ) from None
+    return Printed(found, sealed(table, found["id"], found[PICTURE[table]], blurred))
 
 
 def landmarks_of(text: object) -> np.ndarray[Any, Any]:
@@ -113,13 +135,15 @@ def landmarks_of(text: object) -> np.ndarray[Any, Any]:
 def _picture(
     data: bytes, look: reprints.Look, blurred: Iterable[Box], watermark: str | None
 ) -> bytes:
-    try:
-        return reprints.reprint(data, look, blurred=list(blurred), watermark=watermark)
-    except PictureError as error:
-        raise CatalogueError(f"A picture of the private file is broken: {error}") from None
+    return reprints.reprint(data, look, blurred=list(blurred), watermark=watermark)
 
 
-def sealed(table: str, row_id: int, picture: object) -> bytes:
-    """What the seal of a catalogue takes in of one picture."""
+def sealed(table: str, row_id: int, picture: object, blurred: Boxes) -> bytes:
+    """What the seal of a catalogue takes in of one picture: also what has to be blurred in its photo."""
     digest = hashlib.sha256(picture if isinstance(picture, bytes) else b"").digest()
-    return f"{table} {row_id} ".encode() + digest
+    return f"{table} {row_id} {sorted(blurred)} ".encode() + digest
+
+
+def sealed_notes(notes: Notes) -> bytes:
+    """What the seal takes in of what is turned on."""
+    return json.dumps(sorted((name, it) for name, it in notes.items() if name != "seal")).encode()

@@ -23,8 +23,9 @@ BLUR_CELLS = 3
 """A blurred face is what 3 x 3 mean colours give: no method tells faces apart by nine values."""
 BLUR_MARGIN = 0.3
 """A box ends at chin and brow; hair, ears and neck tell, too."""
-CROP_SIDES = 2.0
-"""A crop is about so many times its face's longer side wide."""
+WHOLE = Box(0, 0, 1, 1)
+BLOCK_PX = 8
+"""Pictures are compared block by block: a blurred face may be a hundredth of one."""
 WATERMARK_SHARE = 1 / 22
 """The height of a watermark's letters, of the picture's shorter side."""
 LEAST_LETTERS_PX = 9
@@ -96,9 +97,11 @@ def in_photo(box: Box, width: int, height: int) -> Box:
 def in_crop(box: Box, face: Box, landmarks: FloatArray) -> Box | None:
     """Where a crop of one face shows another's box, in shares of it, with a margin; None if it does not.
 
-    landmarks: (5, 2), as the crop was made by them; where there are none, the crop is taken to be
-    upright around its face.
+    landmarks: (5, 2), as the crop was made by them. Where there are none nobody knows what it shows:
+    then it is all of it.
     """
+    if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
+        return WHOLE
     corners = np.array(
         [
             [box.x, box.y],
@@ -108,22 +111,13 @@ def in_crop(box: Box, face: Box, landmarks: FloatArray) -> Box | None:
         ],
         np.float32,
     )
-    placed = geometry.transform_points(_onto_crop(face, landmarks), corners) / CROP_PX
+    target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
+    onto_crop = geometry.similarity_transform(landmarks, target)
+    placed = geometry.transform_points(onto_crop, corners) / CROP_PX
     (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
     found = _with_margin(Box(left, top, right - left, bottom - top))
     inside = found.x < 1 and found.y < 1 and found.x + found.width > 0
     return found if inside and found.y + found.height > 0 else None
-
-
-def _onto_crop(face: Box, landmarks: FloatArray) -> FloatArray:
-    if landmarks.shape == (5, 2):
-        target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
-        return geometry.similarity_transform(landmarks, target)
-    side = CROP_SIDES * max(face.width, face.height, 1)
-    scale = CROP_PX / side
-    left = face.x + face.width / 2 - side / 2
-    top = face.y + face.height / 2 - side / 2
-    return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float32)
 
 
 def _with_margin(box: Box) -> Box:
@@ -187,12 +181,16 @@ def _lacking(font: Font, text: str) -> set[str]:
 
 
 def differ(data: bytes, other: bytes) -> float:
-    """How far two pictures are apart: the mean difference of their pixels, 0..255.
+    """How far two pictures are apart where they are most: the mean difference of a block, 0..255.
 
     Raises PictureError.
     """
     one, two = decode(data).image, decode(other).image
     if one.size != two.size:
         raise BrokenPicture("the pictures are of different sizes")
-    difference = np.asarray(one, np.int16) - np.asarray(two, np.int16)
-    return float(np.abs(difference).mean())
+    difference = np.abs(np.asarray(one, np.float32) - np.asarray(two, np.float32)).mean(axis=2)
+    height, width = (-(-side // BLOCK_PX) for side in difference.shape)
+    whole = np.zeros((height * BLOCK_PX, width * BLOCK_PX), np.float32)
+    whole[: difference.shape[0], : difference.shape[1]] = difference
+    blocks = whole.reshape(height, BLOCK_PX, width, BLOCK_PX).mean(axis=(1, 3))
+    return float(blocks.max())

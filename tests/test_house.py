@@ -66,6 +66,8 @@ FLOORS = {
         "catalogue",
         "audit",
         "auditing",
+        "auditing_file",
+        "filling",
         "doctor",
         "mending",
         "demo",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +15,9 @@ import click
 
 from .. import audit, catalogue
 from ..audit import Report
-from ..catalogue import Advance, Made, Wanted
+from ..catalogue import Made, Wanted
 from ..errors import Leak
+from ..filling import Advance
 from .group import counted, faces, in_words, printable
 
 BIOMETRIC = (
@@ -75,9 +79,8 @@ def export(database: str, out: str, replace: bool, as_json: bool, **options: Any
     wanted = _wanted(options)
     started = time.monotonic()
     try:
-        made = catalogue.export(
-            database, out, wanted, replace=replace, advance=_progress(quiet=as_json)
-        )
+        with _progress(quiet=as_json) as advance:
+            made = catalogue.export(database, out, wanted, replace=replace, advance=advance)
     except Leak as leak:
         _print_report(leak.report, out, as_json=as_json)
         raise
@@ -95,7 +98,7 @@ def export(database: str, out: str, replace: bool, as_json: bool, **options: Any
 
 def _wanted(options: dict[str, Any]) -> Wanted:
     url = options["originals_url"]
-    if url is not None and not (url.startswith("https://") and "{id}" in url and " " not in url):
+    if url is not None and not re.fullmatch(r"https://\S*\{id\}\S*", url):
         raise click.UsageError("--originals-url takes an https address with {id} in it")
     mark = options["watermark"]
     if mark is not None and not (0 < len(mark) <= 200 and mark.isprintable()):
@@ -103,13 +106,37 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     return Wanted(**{**options, "gps": bool(options["gps"])})
 
 
-def _progress(*, quiet: bool) -> Advance:
-    """Plain lines on stderr: at each tenth."""
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Advance]:
+    """On stderr: a bar for each part of the work on a terminal, elsewhere a line at each tenth."""
+    if quiet:
+        yield lambda what, done, total: None
+    elif sys.stderr.isatty():
+        with ExitStack() as shown:
+            yield _bars(shown)
+    else:
+        yield _lines()
+
+
+def _bars(shown: ExitStack) -> Advance:
+    bars: dict[str, Any] = {}
+
+    def advance(what: str, done: int, total: int) -> None:
+        if what not in bars:
+            shown.close()
+            bar = click.progressbar(length=total, label=what, file=sys.stderr, show_pos=True)
+            bars[what] = shown.enter_context(bar)
+        bars[what].update(done - bars[what].pos)
+
+    return advance
+
+
+def _lines() -> Advance:
     said: set[tuple[str, int]] = set()
 
     def advance(what: str, done: int, total: int) -> None:
         tenth = 10 * done // max(total, 1)
-        if quiet or (what, tenth) in said:
+        if (what, tenth) in said:
             return
         said.add((what, tenth))
         if tenth == 10 or what != "audit":
@@ -161,7 +188,8 @@ def audit_command(out: str, database: str, as_json: bool) -> None:
     Reads its bytes, its schema, each cell and each picture. Exit status 1 if there is a leak.
     """
     started = time.monotonic()
-    report = audit.audit(out, database)
+    with _progress(quiet=as_json) as advance:
+        report = audit.audit(out, database, advance=advance)
     _print_report(report, out, as_json=as_json, seconds=round(time.monotonic() - started, 2))
     if report.leaks and not as_json:
         again = f"datasette faces export {printable(database)} {printable(out)} --replace"

@@ -234,7 +234,18 @@ def faces(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
 def one(conn: Connection, table: str, public_id: int) -> Row | None:
     """A photo or a face with its picture, by its public id."""
     sql = {"photos": PHOTOS, "faces": FACES}[table]
-    return next(_rows(conn, f"{sql} where public_{table}.public_id = {int(public_id)}"), None)
+    return next(_rows(conn, f"{sql} where public_{table}.public_id = ?", [public_id]), None)
+
+
+def photos_of(conn: Connection, table: str) -> dict[int, int]:
+    """The private id of the photo of each photo or face that is published, by public id."""
+    photo = "id" if table == "photos" else "photo_id"
+    chosen = "photo_id from chosen" if table == "photos" else "id from chosen"
+    rows = conn.execute(
+        f"select public_id, {photo} from public_{table} join {table} using (id) "
+        f"where id in (select {chosen})"
+    )
+    return dict(rows.fetchall())
 
 
 def choose_published(conn: Connection, public_ids_there: Iterable[int]) -> list[int]:
@@ -303,8 +314,8 @@ def paths(conn: Connection) -> Iterator[tuple[int, str, str | None, str]]:
     )
 
 
-def _rows(conn: Connection, sql: str) -> Iterator[Row]:
-    cursor = conn.execute(sql)
+def _rows(conn: Connection, sql: str, params: Iterable[Any] = ()) -> Iterator[Row]:
+    cursor = conn.execute(sql, list(params))
     names = [column[0] for column in cursor.description]
     while some := cursor.fetchmany(ROWS):
         for row in some:

@@ -1,0 +1,85 @@
+"""The checks of an audit that look at the file itself: it is its tables and indexes, and no byte more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import placing
+from .auditing import Catalogue, Finding, finding
+from .connections import explained
+
+PIECE_BYTES = 1 << 20
+HEADER_BYTES = 100
+CHANGING = ((24, 28), (40, 44), (92, 100))
+"""What counts changes, and says which SQLite made them: SQLite's "Database File Format", 1.3."""
+ZEROS = ((20, 21), (48, 56), (60, 92))
+"""What a page reserves, a cache's size, vacuum's settings, user_version, application_id, the future's."""
+
+
+def beside(it: Catalogue) -> list[Finding]:
+    """Nothing lies beside the file, or behind its last page."""
+    there = [
+        os.path.basename(it.path) + end
+        for end in placing.BESIDE_SQLITE[1:]
+        if os.path.exists(it.path + end)
+    ]
+    pages, size = (
+        it.conn.execute(f"pragma {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    extra = len(it.data) - pages * size
+    return [
+        finding("files beside it", 3, there),
+        finding("bytes behind the last page", 1, [f"{extra} bytes"] if extra else []),
+    ]
+
+
+def header(it: Catalogue) -> list[Finding]:
+    """The header says how large the file is, and keeps nothing else."""
+    raw = it.data[:HEADER_BYTES]
+    strange = [f"bytes {begin} to {end}" for begin, end in ZEROS if any(raw[begin:end])]
+    if raw[18:20] != b"\x01\x01":
+        strange.append("the file is in WAL mode")
+    return [finding("numbers in the header", len(ZEROS) + 1, strange)]
+
+
+def faults(it: Catalogue) -> list[Finding]:
+    """Every index says what its table says, and every page belongs to one of them."""
+    lines = [row[0] for row in it.conn.execute("pragma integrity_check(20)")]
+    pages = it.conn.execute("pragma page_count").fetchone()[0]
+    return [finding("pages that belong to nothing, or say otherwise", pages, set(lines) - {"ok"})]
+
+
+def room(it: Catalogue) -> list[Finding]:
+    """Between rows, and on pages that were given back, is nothing: a copy of the rows is the same file."""
+    with placing.scratch_beside(it.path) as folder, explained(it.path):
+        copy = folder / "copy"
+        it.conn.execute("vacuum into ?", [str(copy)])
+        places = [f"at byte {place:,}" for place in _different(Path(it.path), copy)]
+    return [finding("free pages, and bytes that belong to no row", len(it.data), places)]
+
+
+def _different(one: Path, other: Path) -> Iterator[int]:
+    """Where two files differ first in each piece; their headers may count changes differently."""
+    if one.stat().st_size != other.stat().st_size:
+        yield min(one.stat().st_size, other.stat().st_size)
+        return
+    with one.open("rb") as left, other.open("rb") as right:
+        start = 0
+        while piece := left.read(PIECE_BYTES):
+            twin = right.read(PIECE_BYTES)
+            if start == 0:
+                piece, twin = _lasting(piece), _lasting(twin)
+            if piece != twin:
+                yield start + next(
+                    n for n in range(len(piece)) if piece[n : n + 1] != twin[n : n + 1]
+                )
+            start += len(piece)
+
+
+def _lasting(piece: bytes) -> bytes:
+    kept = bytearray(piece)
+    for begin, end in CHANGING:
+        kept[begin:end] = bytes(end - begin)
+    return bytes(kept)

@@ -1,0 +1,190 @@
+"""What else goes on while a catalogue is made: other exports, other writers, files in its way."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from publishing import NAMED, make_private
+from running import faces, rows
+
+from datasette_faces import catalogue, filling, images, people, placing, published
+from datasette_faces.connections import transaction, writing
+from datasette_faces.exif import Exif
+from datasette_faces.geometry import ARCFACE_TEMPLATE
+from datasette_faces.images import Picture
+
+needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+
+
+@pytest.fixture
+def private(faces_db: Path, tmp_path: Path) -> Path:
+    return make_private(faces_db, tmp_path / "private.db")
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("options", [(), ("--replace",)])
+def test_a_log_that_sqlite_would_take_for_the_catalogues_is_refused(
+    private: Path, tmp_path: Path, ending: str, options: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out.db"
+    if options:
+        assert faces("export", private, out).exit_code == 0
+    (tmp_path / f"out.db{ending}").write_bytes(b"x")
+    result = faces("export", private, out, *options)
+    assert result.exit_code == 1
+    assert f"out.db{ending} is there" in result.output
+
+
+def test_where_out_is_a_link_its_target_is_replaced(private: Path, tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    target, link = tmp_path / "served" / "a.db", tmp_path / "link.db"
+    assert faces("export", private, target).exit_code == 0
+    link.symlink_to(target)
+    assert faces("export", private, link, "--replace", "--unnamed").exit_code == 0
+    assert link.is_symlink()
+    assert rows(target, "select count(*) from faces") == [(6,)]
+
+
+@needs_locks
+def test_folders_of_ended_exports_go_and_those_of_running_ones_stay(tmp_path: Path) -> None:
+    to = tmp_path / "a[1].db"
+    with placing.folder_beside(str(to)) as running:
+        left = tmp_path / f".a[1].db.left{placing.BEHIND}"
+        left.mkdir()
+        (left / placing.LOCK).touch()
+        with placing.folder_beside(str(to)) as other:
+            assert running.is_dir()
+            assert other.is_dir()
+            assert not left.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_people_are_named_while_an_export_goes_on(
+    private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = filling.fill
+
+    def slowly(conn: Any, *args: Any) -> None:
+        with writing(str(private)) as other, transaction(other):
+            other.execute("pragma busy_timeout = 100")
+            people.move(other, [5], None)
+        fill(conn, *args)
+
+    monkeypatch.setattr(catalogue, "fill", slowly)
+    # Not somebody who is published, nor in a photo that is: nothing of it is in the catalogue
+    result = faces("export", private, tmp_path / "out.db", "--people", NAMED)
+    assert result.exit_code == 0, result.output
+
+
+def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
+    private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = filling.fill
+
+    def slowly(conn: Any, *args: Any) -> None:
+        fill(conn, *args)
+        with writing(str(private)) as other, transaction(other):
+            [(person,)] = other.execute("select id from people where name = ?", [NAMED]).fetchall()
+            people.hide(other, person)
+
+    monkeypatch.setattr(catalogue, "fill", slowly)
+    result = faces("export", private, tmp_path / "out.db")
+    assert result.exit_code == 1
+    assert "changed while it was exported" in result.output
+    assert not (tmp_path / "out.db").exists()
+
+
+def test_a_private_file_that_nobody_can_write_is_exported(
+    private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert faces("export", private, tmp_path / "first.db").exit_code == 0
+
+    def refuse(path: str) -> Any:
+        raise catalogue.DatabaseError("cannot be written")
+
+    monkeypatch.setattr(catalogue, "writing", refuse)
+    assert faces("export", private, tmp_path / "out.db").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("update faces set x = '<b>' where id = 1", "face 1"),
+        ("update faces set sharpness = 9e999 where id = 1", "face 1"),
+        ("update faces set crop = 'x' where id = 1", "face 1"),
+        ("update photos set width = 0 where id = 1", "photo 1"),
+        ("update photos set thumbnail = x'ffd8' where id = 1", "photo 1"),
+    ],
+)
+def test_what_cannot_be_printed_is_named_with_what_helps(
+    private: Path, tmp_path: Path, statement: str, said: str
+) -> None:
+    with writing(str(private)) as conn, transaction(conn):
+        conn.execute(statement)
+    result = faces("export", private, tmp_path / "out.db")
+    assert result.exit_code == 1
+    assert f"{said} cannot be published" in result.output
+    assert "datasette faces doctor" in result.output
+
+
+RED, GREY = (230, 20, 20), (120, 120, 120)
+
+
+def crop_with_two(landmarks: Any) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """A face upright at (100, 100), 112 px wide, and another one close to its right, in stripes."""
+    image = Image.new("RGB", (400, 400), GREY)
+    other = (215.0, 130.0, 40.0, 40.0)
+    for x in range(215, 255, 10):
+        image.paste(RED, (x, 130, x + 5, 170))
+    points = (ARCFACE_TEMPLATE + 100).astype(np.float32)
+    crop = images.crop(Picture(image, 400, 400, 1.0, "JPEG", Exif()), points)
+    own = {"x": 100.0, "y": 100.0, "width": 112.0, "height": 112.0}
+    facts = {"public_id": 5, "public_photo": 6, "public_person": 7, "photo_taken_at": None}
+    row = {"id": 1, "crop": crop, "landmarks": landmarks, "detection_score": 1, "sharpness": 1}
+    if landmarks is None:
+        row["landmarks"] = str(points.tolist())
+    return {**row, **own, **facts}, other
+
+
+def steepest(data: bytes) -> float:
+    """The largest step from a pixel of a picture to the next one."""
+    pixels = np.asarray(images.decode(data).image, np.float32)
+    return float(np.abs(np.diff(pixels, axis=1)).max())
+
+
+def test_somebody_hidden_beside_a_face_is_blurred_in_its_crop() -> None:
+    row, other = crop_with_two(None)
+    seen = published.face_row(row, (), notes={}, secret=b"k")
+    hidden = published.face_row(row, (other,), notes={}, secret=b"k")
+    assert steepest(seen["crop"]) > 40
+    assert steepest(hidden["crop"]) < 20
+
+
+@pytest.mark.parametrize("landmarks", ["[[NaN, 1], [1, 2], [3, 4], [5, 6], [7, 8]]", "[]", "x"])
+def test_a_crop_of_which_nobody_knows_what_it_shows_is_blurred_whole(landmarks: str) -> None:
+    row, other = crop_with_two(landmarks)
+    assert steepest(published.face_row(row, (), notes={}, secret=b"k")["crop"]) > 40
+    assert steepest(published.face_row(row, (other,), notes={}, secret=b"k")["crop"]) < 20
+
+
+def test_errors_while_filling_name_the_catalogue_and_not_the_private_file(
+    private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling.tables, "PEOPLE", "create table nonsense")
+    result = faces("export", private, tmp_path / "out.db")
+    assert result.exit_code == 1
+    assert "private.db" not in result.output
+
+
+def test_names_of_photos_are_long_enough_for_a_million() -> None:
+    from datasette_faces import public_ids
+
+    names = {public_ids.photo_name(b"k", f"{n:064x}", None) for n in range(2000)}
+    assert len(names) == 2000
+    assert {len(name) for name in names} == {len("undated-") + 13}
+    assert 8 * public_ids.NAME_BYTES >= 64
