@@ -108,3 +108,8 @@ def _plain_line(done: int, total: int, file: File | None) -> None:
 def printable(text: str) -> str:
     """Text, as of a path, on one line, whatever it holds."""
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """How many of what, in words that fit the number; many: where it is not `one` with an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
