@@ -12,7 +12,7 @@ import click
 from .. import drawing, people
 from ..at_hand import AtHand
 from ..connections import Connection, changing, reading, transaction
-from ..errors import DecisionError
+from ..errors import DecisionError, NameTaken
 from ..store import decisions, logbook, models
 from ..store import people as store
 from ..store.decisions import Decision
@@ -47,7 +47,8 @@ def _person(conn: Connection, wanted: str) -> int:
         return int(wanted)
     found = people.called(conn, wanted)
     if found is None:
-        raise DecisionError(f"There is no person {wanted!r}; who is there: people DB list")
+        who = f"datasette faces people {click.get_current_context().obj} list"
+        raise DecisionError(f"There is no person {wanted!r}; who is there: {who}")
     return found
 
 
@@ -77,11 +78,19 @@ def list_command(database: str, named: bool, as_json: bool) -> None:
 @in_words
 def name(database: str, person: str, name: str, same: bool) -> None:
     """Name a person."""
-    _decided(
-        lambda conn: people.name(conn, _person(conn, person), name, even_if_taken=same),
-        database,
-        f"Person {person} is {name}",
-    )
+
+    def decide(conn: Connection) -> Decision:
+        person_id = _person(conn, person)
+        try:
+            return people.name(conn, person_id, name, even_if_taken=same)
+        except NameTaken as error:
+            merging = f"datasette faces people {database} merge {error.person_id} {person_id}"
+            raise DecisionError(
+                f"Somebody is called {people.clean_name(name)} already (person {error.person_id}): "
+                f"merge the two ({merging}), or say that they are two people of one name (add --same)"
+            ) from None
+
+    _decided(decide, database, f"Person {person} is {name}")
 
 
 @people_group.command()
