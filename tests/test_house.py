@@ -67,6 +67,7 @@ FLOORS = {
         "auditing",
         "doctor",
         "mending",
+        "recutting",
         "demo",
     ),
     5: (
