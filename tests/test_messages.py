@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -79,3 +80,57 @@ def test_only_what_would_make_a_file_says_to_choose_another_name(tmp_path, conte
         with closing(sqlite().connect(path)) as conn:
             conn.execute("create table catalogue (isbn, title)")
     assert said(command, path, *rest).endswith("; name a file that datasette faces ingest made\n")
+
+
+ONE_OF_IT = re.compile(
+    r"\b1 (faces|people|photos|files|names|decisions|embeddings|crops|sidecars|pairs|were|say|are)\b"
+)
+
+
+def test_of_one_the_commands_speak_as_of_one(database, tmp_path, photos):
+    (photos / "1.png").unlink()
+    one = tmp_path / "one.db"
+    picture = photos / "0.png"
+    told = [
+        faces(*command).output
+        for command in (
+            ("ingest", one, photos, "--model", "toy"),
+            ("cluster", one),
+            ("status", one),
+            ("index", one),
+            ("people", one, "move", "1"),
+            ("people", one, "name", "1", "Ada"),
+            ("people", one, "history"),
+            ("people", one, "reject", "Ada", "1"),
+            ("people", one, "undo"),
+            ("people", one, "not-a-face", "1"),
+            ("people", one, "undo"),
+            ("people", one, "rebuild"),
+            ("people", one, "import-names"),
+            ("people", one, "write-xmp"),
+            ("people", one, "export", tmp_path / "log"),
+            ("people", one, "import", tmp_path / "log"),
+            ("calibrate", one),
+            ("embed", one, "--model", "toy"),
+            ("search", one, picture, "--crops", tmp_path / "crops", "--model", "toy"),
+            ("find", picture, photos, "--model", "toy"),
+        )
+    ]
+    assert not [line for line in told if "Error" in line], told
+    assert not [line for output in told for line in output.splitlines() if ONE_OF_IT.search(line)]
+    every = "".join(told)
+    for words in (
+        "1 face found in 1 file (",
+        "1 of 1 file\n",
+        "0 people in 1 face, 1 face by itself (",
+        "1 face by toy, ",
+        "Indexing 1 embedding…",
+        "1 of them is no face (",
+        "1 face is somebody new (",
+        "1 face is not Ada (",
+        "1 crop: ",
+        "1 sidecar written, 0 say it already",
+    ):
+        assert words in every, (words, every)
+    many = faces("ingest", database, photos, "--model", "toy").output
+    assert "No new faces in 1 file (" in many
