@@ -10,7 +10,17 @@ import numpy as np
 from . import geometry, images, vectors
 from .images import Picture
 from .models.base import Engine
-from .shapes import Analysis, Box, Detection, Face, FloatArray, Looked, Photo, RgbArray
+from .shapes import (
+    Analysis,
+    Box,
+    Detection,
+    Face,
+    FloatArray,
+    Landmarks,
+    Looked,
+    Photo,
+    RgbArray,
+)
 
 MIN_FACE_PX = 20
 """Shorter side of a face that is kept, in full-size pixels."""
@@ -66,6 +76,22 @@ def analyse(
         del picture
         picture = larger(data, larger_px, max_pixels=max_pixels)
     return Analysis(photo, measured(picture, kept, engine))
+
+
+def pictures(
+    data: bytes, boxes: list[Box], landmarks: list[Landmarks]
+) -> tuple[bytes, list[bytes]]:
+    """The thumbnail of a picture, and crops of those of its faces whose landmarks are given.
+
+    They are those that `analyse` gives. boxes: of all its faces. Raises PictureError.
+    """
+    picture = decoded(data, detect_px=images.THUMBNAIL_PX)
+    thumbnail = images.thumbnail(picture)
+    larger_px = images.at_least_px_for(boxes, picture)
+    if larger_px:
+        del picture
+        picture = larger(data, larger_px)
+    return thumbnail, [images.crop(picture, points) for points in landmarks]
 
 
 def decoded(data: bytes, *, detect_px: int, max_pixels: int = images.MAX_PIXELS) -> Picture:

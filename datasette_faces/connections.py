@@ -25,6 +25,9 @@ PAGE_BYTES = 8192
 """Vectors of 512 dimensions fit three to a page; on SQLite's 4,096 each would fill one."""
 BUSY_SECONDS = 30
 MIGRATION_SET = "datasette-faces"
+NEW_NAME = "choose another file name"
+OURS = "name a file that datasette faces ingest made"
+"""What to do about a file that is not ours: where one would be made, and where one is looked at."""
 
 
 def sqlite() -> Any:
@@ -57,16 +60,18 @@ def has_vector_tables(conn: Connection) -> bool:
 
 
 @contextmanager
-def writing(path: str) -> Iterator[Connection]:
+def writing(path: str, *, mend: str = NEW_NAME) -> Iterator[Connection]:
     """A connection to a faces database that may be written; the file is made where there is none.
+
+    mend: what to do where the file is somebody else's.
 
     Autocommit: each `with transaction(conn)` is one transaction. On leaving, the file is whole
     again: no -wal beside it, `journal_mode=delete`. Raises DatabaseError.
     """
     existed = os.path.exists(path) and os.path.getsize(path) > 0
-    with explained(path):
+    with explained(path, mend=mend):
         if existed:
-            _check(path)
+            _check(path, mend)
         conn = sqlite().connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         with closing(conn):
             load_vector_extension(conn)
@@ -86,7 +91,7 @@ def writing(path: str) -> Iterator[Connection]:
 def changing(path: str) -> Iterator[Connection]:
     """As `writing`, of a file that is there. Raises DatabaseError."""
     _must_be_there(path)
-    with writing(path) as conn:
+    with writing(path, mend=OURS) as conn:
         yield conn
 
 
@@ -98,9 +103,9 @@ def _must_be_there(path: str) -> None:
 @contextmanager
 def reading(path: str) -> Iterator[Connection]:
     """A read-only connection to a faces database, up to date in its schema. Raises DatabaseError."""
-    with explained(path):
+    with explained(path, mend=OURS):
         _must_be_there(path)
-        if not _check(path):
+        if not _check(path, OURS):
             raise NotAFacesDatabase(f"{path} is still empty; fill it with: datasette faces ingest")
         with closing(_connect_to_read(path)) as conn:
             load_vector_extension(conn)
@@ -122,17 +127,17 @@ def transaction(conn: Connection) -> Iterator[Connection]:
 
 
 @contextmanager
-def explained(path: str) -> Iterator[None]:
-    """Say SQLite's errors about a file in one line that names the mend."""
+def explained(path: str, *, mend: str = NEW_NAME) -> Iterator[None]:
+    """Say SQLite's errors about a file in one line that names the mend; mend: of what is no database."""
     try:
         yield
     except FacesError:
         raise
     except sqlite().DatabaseError as error:
-        raise _explanation(path, str(error)) from error
+        raise _explanation(path, str(error), mend) from error
 
 
-def _explanation(path: str, error: str) -> DatabaseError:
+def _explanation(path: str, error: str, mend: str) -> DatabaseError:
     if "disk is full" in error:
         return DatabaseNotWritable(
             f"The disk that holds {path} is full; free some space and run the same line again: "
@@ -150,9 +155,7 @@ def _explanation(path: str, error: str) -> DatabaseError:
             f"{path} or its folder cannot be written; choose another place or change its permissions"
         )
     if "not a database" in error or "malformed" in error:
-        return NotAFacesDatabase(
-            f"{path} is no SQLite database ({error}); choose another file name"
-        )
+        return NotAFacesDatabase(f"{path} is no SQLite database ({error}); {mend}")
     return DatabaseError(f"{path}: {error}")
 
 
@@ -161,14 +164,16 @@ def _connect_to_read(path: str) -> Connection:
     return sqlite().connect(address, uri=True, timeout=BUSY_SECONDS)
 
 
-def _check(path: str) -> bool:
+def _check(path: str, mend: str) -> bool:
     """Refuse what is not ours, or too new for us, before a byte of it is changed.
 
     False where the file is still empty: new, or its first ingest ended before the first row.
     """
     from .migrations import migrations
+    from .store.catalogue import is_catalogue
 
     with closing(_connect_to_read(path)) as conn:
+        published = is_catalogue(conn)
         tables = {
             row[0]
             for row in conn.execute(
@@ -181,9 +186,7 @@ def _check(path: str) -> bool:
             applied = conn.execute("select migration_set, name from _sqlite_migrations").fetchall()
     ours = {name for migration_set, name in applied if migration_set == MIGRATION_SET}
     if not ours and (applied or tables - {"_sqlite_migrations"}):
-        raise NotAFacesDatabase(
-            f"{path} is an SQLite database of something else; choose another file name"
-        )
+        raise NotAFacesDatabase(_whose(path, mend, published=published))
     known = {step.name for step in migrations._migrations}
     if newer := ours - known:
         raise NewerSchema(
@@ -191,6 +194,16 @@ def _check(path: str) -> bool:
             "pip install --upgrade datasette-faces"
         )
     return bool(ours)
+
+
+def _whose(path: str, mend: str, *, published: bool) -> str:
+    """What a database is that is not ours."""
+    if published:
+        return (
+            f"{path} is a published catalogue; look at it with: datasette -i {path}; "
+            f"check it with: datasette faces audit {path} --against FACES.db"
+        )
+    return f"{path} is an SQLite database of something else; {mend}"
 
 
 def _migrate(conn: Connection) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from . import files, images, registry, vectors
+from . import files, recutting, registry, vectors
 from .connections import Connection, sqlite
 from .indexes.sqlite_vec import SqliteVec, table_name
 from .shapes import ModelInfo
@@ -17,8 +17,6 @@ from .store import changes, health, indexes, models, summary
 
 UNIT_TOLERANCE = 1e-3
 """float32 rounds a unit vector's length by less than 1e-6; a model's own rounding stays below this."""
-DECODED = 2_000
-"""Pictures of each kind that are decoded, evenly drawn; of the others head and end are looked at."""
 EXAMPLES = 5
 STALE_SHARE = 0.05
 """An index that proposes candidates may lack a few changes: searches look at those themselves."""
@@ -30,7 +28,9 @@ Level = Literal["problem", "note"]
 class Finding:
     """Something that is not as it should be: how many of what, a few of them, and what mends it.
 
-    note: for somebody to know; the file is sound. fixable: `mend` can do it.
+    message: what is so of many; one: of one; without it, the message is about no number. note: for
+    somebody to know; the file is sound. fixable: `mending` can do it. mend: what does, or what that
+    would do; done: what it did. then: a command on the file that goes on from there, and its options.
     """
 
     check: str
@@ -40,19 +40,18 @@ class Finding:
     fixable: bool = False
     mend: str = ""
     level: Level = "problem"
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return asdict(self)
+    one: str = ""
+    done: str = ""
+    then: tuple[str, str] | None = None
 
 
 def _found(
-    check: str, message: str, ids: Iterable[object], *, mend: str = "", **options: Any
+    check: str, one: str, many: str, ids: Iterable[object], **options: Any
 ) -> Iterator[Finding]:
     every = list(ids)
     if every:
         shown = tuple(str(it) for it in every[:EXAMPLES])
-        yield Finding(check, message, len(every), shown, mend=mend, **options)
+        yield Finding(check, many, len(every), shown, one=one, **options)
 
 
 def examine(conn: Connection) -> list[Finding]:
@@ -65,7 +64,7 @@ def examine(conn: Connection) -> list[Finding]:
         except (sqlite().DatabaseError, TypeError, ValueError) as error:
             # A catalogue has not every table
             if "no such table" not in str(error):
-                found.append(Finding(check, f"could not be looked at: {error}", 1))
+                found.append(Finding(check, f"{check} could not be looked at: {error}", 1))
     return found
 
 
@@ -73,20 +72,22 @@ def _file(conn: Connection) -> Iterator[Finding]:
     lines = health.broken_pages(conn)
     of_indexes = all("index" in line for line in lines)
     how = "SQLite makes its indexes anew" if of_indexes else "bring back a copy of the file"
-    yield from _found("file", "faults in the file itself", lines, mend=how, fixable=of_indexes)
+    one, many = "fault in the file itself", "faults in the file itself"
+    yield from _found("file", one, many, lines, mend=how, fixable=of_indexes)
 
 
 def _references(conn: Connection) -> Iterator[Finding]:
     for (table, parent), count in health.pointing_nowhere(conn).items():
         fixable = (table, parent) in health.MENDS
         how = "" if fixable else "only a copy of the file can bring them back"
-        message = f"rows of {table} belong to rows of {parent} that are not there"
-        yield Finding("references", message, count, (), fixable, how)
+        one = f"row of {table} belongs to a row of {parent} that is not there"
+        many = f"rows of {table} belong to rows of {parent} that are not there"
+        yield Finding("references", many, count, (), fixable, how, one=one)
 
 
-def _rows(check: str, name: str, message: str, **options: Any) -> Callable[..., Iterator[Finding]]:
+def _rows(check: str, one: str, many: str, **options: Any) -> Callable[..., Iterator[Finding]]:
     def look(conn: Connection) -> Iterator[Finding]:
-        yield from _found(check, message, health.wrong_rows(conn, name), **options)
+        yield from _found(check, one, many, health.wrong_rows(conn, check), **options)
 
     return look
 
@@ -127,13 +128,17 @@ def _embeddings(conn: Connection) -> Iterator[Finding]:
         found = vectors_of(conn, model)
         yield from _found(
             "embeddings",
+            f"embedding by {model.id} is no {model.dimensions} numbers with a length",
             f"embeddings by {model.id} are no {model.dimensions} numbers with a length",
             sorted(found.broken),
-            mend=f"taken out; datasette faces embed --model {model.id} makes them anew",
+            mend=f"--fix takes {'it' if len(found.broken) == 1 else 'them'} out",
+            done="taken out",
+            then=("embed", f"--model {model.id}"),
             fixable=True,
         )
-        message = f"embeddings by {model.id} are not of unit length"
-        yield from _found("lengths", message, found.not_unit, fixable=True)
+        one = f"embedding by {model.id} is not of unit length"
+        many = f"embeddings by {model.id} are not of unit length"
+        yield from _found("lengths", one, many, found.not_unit, fixable=True)
 
 
 def _indexes(conn: Connection) -> Iterator[Finding]:
@@ -164,10 +169,15 @@ def fault_of(conn: Connection, kind: str, model: ModelInfo) -> str | None:
     if changed is None:
         return "is older than what is known of changes"
     if kind == SqliteVec.id:
-        return f"lacks {len(changed)} changes" if changed else _fault_of_table(conn, model)
+        lacking = f"lacks {_of(len(changed), 'change')}"
+        return lacking if changed else _fault_of_table(conn, model)
     if len(changed) > STALE_SHARE * kept.faces:
-        return f"lacks {len(changed)} changes"
+        return f"lacks {_of(len(changed), 'change')}"
     return None if indexes.is_whole(conn, model.id, kind) else "is not what was saved"
+
+
+def _of(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _fault_of_table(conn: Connection, model: ModelInfo) -> str | None:
@@ -187,20 +197,27 @@ def _fault_of_table(conn: Connection, model: ModelInfo) -> str | None:
         return f"cannot be read: {error}"
     other = len(wanted.keys() ^ there.keys())
     other += sum(wanted[face] != there[face] for face in wanted.keys() & there.keys())
-    return f"differs from the embeddings in {other} faces" if other else None
+    return f"differs from the embeddings in {_of(other, 'face')}" if other else None
 
 
 def _pictures(conn: Connection) -> Iterator[Finding]:
-    for table, column, what in (("faces", "crop", "crops"), ("photos", "thumbnail", "thumbnails")):
-        count = conn.execute(f"select count(*) from {table}").fetchone()[0]
-        step, broken, place = max(1, count // DECODED), [], 0
-        for piece in health.pictures(conn, table, column):
-            for row_id, data in piece:
-                whole = images.is_whole_jpeg(data)
-                if not whole or (place % step == 0 and not images.decodes(data)):
-                    broken.append(row_id)
-                place += 1
-        yield from _found("pictures", f"{what} cannot be decoded", broken)
+    faces, photo_ids = recutting.broken(conn, "faces"), recutting.broken(conn, "photos")
+    yield from _broken_pictures(conn, "crop", faces, health.photos_of(conn, faces))
+    yield from _broken_pictures(conn, "thumbnail", photo_ids, photo_ids)
+
+
+def _broken_pictures(
+    conn: Connection, what: str, ids: list[int], photo_ids: list[int]
+) -> Iterator[Finding]:
+    words = f"{what} cannot be decoded", f"{what}s cannot be decoded"
+    if recutting.any_original(conn, photo_ids):
+        how = "--fix cuts anew what it can, from the photos' files"
+        yield from _found("pictures", *words, ids, mend=how, done="cut anew", fixable=True)
+        return
+    places = [it[0] for photo_id in photo_ids for it in health.places(conn, photo_id)[:1]]
+    more = ", and what else was there" if len(places) > 1 else ""
+    how = f"bring back {places[0]} as it was{more}, or ingest where it lies now" if places else ""
+    yield from _found("pictures", *words, ids, mend=how, then=("doctor", "--fix"))
 
 
 def gone(conn: Connection) -> tuple[list[str], list[str]]:
@@ -224,15 +241,17 @@ def gone(conn: Connection) -> tuple[list[str], list[str]]:
 
 def _files(conn: Connection) -> Iterator[Finding]:
     lost, away = gone(conn)
-    yield from _found("files", "files are gone from their folders", lost, fixable=True)
+    one, many = "file is gone from its folder", "files are gone from their folders"
+    yield from _found("files", one, many, lost, fixable=True)
+    one, many = "file lies in a folder that is not here", "files lie in folders that are not here"
     how = "a drive that is not here? What is in the file is all there"
-    message = "files lie in folders that are not here"
-    yield from _found("folders", message, away, mend=how, level="note")
+    yield from _found("folders", one, many, away, mend=how, level="note")
 
 
 def _decisions(conn: Connection) -> Iterator[Finding]:
-    message = "decisions are about faces of which some are not in the file now; they are kept"
-    yield from _found("decisions", message, health.lost_decisions(conn), level="note")
+    one = "decision is about faces of which some are not in the file now; it is kept"
+    many = "decisions are about faces of which some are not in the file now; they are kept"
+    yield from _found("decisions", one, many, health.lost_decisions(conn), level="note")
 
 
 CHECKS: dict[str, Callable[[Connection], Iterator[Finding]]] = {
@@ -241,13 +260,38 @@ CHECKS: dict[str, Callable[[Connection], Iterator[Finding]]] = {
     "embeddings": _embeddings,
     "indexes": _indexes,
     "pictures": _pictures,
-    "boxes": _rows("boxes", "box", "faces lie outside their pictures", mend="ingest them again"),
-    "landmarks": _rows("landmarks", "landmarks", "faces have landmarks that are not five points"),
-    "places": _rows("places", "place", "photos lie nowhere", mend="ingest their folder again"),
-    "dates": _rows("dates", "date", "faces have another date than their photos", fixable=True),
-    "counts": _rows("counts", "count", "people have another number of faces", fixable=True),
-    "covers": _rows("covers", "cover", "people show a face that is not theirs", fixable=True),
-    "keys": _rows("keys", "key", "people share a key, or have none"),
+    "boxes": _rows(
+        "boxes",
+        "face lies outside its picture",
+        "faces lie outside their pictures",
+    ),
+    "landmarks": _rows(
+        "landmarks",
+        "face has landmarks that are not five points",
+        "faces have landmarks that are not five points",
+    ),
+    "places": _rows(
+        "places", "photo lies nowhere", "photos lie nowhere", mend="ingest the folder again"
+    ),
+    "dates": _rows(
+        "dates",
+        "face has another date than its photo",
+        "faces have another date than their photos",
+        fixable=True,
+    ),
+    "counts": _rows(
+        "counts",
+        "person has another number of faces",
+        "people have another number of faces",
+        fixable=True,
+    ),
+    "covers": _rows(
+        "covers",
+        "person shows a face that is not theirs",
+        "people show a face that is not theirs",
+        fixable=True,
+    ),
+    "keys": _rows("keys", "person has no key", "people share a key, or have none"),
     "files": _files,
     "decisions": _decisions,
 }

@@ -9,19 +9,24 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import indexing, registry, vectors
+from . import indexing, recutting, registry, vectors
 from .connections import Connection, transaction
 from .doctor import Finding, fault_of, gone, unknown_tables, vectors_of
 from .store import health, models, photos, summary
 from .store import people as store
 
 
-def mend(conn: Connection, findings: Iterable[Finding]) -> None:
-    """Mend what can be mended of these, each kind in a transaction of its own."""
+def mend(conn: Connection, findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """Mend what can be mended of these, each kind in a transaction of its own.
+
+    Returns the photos from which nothing could be cut, and why.
+    """
     wanted = {finding.check for finding in findings if finding.fixable}
+    faults: list[tuple[str, str]] = []
     for check, put_right in MENDERS.items():
         if check in wanted:
-            put_right(conn)
+            faults += put_right(conn) or ()
+    return faults
 
 
 def _file(conn: Connection) -> None:
@@ -85,7 +90,7 @@ def _counts(conn: Connection) -> None:
 
 def _covers(conn: Connection) -> None:
     with transaction(conn):
-        _choose_covers(conn, health.wrong_rows(conn, "cover"))
+        _choose_covers(conn, health.wrong_rows(conn, "covers"))
 
 
 def _choose_covers(conn: Connection, person_ids: Iterable[int]) -> None:
@@ -99,7 +104,7 @@ def _files(conn: Connection) -> None:
         photos.mark_missing(conn, gone(conn)[0])
 
 
-MENDERS: dict[str, Callable[[Connection], None]] = {
+MENDERS: dict[str, Callable[[Connection], list[tuple[str, str]] | None]] = {
     "file": _file,
     "references": _references,
     "embeddings": _embeddings,
@@ -108,6 +113,7 @@ MENDERS: dict[str, Callable[[Connection], None]] = {
     "counts": _counts,
     "covers": _covers,
     "files": _files,
+    "pictures": recutting.cut_anew,
     # Last: what was mended of vectors belongs into them
     "indexes": _indexes,
 }

@@ -185,7 +185,7 @@ def test_an_ingest_groups_what_is_new_unless_told_not_to(
     with opened(database) as conn:
         assert conn.execute("select count(*) from people").fetchone() == (0,)
     said = faces("cluster", database)
-    assert "2 people in 5 faces, 1 faces by themselves" in said.stdout
+    assert "2 people in 5 faces, 1 face by itself" in said.stdout
     draw(photos / "5.png", RED, note="5")
     ingest(database, photos)
     with opened(database) as conn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import time
@@ -13,11 +14,13 @@ import pytest
 from click.testing import CliRunner
 from datasette.cli import cli
 from galleries import KINDS, make_gallery, random_vectors
+from PIL import Image
 from serving import asked
 from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 
-from datasette_faces import people
+from datasette_faces import images, people
 from datasette_faces.connections import load_vector_extension, sqlite, transaction, writing
+from datasette_faces.errors import PictureError
 from datasette_faces.images import CROP_PX
 from datasette_faces.ingest import ingest
 from datasette_faces.store import people as store
@@ -154,17 +157,6 @@ MENDED: dict[str, tuple[str, Any]] = {
             "update people set cover_face_id = (select id from faces where person_id = 2) where id = 1"
         ],
     ),
-}
-REPORTED: dict[str, tuple[str, Any]] = {
-    "a face of no photo": ("references", ["update faces set photo_id = 99 where id = 1"]),
-    "an embedding by no model": (
-        "references",
-        ["insert into face_embeddings values (1, 'nobody', x'00')"],
-    ),
-    "a face of a decision that is not there": (
-        "references",
-        ["update decision_faces set decision_id = 99"],
-    ),
     "a crop that is no picture": (
         "pictures",
         [("update faces set crop = ? where id = 1", [b"x" * 99])],
@@ -176,10 +168,22 @@ REPORTED: dict[str, tuple[str, Any]] = {
     "a crop that is broken inside": (
         "pictures",
         [
-            "update faces set crop = substr(crop, 1, 300) || x'ffd9' where id = 1",
+            "update faces set crop = cast(substr(crop, 1, 300) || x'ffd9' as blob) where id = 1",
         ],
     ),
+    "a crop that is text": ("pictures", ["update faces set crop = crop || '' where id = 1"]),
     "a thumbnail of nothing": ("pictures", ["update photos set thumbnail = x'' where id = 1"]),
+}
+REPORTED: dict[str, tuple[str, Any]] = {
+    "a face of no photo": ("references", ["update faces set photo_id = 99 where id = 1"]),
+    "an embedding by no model": (
+        "references",
+        ["insert into face_embeddings values (1, 'nobody', x'00')"],
+    ),
+    "a face of a decision that is not there": (
+        "references",
+        ["update decision_faces set decision_id = 99"],
+    ),
     "a box outside the picture": ("boxes", ["update faces set x = 5000 where id = 1"]),
     "a box to the left of the picture": ("boxes", ["update faces set x = -500 where id = 1"]),
     "a box without width": ("boxes", ["update faces set width = 0 where id = 1"]),
@@ -356,7 +360,128 @@ def test_what_it_prints_says_what_to_do(database: Path) -> None:
     assert "--fix" in said()
     told = said("--fix")
     assert "mended: 2 people have another number of faces" in told
-    assert "1 faces lie outside their pictures (1)" in told
+    assert "1 face lies outside its picture (1)" in told
+
+
+def in_words(database: Path, *options: str) -> str:
+    return CliRunner().invoke(cli, ["faces", "doctor", str(database), *options]).output
+
+
+@pytest.mark.parametrize(
+    ("harm", "one", "many"),
+    [
+        (
+            "update faces set landmarks = '[]' where id",
+            "1 face has landmarks that are not five points (1)",
+            "2 faces have landmarks that are not five points (1, 2)",
+        ),
+        (
+            f"update face_embeddings set embedding = x'{blob(3, 0, 4).hex()}' where face_id",
+            "1 embedding by toy is not of unit length (1)",
+            "2 embeddings by toy are not of unit length (1, 2)",
+        ),
+        (
+            f"update face_embeddings set embedding = x'{blob(0, 1, 0).hex()}' where face_id",
+            "vec_faces_toy lacks 1 change\n",
+            "vec_faces_toy lacks 2 changes\n",
+        ),
+        (
+            f"delete from {TABLE} where face_id",
+            "vec_faces_toy differs from the embeddings in 1 face\n",
+            "vec_faces_toy differs from the embeddings in 2 faces\n",
+        ),
+        (
+            "update people set key = null where id",
+            "1 person has no key (1)",
+            "2 people share a key, or have none (1, 2)",
+        ),
+    ],
+)
+def test_faults_are_told_in_words_that_fit_their_number(
+    database: Path, harm: str, one: str, many: str
+) -> None:
+    plant(database, f"{harm} = 1")
+    assert one in in_words(database).splitlines(keepends=True)[0]
+    plant(database, f"{harm} = 2")
+    assert many in in_words(database).splitlines(keepends=True)[0]
+
+
+def test_it_says_what_fix_would_do_and_then_what_it_did(database: Path) -> None:
+    plant(database, (SET_VECTOR, [blob(1, 0)]))
+    what = "1 embedding by toy is no 3 numbers with a length (1)"
+    embed = f"datasette faces embed {database} --model toy"
+    assert f"{what}: --fix takes it out; then: {embed}\n" in in_words(database)
+    assert run(database)[1]["problems"][0]["mend"] == f"--fix takes it out; then: {embed}"
+    assert f"mended: {what}: taken out; now: {embed}\n" in in_words(database, "--fix")
+
+
+def test_broken_pictures_of_real_photos_are_cut_anew_and_nothing_else_changes(
+    faces_db: Path, tmp_path: Path
+) -> None:
+    database = Path(shutil.copy(faces_db, tmp_path / "faces.db"))
+    rest = (
+        "select * from face_embeddings",
+        "select id, x, y, width, height, landmarks, sharpness, person_id from faces",
+        "select id, path, sha256, missing_since from photos",
+        "select crop from faces where id not in (2, 5)",
+        "select thumbnail from photos",
+    )
+    before = [asked(database, sql) for sql in rest]
+    crops = asked(database, "select crop from faces where id in (2, 5)")
+    plant(
+        database,
+        "update faces set crop = x'ffd8' where id in (2, 5)",
+        "update photos set thumbnail = x'' where id = 1",
+    )
+    told = in_words(database)
+    assert "2 crops cannot be decoded (2, 5): --fix cuts anew what it can, from the photos'" in told
+    assert "1 thumbnail cannot be decoded (1): --fix cuts" in told
+    assert "mended: 2 crops cannot be decoded (2, 5): cut anew\n" in in_words(database, "--fix")
+    assert run(database)[1]["ok"]
+    assert [asked(database, sql) for sql in rest] == before
+    for (old,), (new,) in zip(
+        crops, asked(database, "select crop from faces where id in (2, 5)"), strict=True
+    ):
+        # Landmarks are kept to a hundredth of a pixel
+        pixels = [np.asarray(Image.open(io.BytesIO(it)), np.float32) for it in (old, new)]
+        assert pixels[0].shape == (CROP_PX, CROP_PX, 3)
+        assert np.abs(pixels[0] - pixels[1]).mean() < 1
+
+
+def test_a_broken_crop_waits_until_its_photo_is_back(sound: Path, tmp_path: Path) -> None:
+    photo = Path(shutil.copy(sound.parent / "0.png", tmp_path / "0.png"))
+    database = tmp_path / "faces.db"
+    ingest(str(database), [str(photo)], ToyModel(), worker_count=1)
+    plant(database, "update faces set crop = x'' where id = 1")
+    photo.rename(tmp_path / "away")
+    draw(photo, GREEN)
+    for options in ((), ("--fix",)):
+        told = in_words(database, *options)
+        assert (
+            f"1 crop cannot be decoded (1): bring back {photo} as it was, or ingest where it lies "
+            f"now; then: datasette faces doctor {database} --fix\n"
+        ) in told
+        assert "--fix cannot mend; where something else does, its line says so" in told
+    photo.unlink()
+    in_words(database, "--fix")
+    assert asked(database, "select missing_since is null from photos") == [(0,)]
+    (tmp_path / "away").rename(photo)
+    assert "mended: 1 crop cannot be decoded (1): cut anew\n" in in_words(database, "--fix")
+    assert run(database)[1]["ok"]
+
+
+def test_a_photo_of_which_nothing_can_be_cut_is_named(
+    database: Path, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(database, "update faces set crop = x'' where id = 1")
+
+    def decode(data: bytes, **options: object) -> None:
+        raise PictureError("HEIC needs pillow-heif")
+
+    monkeypatch.setattr(images, "decode", decode)
+    told = in_words(database, "--fix")
+    assert "1 crop cannot be decoded (1): --fix could not mend that\n" in told
+    assert f"{sound.parent / '0.png'}: HEIC needs pillow-heif" in told
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\0" * 100])

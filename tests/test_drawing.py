@@ -243,7 +243,7 @@ def test_decisions_draw_it_in_another_file(database: Path, photos: Path, tmp_pat
     decide(database, "export", lines)
     late, early = tmp_path / "late.db", tmp_path / "early.db"
     ingest(late, photos)
-    assert "1 faces made again" in decide(late, "import", lines)
+    assert "1 face made again" in decide(late, "import", lines)
     ingest(early, photos / "1.png")
     decide(early, "import", lines)
     assert shy(early) == []

@@ -70,6 +70,7 @@ FLOORS = {
         "filling",
         "doctor",
         "mending",
+        "recutting",
         "demo",
     ),
     5: (

@@ -317,7 +317,7 @@ def test_reading_what_is_not_there_says_what_makes_it(database):
     ],
 )
 def test_each_error_of_sqlite_is_said_in_words(said, kind):
-    assert type(connections._explanation("x.db", said)) is kind
+    assert type(connections._explanation("x.db", said, connections.NEW_NAME)) is kind
 
 
 def test_the_shape_of_ingest_json(some, database):

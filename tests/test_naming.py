@@ -90,7 +90,7 @@ def test_names_without_a_face_and_files_that_make_no_sense_are_told(
     assert "Ada: A face has at least 8 pixels a side" in done["faults"][0][1]
     assert "2.png.xmp" in done["faults"][1][1]
     said = faces("people", database, "import-names")
-    assert "1 names are of faces that were not found, and could not be drawn" in said.stdout
+    assert "1 name is of a face that was not found, and could not be drawn" in said.stdout
     assert "2.png.xmp" in said.stderr
 
 

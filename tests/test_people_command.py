@@ -90,7 +90,10 @@ def test_hidden_people_and_what_is_no_face(database: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("name", "9", "Ada"), "There is no person '9'"),
+        (
+            ("name", "9", "Ada"),
+            "There is no person '9'; who is there: datasette faces people {} list",
+        ),
         (("name", "1", " "), "A name is needed"),
         (("merge", "1", "1"), "same person"),
         (("split", "1", "1", "2", "3"), "leave one"),
@@ -100,13 +103,16 @@ def test_hidden_people_and_what_is_no_face(database: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(database: Path, arguments: tuple, said: str) -> None:
-    assert said in people(database, *arguments, code=1)
+    assert said.format(database) in people(database, *arguments, code=1)
     assert json.loads(people(database, "history", "--json")) == []
 
 
 def test_a_name_of_two_people_has_to_be_told_apart(database: Path) -> None:
     people(database, "name", "1", "Ada")
-    assert "merge the two" in people(database, "name", "2", "Ada", code=1)
+    merging = f"merge the two (datasette faces people {database} merge 1 2)"
+    taken = people(database, "name", "2", "ADA", code=1)
+    assert f"Somebody is called ADA already (person 1): {merging}, or say" in taken
+    assert "(add --same)" in taken
     people(database, "name", "2", "Ada", "--same")
     assert "called Ada (1, 2): say which one is meant" in people(database, "hide", "Ada", code=1)
 

@@ -299,6 +299,18 @@ class TestTheHistory:
         assert page.count(">Undo</button>") == 7
         assert page.count(">Redo</button>") == 1
 
+    def test_what_takes_a_decision_back_shows_its_face(self, desk: Desk) -> None:
+        desk.decide("/people/1", action="not-a-face", face=3)
+        desk.decide("/history", action="undo", decision=1)
+        desk.decide("/history", action="redo", decision=1)
+        told = desk.get("/history.json").json()["decisions"]
+        assert [(row["kind"], row["face_id"]) for row in told] == [
+            ("redo", 3),
+            ("undo", 3),
+            ("not-a-face", 3),
+        ]
+        assert desk.get("/history").text.count('/crop/3.jpg"') == 3
+
     def test_its_pages_hold_each_decision_once(self, desk: Desk, monkeypatch: Any) -> None:
         from datasette_faces.views import persons
 

@@ -148,11 +148,24 @@ class TestThePage:
         assert queued(desk) == [(1, 3), (2, 3)]
 
     def test_not_sure_leads_on_and_decides_nothing(self, desk: Desk, database: Path) -> None:
-        text = desk.get("/review").text
-        link = text.partition('data-key="s"')[0].rpartition('href="')[2].partition('"')[0]
-        page = desk.site.get(link.replace("&amp;", "&"), actor="root")
+        page = desk.get(not_sure(desk.get("/review")))
         assert 'name="person" value="3"' in page.text
         assert asked(database, "select count(*) from decisions") == [(0,)]
+
+    def test_the_end_says_so_and_leads_back_to_what_was_left(self, desk: Desk) -> None:
+        where = "/review"
+        for _ in PAIRS:
+            where = not_sure(desk.get(where))
+        assert "after=" in where
+        end = desk.get(where).text
+        assert "That was the last pair." in end
+        assert 'href="/people/-/faces/review">Begin again with those that were left</a>' in end
+        for pair in ([1, 2], [1, 3]):
+            desk.decide("/review", action="apart", person=pair)
+        assert "Begin again" in desk.get(where).text
+        desk.decide("/review", action="apart", person=[2, 3])
+        for nothing in (where, "/review"):
+            assert "Nothing is left to review" in desk.get(nothing).text
 
     def test_several_are_merged_at_once_each_by_a_decision(
         self, desk: Desk, database: Path
@@ -201,6 +214,12 @@ class TestThePage:
         ):
             assert desk.send("/review", looked_at, **fields).status_code == 409
         assert store_names(database) == [None, "Ada", None]
+
+
+def not_sure(page: Any) -> str:
+    """Where the key S leads."""
+    link = page.text.partition('data-key="s"')[0].rpartition('href="')[2].partition('"')[0]
+    return str(link.replace("&amp;", "&").removeprefix("/people/-/faces"))
 
 
 def store_names(path: Path) -> list[Any]:

@@ -15,7 +15,7 @@ from ..connections import changing, reading
 from ..shapes import ModelInfo
 from ..store import models
 from ..store.calibrations import Kept
-from .group import faces, in_words
+from .group import counted, faces, in_words
 
 
 @faces.command(name="calibrate")
@@ -69,13 +69,18 @@ def _in_lines(model: ModelInfo, kept: Kept) -> list[str]:
     return [
         f"{model.id}: {'calibrated by this library' if own else 'the published curve is used'}",
         *([] if own else _too_few(kept)),
-        f"  {kept.matching_pairs:>9,} pairs that match, of {kept.people:,} named people",
-        f"  {kept.photo_pairs:>9,} pairs that do not: two faces of one photo",
-        f"  {kept.people_pairs:>9,} pairs that do not: faces of two named people",
+        f"  {_pairs(kept.matching_pairs, 'matches', 'match')}, "
+        f"of {counted(kept.people, 'named person', 'named people')}",
+        f"  {_pairs(kept.photo_pairs, 'does not', 'do not')}: two faces of one photo",
+        f"  {_pairs(kept.people_pairs, 'does not', 'do not')}: faces of two named people",
         f"  {found.threshold:>9.3f} threshold: from this similarity on one person is likelier than two"
         f" (published: {model.threshold:g})",
         *_how_good(kept),
     ]
+
+
+def _pairs(count: int, does: str, do: str) -> str:
+    return counted(count, f"pair that {does}", f"pairs that {do}", width=9)
 
 
 def _too_few(kept: Kept) -> list[str]:

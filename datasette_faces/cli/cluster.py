@@ -11,7 +11,7 @@ import click
 from .. import clusters, proposing
 from ..connections import changing, transaction
 from ..search import model_of
-from .group import faces, in_words
+from .group import counted, faces, in_words
 
 
 @faces.command()
@@ -37,6 +37,7 @@ def cluster(database: str, model_id: str | None, as_json: bool) -> None:
         click.echo(json.dumps({**asdict(done), "model": model.id, "seconds": seconds}))
         return
     click.echo(
-        f"{done.people:,} people in {done.faces:,} faces, {done.alone:,} faces by themselves "
-        f"({seconds:.1f} s)\nName them: datasette faces people {database} list"
+        f"{counted(done.people, 'person', 'people')} in {counted(done.faces, 'face')}, "
+        f"{counted(done.alone, 'face by itself', 'faces by themselves')} ({seconds:.1f} s)\n"
+        f"Name them: datasette faces people {database} list"
     )

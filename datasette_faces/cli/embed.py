@@ -13,7 +13,7 @@ from ..errors import FacesError
 from ..files import as_path
 from ..ingest import ingest
 from ..store import photos
-from .group import faces, in_words, progress_of, say_licence, workers_option
+from .group import counted, faces, in_words, progress_of, say_licence, workers_option
 
 
 @faces.command()
@@ -48,7 +48,7 @@ def embed(database: str, model_id: str, workers: int | None, as_json: bool) -> N
         click.echo(json.dumps(asdict(report)))
         return
     click.echo(
-        f"{report.faces:,} faces by {model.id} in {report.analysed_again:,} photos "
-        f"({report.seconds:.1f} s); {report.missing:,} photos are missing\n"
+        f"{counted(report.faces, 'face')} by {model.id} in {counted(report.analysed_again, 'photo')} "
+        f"({report.seconds:.1f} s); {counted(report.missing, 'photo is', 'photos are')} missing\n"
         f"Group them by it: datasette faces cluster {database} --model {model.id}"
     )

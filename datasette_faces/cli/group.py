@@ -102,7 +102,7 @@ def progress_of(label: str, *, quiet: bool) -> Iterator[Progress]:
 
 def _plain_line(done: int, total: int, file: File | None) -> None:
     if done % PLAIN_EVERY == 0 or done == total:
-        click.echo(f"{done} of {total} files", err=True)
+        click.echo(f"{done:,} of {counted(total, 'file')}", err=True)
 
 
 def printable(text: str) -> str:
@@ -110,6 +110,9 @@ def printable(text: str) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """How many of what, in words that fit the number; many: where it is not `one` with an s."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+def counted(count: int, one: str, many: str = "", *, width: int = 0) -> str:
+    """How many of what, in words that fit the number; many: where it is not `one` with an s.
+
+    width: of the number, at least, in a column.
+    """
+    return f"{count:>{width},} {one if count == 1 else many or one + 's'}"

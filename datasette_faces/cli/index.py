@@ -12,7 +12,7 @@ import click
 from .. import indexing
 from ..connections import changing, reading
 from ..store import summary
-from .group import faces, in_words
+from .group import counted, faces, in_words
 
 STILL_WORKS = "Searching works without: it compares every face, which takes longer."
 
@@ -42,7 +42,7 @@ def _make(database: str, *, quiet: bool) -> dict[str, Any]:
         before = summary.indexes(conn)
         faces = sum(model["faces"] for model in summary.models(conn))
     if not quiet:
-        click.echo(f"Indexing {faces:,} embeddings…", err=True)
+        click.echo(f"Indexing {counted(faces, 'embedding')}…", err=True)
     with changing(database) as conn:
         indexing.rebuild(conn)
         made = summary.indexed(conn)
@@ -60,7 +60,7 @@ def _remove(database: str) -> dict[str, Any]:
 
 
 def _in_sentences(done: dict[str, Any], database: str) -> str:
-    lines = [f"{item['name']}: {item['faces']:,} faces" for item in done["indexes"]]
+    lines = [f"{item['name']}: {counted(item['faces'], 'face')}" for item in done["indexes"]]
     lines += [f"{name}: removed" for name in done["removed"]]
     if not lines:
         lines.append("There are no indexes.")

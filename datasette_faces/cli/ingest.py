@@ -15,6 +15,7 @@ from ..analysis import MIN_FACE_PX
 from ..ingest import Report, ingest
 from .group import (
     Number,
+    counted,
     faces,
     in_words,
     model_option,
@@ -136,8 +137,8 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _in_sentences(report: Report, database: str) -> str:
-    found = f"{report.faces:,} faces found" if report.faces else "No new faces"
-    lines = [f"{found} in {report.found:,} files ({report.seconds:.1f} s): {database}"]
+    found = f"{counted(report.faces, 'face')} found" if report.faces else "No new faces"
+    lines = [f"{found} in {counted(report.found, 'file')} ({report.seconds:.1f} s): {database}"]
     for name, count in (
         ("new", report.new),
         ("edited", report.edited),
@@ -146,13 +147,14 @@ def _in_sentences(report: Report, database: str) -> str:
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
         ("drawn by hand, made again", report.drawn),
-        ("faces named as other programs did", report.named),
+        (f"face{'' if report.named == 1 else 's'} named as other programs did", report.named),
         ("without a picture", len(report.errors)),
     ):
         if count:
             lines.append(f"{count:>8,} {name}")
     if report.people:
-        lines.append(f"{report.people:>8,} people, as far as faces tell")
+        people = counted(report.people, "person", "people", width=8)
+        lines.append(f"{people}, as far as faces tell")
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")

@@ -10,8 +10,9 @@ import click
 from .. import clusters, naming, proposing, registry, xmp_export
 from ..at_hand import AtHand
 from ..connections import changing, reading, transaction
+from ..naming import Imported
 from ..store import models
-from .group import given_models_option, in_words, progress_of
+from .group import counted, given_models_option, in_words, progress_of
 from .people import as_json_option, people_group, tell_faults
 
 
@@ -37,18 +38,40 @@ def import_names(database: str, as_json: bool, model_ids: tuple[str, ...]) -> No
     if as_json:
         click.echo(json.dumps({**asdict(done), "proposed": proposed}))
         return
-    click.echo(
-        f"{done.named:,} faces named as {done.photos:,} photos say; {done.known:,} were known already"
-    )
-    if done.drawn:
-        click.echo(f"{done.drawn:,} of these faces were not found before, and are drawn")
-    if done.unmet:
-        click.echo(f"{done.unmet:,} names are of faces that were not found, and could not be drawn")
-    if done.without_box:
-        click.echo(f"{done.without_box:,} names do not say which face is meant")
-    if proposed:
-        click.echo(f"{proposed:,} people without a name have one proposed, on their pages")
+    for line in _in_sentences(done, proposed):
+        click.echo(line)
     tell_faults(done.faults, all_by="--json")
+
+
+def _in_sentences(done: Imported, proposed: int) -> list[str]:
+    say = counted(done.photos, "photo says", "photos say")
+    known = counted(done.known, "was known", "were known")
+    lines = [f"{counted(done.named, 'face')} named as {say}; {known} already"]
+    for count, one, many in (
+        (
+            done.drawn,
+            "of these faces was not found before, and is drawn",
+            "of these faces were not found before, and are drawn",
+        ),
+        (
+            done.unmet,
+            "name is of a face that was not found, and could not be drawn",
+            "names are of faces that were not found, and could not be drawn",
+        ),
+        (
+            done.without_box,
+            "name does not say which face is meant",
+            "names do not say which face is meant",
+        ),
+        (
+            proposed,
+            "person without a name has one proposed, on their page",
+            "people without a name have one proposed, on their pages",
+        ),
+    ):
+        if count:
+            lines.append(counted(count, one, many))
+    return lines
 
 
 @people_group.command(name="write-xmp")
@@ -65,5 +88,6 @@ def write_xmp(database: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done)))
         return
-    click.echo(f"{done.written:,} sidecars written, {done.unchanged:,} say it already")
+    unchanged = counted(done.unchanged, "says", "say")
+    click.echo(f"{counted(done.written, 'sidecar')} written, {unchanged} it already")
     tell_faults(done.faults, all_by="--json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TextIO
 
@@ -12,11 +12,11 @@ import click
 from .. import drawing, people
 from ..at_hand import AtHand
 from ..connections import Connection, changing, reading, transaction
-from ..errors import DecisionError
+from ..errors import DecisionError, NameTaken
 from ..store import decisions, logbook, models
 from ..store import people as store
 from ..store.decisions import Decision
-from .group import faces, in_words, printable
+from .group import counted, faces, in_words, printable
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else")
 faces_argument = click.argument("face", type=click.IntRange(1), nargs=-1, required=True)
@@ -41,13 +41,18 @@ def _decided(decide: Callable[[Connection], Decision], database: str, done: str)
     click.echo(f"{done} (decision {made.id}; {undo})")
 
 
+def _are(faces: Sequence[int]) -> str:
+    return "is" if len(faces) == 1 else "are"
+
+
 def _person(conn: Connection, wanted: str) -> int:
     """The id of the person who is meant. Raises DecisionError."""
     if wanted.isdecimal() and store.by_id(conn, int(wanted)):
         return int(wanted)
     found = people.called(conn, wanted)
     if found is None:
-        raise DecisionError(f"There is no person {wanted!r}; who is there: people DB list")
+        who = f"datasette faces people {click.get_current_context().obj} list"
+        raise DecisionError(f"There is no person {wanted!r}; who is there: {who}")
     return found
 
 
@@ -77,11 +82,19 @@ def list_command(database: str, named: bool, as_json: bool) -> None:
 @in_words
 def name(database: str, person: str, name: str, same: bool) -> None:
     """Name a person."""
-    _decided(
-        lambda conn: people.name(conn, _person(conn, person), name, even_if_taken=same),
-        database,
-        f"Person {person} is {name}",
-    )
+
+    def decide(conn: Connection) -> Decision:
+        person_id = _person(conn, person)
+        try:
+            return people.name(conn, person_id, name, even_if_taken=same)
+        except NameTaken as error:
+            merging = f"datasette faces people {database} merge {error.person_id} {person_id}"
+            raise DecisionError(
+                f"Somebody is called {people.clean_name(name)} already (person {error.person_id}): "
+                f"merge the two ({merging}), or say that they are two people of one name (add --same)"
+            ) from None
+
+    _decided(decide, database, f"Person {person} is {name}")
 
 
 @people_group.command()
@@ -122,7 +135,7 @@ def split(database: str, person: str, face: tuple[int, ...]) -> None:
     _decided(
         lambda conn: people.split(conn, _person(conn, person), face),
         database,
-        f"{len(face)} of the faces of {person} are somebody else",
+        f"{len(face):,} of the faces of {person} {_are(face)} somebody else",
     )
 
 
@@ -136,7 +149,7 @@ def move(database: str, face: tuple[int, ...], person: str | None) -> None:
     _decided(
         lambda conn: people.move(conn, face, _person(conn, person) if person else None),
         database,
-        f"{len(face)} faces are {person or 'somebody new'}",
+        f"{counted(len(face), 'face')} {_are(face)} {person or 'somebody new'}",
     )
 
 
@@ -150,7 +163,7 @@ def reject(database: str, person: str, face: tuple[int, ...]) -> None:
     _decided(
         lambda conn: people.reject(conn, face, _person(conn, person)),
         database,
-        f"{len(face)} faces are not {person}",
+        f"{counted(len(face), 'face')} {_are(face)} not {person}",
     )
 
 
@@ -161,7 +174,9 @@ def reject(database: str, person: str, face: tuple[int, ...]) -> None:
 def not_a_face(database: str, face: tuple[int, ...]) -> None:
     """Say that these are no faces."""
     _decided(
-        lambda conn: people.not_a_face(conn, face), database, f"{len(face)} of them are no face"
+        lambda conn: people.not_a_face(conn, face),
+        database,
+        f"{len(face):,} of them {_are(face)} no face",
     )
 
 
@@ -246,7 +261,7 @@ def history(database: str, limit: int, as_json: bool) -> None:
         click.echo(json.dumps(found))
         return
     for row in found:
-        about = f"{row['faces']:,} faces" if row["faces"] else row["target"] or ""
+        about = counted(row["faces"], "face") if row["faces"] else row["target"] or ""
         undone = "" if row["active"] or row["kind"] in ("undo", "redo") else "  (undone)"
         value = f"  {printable(row['value'])}" if row["value"] else ""
         click.echo(f"{row['id']:>6}  {row['made_at']}  {row['kind']:<11}{about}{value}{undone}")
@@ -277,7 +292,8 @@ def import_command(database: str, file: TextIO) -> None:
             _draw_again(conn)
     except UnicodeDecodeError:
         raise DecisionError("The file is no text of JSON lines: nothing was imported") from None
-    click.echo(f"{added:,} decisions imported, {known:,} were there already")
+    there = counted(known, "was", "were")
+    click.echo(f"{counted(added, 'decision')} imported, {there} there already")
 
 
 @people_group.command()
@@ -290,7 +306,7 @@ def rebuild(database: str) -> None:
             store.rebuild(conn)
         _draw_again(conn)
         count = len(store.listed(conn))
-    click.echo(f"{count:,} people")
+    click.echo(counted(count, "person", "people"))
 
 
 def _draw_again(conn: Connection) -> None:
@@ -298,7 +314,10 @@ def _draw_again(conn: Connection) -> None:
     with AtHand() as look:
         done = drawing.catch_up(conn, look, look.of(models.every(conn)))
     if done.made:
-        click.echo(f"{done.made:,} faces made again as they were drawn", err=True)
+        again = counted(
+            done.made, "face made again as it was drawn", "faces made again as they were drawn"
+        )
+        click.echo(again, err=True)
     tell_faults(done.faults)
 
 

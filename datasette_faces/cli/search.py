@@ -20,6 +20,7 @@ from ..search import MAX_K, Searcher
 from ..shapes import ModelInfo
 from .group import (
     Number,
+    counted,
     faces,
     in_words,
     model_option,
@@ -188,7 +189,7 @@ def _say_rejected(report: Report) -> None:
     for rejected in report.errors[:MOST_REJECTED]:
         _note(f"{rejected.path}: {rejected.reason}")
     if more := len(report.errors[MOST_REJECTED:]):
-        _note(f"…and {more:,} more files without a picture")
+        _note(f"…and {counted(more, 'more file')} without a picture")
 
 
 def _fetch(model: FaceModel) -> None:
@@ -233,7 +234,7 @@ def _show(conn: Connection, query: Query, asked: _Asked, min_face_px: float) -> 
     found = querying.found(conn, Searcher(), query, wanted)
     if asked.crops_folder is not None:
         saved = crops.save(conn, found, asked.crops_folder)
-        _note(f"{saved} crops: {asked.crops_folder}")
+        _note(f"{counted(saved, 'crop')}: {asked.crops_folder}")
     if found or asked.output != "table":
         click.echo(FORMATS[asked.output](query, found))
     else:

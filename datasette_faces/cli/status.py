@@ -9,7 +9,7 @@ import click
 from .. import registry
 from ..connections import reading
 from ..store import summary
-from .group import faces, in_words, printable
+from .group import counted, faces, in_words, printable
 
 
 @faces.command()
@@ -26,10 +26,12 @@ def status(database: str, as_json: bool) -> None:
     for name in ("photos", "faces", "people", "missing", "errors"):
         click.echo(f"{name:<10}{counts[name]:>12,}")
     for model in counts["models"]:
-        line = "model     {faces:>12,} faces by {id}, {dimensions} dimensions; licence: {licence}"
-        click.echo(line.format(**model))
+        found = counted(model["faces"], "face", width=12)
+        facts = "by {id}, {dimensions} dimensions; licence: {licence}".format(**model)
+        click.echo(f"model     {found} {facts}")
         if model["waiting"]:
-            click.echo(f"          {model['waiting']:>12,} photos wait to be ingested with it")
+            wait = counted(model["waiting"], "photo waits", "photos wait", width=12)
+            click.echo(f"          {wait} to be ingested with it")
     for index in counts["indexes"]:
         click.echo(f"index     {index}")
     for error in errors:

@@ -189,6 +189,5 @@ def notes_of(conn: Connection) -> dict[str, str] | None:
 
 def is_catalogue(conn: Connection) -> bool:
     """Whether a file is a catalogue that was made to be published."""
-    return bool(
-        conn.execute("select count(*) from pragma_table_info('catalogue')").fetchone()[0] == 2
-    )
+    columns = [row[0] for row in conn.execute("select name from pragma_table_info('catalogue')")]
+    return columns == ["name", "value"]

@@ -43,7 +43,7 @@ MENDS = {
 made go; rows of people, faces and drawings stay and point to nothing any more."""
 
 ROWS = {
-    "box": """
+    "boxes": """
         select faces.id from faces join photos on photos.id = photo_id
         where (typeof(x) = 'real' and typeof(y) = 'real'
             and faces.width > 0 and faces.height > 0
@@ -55,28 +55,28 @@ ROWS = {
         select id from faces where case when json_valid(landmarks)
             then json_array_length(landmarks) end is not 5
     """,
-    "place": """
+    "places": """
         select id from photos
         where not exists (select 1 from photo_paths where photo_id = photos.id)
     """,
-    "date": """
+    "dates": """
         select faces.id from faces join photos on photos.id = photo_id
         where faces.photo_taken_at is not photos.taken_at
     """,
-    "count": """
+    "counts": """
         select id from people
         where faces != (select count(*) from faces where person_id = people.id)
     """,
-    "cover": """
+    "covers": """
         select people.id from people join faces on faces.id = cover_face_id
         where faces.person_id is not people.id
     """,
-    "key": """
+    "keys": """
         select id from people where key is null
             or key in (select key from people group by key having count(*) > 1)
     """,
 }
-"""Queries for the ids of rows that are not as they should be."""
+"""Queries for the ids of rows that are not as they should be, by the check that finds them."""
 
 
 def broken_pages(conn: Connection) -> list[str]:
@@ -188,10 +188,55 @@ def count_faces(conn: Connection) -> None:
 
 
 def pictures(conn: Connection, table: str, column: str) -> Iterator[list[tuple[int, Any]]]:
-    """Every id and picture of a table, in pieces."""
-    found = conn.execute(f"select id, {column} from {table} order by id")
+    """Every id and picture of a table, in pieces; None where it is no bytes."""
+    found = conn.execute(
+        f"select id, case typeof({column}) when 'blob' then {column} end from {table} order by id"
+    )
     while piece := found.fetchmany(CHUNK_ROWS // 8):
         yield piece
+
+
+def set_thumbnail(conn: Connection, photo_id: int, jpeg: bytes) -> None:
+    """Put another thumbnail in a photo's place for it."""
+    conn.execute("update photos set thumbnail = ? where id = ?", [jpeg, photo_id])
+
+
+def set_crop(conn: Connection, face_id: int, jpeg: bytes) -> None:
+    """Put another crop in a face's place for it."""
+    conn.execute("update faces set crop = ? where id = ?", [jpeg, face_id])
+
+
+def photos_of(conn: Connection, face_ids: list[int]) -> list[int]:
+    """The photos in which these faces are."""
+    found = conn.execute(
+        "select distinct photo_id from faces where id in (select value from json_each(?)) "
+        "order by photo_id",
+        [json.dumps(face_ids)],
+    )
+    return [row[0] for row in found]
+
+
+def measured_faces(conn: Connection, photo_id: int) -> list[tuple[int, Box, Any]]:
+    """The faces of a photo whose box has a size, with what is stored as their landmarks."""
+    found = conn.execute(
+        "select id, x, y, width, height, landmarks from faces where photo_id = ? "
+        "and typeof(width) = 'real' and typeof(height) = 'real' and width > 0 and height > 0 "
+        "order by id",
+        [photo_id],
+    )
+    return [(face_id, Box(*box), landmarks) for face_id, *box, landmarks in found]
+
+
+def places(conn: Connection, photo_id: int) -> list[tuple[str, bytes | None, int, str]]:
+    """Where a photo's file is, or was: path, path_bytes, bytes and sha256 of what it should hold."""
+    found = conn.execute(
+        "select photo_paths.path, path_bytes, photos.bytes, photos.sha256 "
+        "from photos join photo_paths on photo_id = photos.id where photos.id = ? "
+        "order by photo_paths.missing_since is not null, photo_paths.path != photos.path, "
+        "photo_paths.path",
+        [photo_id],
+    )
+    return [tuple(row) for row in found]
 
 
 def every_place(conn: Connection) -> list[tuple[str, bytes | None]]:

@@ -38,8 +38,8 @@ def last(conn: Connection) -> int:
 def told(conn: Connection, query: Query, *, hidden: bool = False) -> list[Row]:
     """The decisions of a query with their people, a face of theirs, and what they take back.
 
-    person, other: a row of `people`, or None. target: such a decision. face_id: None where the face
-    is gone, or is of somebody hidden and `hidden` does not ask for those.
+    person, other: a row of `people`, or None. target: such a decision, whose face is shown, too.
+    face_id: None where the face is gone, or is of somebody hidden and `hidden` does not ask for those.
     """
     found = rows(conn, query)
     targets = _by_uid(conn, [row["target"] for row in found if row["target"]])
@@ -53,6 +53,8 @@ def told(conn: Connection, query: Query, *, hidden: bool = False) -> list[Row]:
         row["face_id"] = faces.get(row["id"])
     for row in found:
         row["target"] = targets.get(row["target"])
+        if row["target"] and row["face_id"] is None:
+            row["face_id"] = row["target"]["face_id"]
     return found
 
 

@@ -34,7 +34,8 @@ async def review(page: Page) -> Response:
     limit = SEVERAL if several or page.as_json else 1
     found = await page.read(_read, _after(page), limit, FEW if limit > 1 else STRIP)
     shown, more = found["pairs"][:limit], found["pairs"][limit:]
-    next_url = _next(page, shown[-1], several) if shown and more else None
+    beyond = _next(page, shown[-1], several) if shown else None
+    next_url = beyond if more else None
     if page.as_json:
         return Response.json({"pairs": [_as_json(page, it) for it in shown], "next_url": next_url})
     values = {
@@ -43,15 +44,19 @@ async def review(page: Page) -> Response:
         "ticked": TICKED,
         "model": shown[0]["model_id"] if shown else None,
         "next_url": next_url,
+        "beyond_url": beyond,
         "first_url": page.url("/review", several="1" if several else None)
-        if page.request.args.get("after")
+        if found["left"]
         else None,
     }
     return await page.html("review.html", {**await editing.context(page), **values})
 
 
 def _read(conn: Connection, after: Beyond | None, limit: int, faces: int) -> dict[str, Any]:
-    """So many pairs and one more, each with both people, their best faces and the chance."""
+    """So many pairs and one more, each with both people, their best faces and the chance.
+
+    left: whether there are none beyond `after`, and some before it.
+    """
     pairs = likely.queue(conn, after=after, limit=limit + 1)
     ids = [it[name] for it in pairs for name in ("first_id", "second_id")]
     known, best = wall.called(conn, ids), likely.best_faces(conn, ids, faces)
@@ -62,7 +67,8 @@ def _read(conn: Connection, after: Beyond | None, limit: int, faces: int) -> dic
         pair["people"] = [
             {**known[it], "best": best[it]} for it in (pair["first_id"], pair["second_id"])
         ]
-    return {"pairs": pairs}
+    left = after is not None and not pairs and bool(likely.queue(conn, limit=1))
+    return {"pairs": pairs, "left": left}
 
 
 def _next(page: Page, pair: dict[str, Any], several: bool) -> str:
