@@ -14,10 +14,11 @@ import pytest
 from datasette import hookimpl
 from datasette.database import Database
 from datasette.plugins import pm
-from desks import make_clustered
+from desks import FORM, make_clustered
 from jinja2.bccache import Bucket, BytecodeCache
 from serving import QUERY, Site, copied, site
 
+from datasette_faces import people
 from datasette_faces.compat import V1, allowed
 from datasette_faces.connections import sqlite, transaction, writing
 from datasette_faces.permissions import EDIT, ORIGINALS, RIGHTS, UPLOAD, VIEW
@@ -288,8 +289,6 @@ def expected(route: Route, setting: Setting, actor: str | None) -> int:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve faces of three people, one with a name, a decision, and an error."""
     path = make_clustered(tmp_path_factory.mktemp("walk") / "people.db")
-    from datasette_faces import people
-
     with writing(str(path)) as conn, transaction(conn):
         people.name(conn, 1, NAME, by=people.Editor("decider-mark"))
         conn.execute("update photo_paths set path = ? || photo_id", [f"/{PLACE}/"])
@@ -421,6 +420,73 @@ def test_faces_that_are_opened_to_everybody_name_nobody_of_a_private_database(
     whole = {"databases": {"people": {"allow": ONE, "tables": rules}}}
     with site(database, **{"config" if V1 else "metadata": whole}) as served:
         assert NAME not in served.get(path, actor="bob").text
+
+
+DECIDE = {
+    "name": "person=2&name=Bob",
+    "merge": "person=1&person=2",
+    "merge-pairs": "pair=1:2",
+    "apart": "person=1&person=2",
+    "split": "face=1&person=1",
+    "move": "face=1&to=Bob",
+    "reject": "face=1&person=1",
+    "not-a-face": "face=1",
+    "cover": "face=1&person=1",
+    "hide": "person=1",
+    "unhide": "person=1",
+    "undo": "decision=1",
+    "redo": "decision=1",
+    "draw": "photo=1&x=1&y=1&width=9&height=9",
+}
+"""What the forms send of each action; the decision, and the person, are those of the mark."""
+ASKS_OF_DECISIONS = ("undo", "redo")
+LOOKS_BACK = (*WHO, *DECIDED)
+
+
+@pytest.mark.parametrize("action", DECIDE)
+@pytest.mark.parametrize("name", ["private decisions", "private people", "private photos"])
+def test_who_edits_is_told_nothing_that_they_may_not_see(
+    database: Path, tmp_path: Path, name: str, action: str
+) -> None:
+    [table] = SETTINGS[name].private
+    asked_of = "/people", "/people.json"
+    with served_with(copied(database, tmp_path / "people.db"), SETTINGS[name]) as served:
+        # Somebody who looked before the decision of the mark; then somebody who did not
+        for seen in ("&seen=0", ""):
+            for path in asked_of:
+                body = f"action={action}&{DECIDE[action]}{seen}".encode()
+                told = served.post(BASE + path, body, FORM, actor="ed", authorization="Bearer x")
+                hidden = [MARKS[table]] if table in MARKS else []
+                hidden += [MARKS["decisions"]] if table in LOOKS_BACK else []
+                assert not [mark for mark in hidden if mark in told.text], (path, told.text)
+                refused = table == "people" or action in ASKS_OF_DECISIONS
+                refused = refused or (table == "photos" and action == "draw")
+                assert (told.status_code == 403) is refused, (path, told.status_code, told.text)
+
+
+def test_the_answer_to_a_decision_gives_its_number_alone_to_who_may_not_see_it(
+    database: Path, tmp_path: Path
+) -> None:
+    own = copied(database, tmp_path / "people.db")
+    with served_with(own, SETTINGS["private decisions"]) as served:
+        body = b"action=hide&person=2"
+        address = f"{BASE}/people.json"
+        told = served.post(address, body, FORM, actor="ed", authorization="Bearer x").json()
+        assert told == {"ok": True, "decision": {"id": 2}, "decisions": [{"id": 2}]}
+
+
+def test_where_somebody_was_merged_into_is_told_to_who_may_see_decisions(
+    database: Path, tmp_path: Path
+) -> None:
+    own = copied(database, tmp_path / "people.db")
+    with writing(str(own)) as conn, transaction(conn):
+        people.merge(conn, 1, 2, by=people.Editor("ed"))
+    for name, told in (("as it is", True), ("private decisions", False)):
+        with served_with(own, SETTINGS[name]) as served:
+            for path in ("/people/2", "/people/2.json"):
+                answer_to_it = served.get(BASE + path)
+                assert (answer_to_it.status_code == 302) is told
+                assert (NAME in answer_to_it.text) is False
 
 
 LINKS = {"/": "Faces in people", "/people": "Browse faces", "/people/faces": "Browse faces"}
