@@ -42,7 +42,7 @@ def register_face_indexes(register: Callable[[FaceIndex], None]) -> None:
 
 @hookimpl
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    from . import sql_errors, sql_functions, state
+    from . import hiding, sql_errors, sql_functions, state
 
     known = datasette.databases.get(database)
     path = getattr(known, "path", None)
@@ -50,15 +50,15 @@ def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
     # Here and not on starting: databases that are added later come by here as well
     if known is not None:
         sql_errors.tell(known)
+        hiding.hide(datasette, known)
 
 
 @hookimpl
 def startup(datasette: Any) -> Awaitable[None]:
-    from . import canned, hiding, logs, permissions
+    from . import canned, logs, permissions
 
     permissions.check(datasette)
     logs.keep_keys_out()
-    hiding.hide_internal_tables(datasette)
     return canned.add(datasette)
 
 
@@ -75,6 +75,11 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
         from . import permissions
 
         return permissions.resources_sql(datasette, actor, action)
+    if action == "view-table":
+        from . import hiding
+
+        # A database that was just added may be asked about before it has a connection
+        hiding.hide_everywhere(datasette)
     if action != "view-query":
         return None
     from . import canned
@@ -122,14 +127,13 @@ def permission_allowed(
         from . import canned
 
         return canned.may_view(datasette, actor, *resource)
-    if (
-        action != "view-table"
-        or not resource
-        or not resource[1].startswith(("vec_faces_", "face_", "name", "said_names"))
-    ):
+    if action != "view-table" or not resource:
         return None
     from . import permissions
+    from .store import derived
 
+    if not derived.may_be_derived(resource[1]):
+        return None
     return permissions.of_derived(datasette, actor, *resource)
 
 

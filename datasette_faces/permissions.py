@@ -8,7 +8,7 @@ from typing import Any
 from datasette.utils import StartupError, actor_matches_allow
 
 from .compat import V1, allowed
-from .store import browse
+from .store import derived
 
 PLUGIN = "datasette-faces"
 ATTRIBUTE = "datasette_faces.may_view"
@@ -210,13 +210,32 @@ _ROWS = (
 async def of_derived(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
     """Datasette 0.65: who may not see a table may not see what is made of it; else no opinion.
 
-    On 1.0 `hiding` says so.
+    Nobody sees what is made of itself. On 1.0 `hiding` says both.
     """
-    derived = await datasette.get_database(database).execute_fn(browse.derived_tables)
-    if table not in derived:
+    tables = await datasette.get_database(database).execute_fn(derived.derived_tables)
+    source = tables.get(table)
+    if source is None:
         return None
-    may = await allowed(datasette, actor, "view-table", database=database, table=derived[table])
+    if source == table:
+        return False
+    may = await allowed(datasette, actor, "view-table", database=database, table=source)
     return None if may else False
+
+
+async def is_as_open(datasette: Any, database: str, table: str, *, than: list[str]) -> bool:
+    """Datasette 0.65: whether whoever may see one of some tables may see this one as well.
+
+    So it is where everybody may, and where nothing is said of any of them but by their database.
+    """
+    if await allowed(datasette, None, "view-table", database=database, table=table):
+        return True
+    for name in (table, *than):
+        said = await datasette.permission_allowed(
+            None, "view-table", resource=(database, name), default=None
+        )
+        if said is not None:
+            return False
+    return True
 
 
 def folders_of_originals(datasette: Any, database: str) -> list[str]:

@@ -85,9 +85,11 @@ class State:
 
 def state_of(datasette: Any) -> State:
     """The state of a Datasette, made on first use."""
-    # setdefault is atomic: threads that come at once get the same one
-    state: State = vars(datasette).setdefault(ATTRIBUTE, State())
-    return state
+    known: State | None = vars(datasette).get(ATTRIBUTE)
+    if known is None:
+        # setdefault is atomic: threads that come at once get the same one
+        known = vars(datasette).setdefault(ATTRIBUTE, State())
+    return known
 
 
 def close(datasette: Any) -> None:

@@ -683,6 +683,11 @@ class TestOtherPages:
             assert answer.headers["location"] == "/a/b/people/-/faces/people?show=all&done=1"
             assert "root hid person 1" in message(it.get(answer.headers["location"], actor="root"))
 
+    def test_after_a_decision_the_filters_are_as_they_were(self, database: Path) -> None:
+        with site(database) as it:
+            answer = Desk(it).send("/people?q=a.json", action="hide", person=1)
+            assert answer.headers["location"] == "/people/-/faces/people?q=a.json&done=1"
+
     def test_a_file_without_people_still_shows_its_faces(
         self, database: Path, tmp_path: Path
     ) -> None:

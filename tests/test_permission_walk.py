@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from datasette import hookimpl
+from datasette.database import Database
 from datasette.plugins import pm
-from desks import make_clustered
+from desks import FORM, make_clustered
 from jinja2.bccache import Bucket, BytecodeCache
-from serving import QUERY, Site, site
+from serving import QUERY, Site, copied, site
 
-from datasette_faces.compat import V1
+from datasette_faces import people
+from datasette_faces.compat import V1, allowed
 from datasette_faces.connections import sqlite, transaction, writing
 from datasette_faces.permissions import EDIT, ORIGINALS, RIGHTS, UPLOAD, VIEW
 from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
@@ -29,7 +31,7 @@ ACTORS = (None, "bob", "ann", "ed", "root")
 EVERYBODY = frozenset(ACTORS)
 ANN = frozenset({"ann"})
 BASE = "/people/-/faces"
-NAME, PLACE = "Ada Lovelace", "photo-paths-mark"
+NAME, PLACE, FIRST_PLACE = "Ada Lovelace", "photo-paths-mark", "photos-mark"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,27 @@ def posts(path: str, *tables: str) -> list[Route]:
     return page(path, *tables, rights=(VIEW, EDIT), status=415, post=True, json_too=False)
 
 
+OF_VECTORS = ("face_indexes", "face_index_parts", "face_changes", "face_drawings")
+TELL_OF = {
+    "decisions": ("people",),
+    "said_names": ("people",),
+    "name_proposals": ("people",),
+    "names_read": ("photo_paths",),
+    "ingest_errors": ("photo_paths",),
+    **dict.fromkeys(OF_VECTORS, ("face_embeddings",)),
+}
+"""Tables that tell what another one holds: who may not see that one may not see them."""
+SECRET = "face_keys"
+"""A table that no page shows to anybody."""
+
+
+def core_page(table: str) -> Route:
+    """What Datasette itself shows of a table, as JSON."""
+    needs = (table, *TELL_OF.get(table, ()))
+    status = 403 if table == SECRET else 200
+    return Route(f"/people/{table}.json?_size=max", needs, rights=(), status=status)
+
+
 ROUTES = [
     *page("", *LOOKED_AT),
     *page("/photo/1", *LOOKED_AT, "photo_paths"),
@@ -110,6 +133,12 @@ ROUTES = [
     Route(f"/people/people_together?{EMPTY}", WHO),
     Route("/people/faces_like_face.faces?k=1&face_id=1", CANNED["faces_like_face"]),
     Route("/people/faces.faces", FACES),
+    Route("/people/faces.faces?_labels=on", FACES),
+    # Datasette's own pages name people as labels of `person_id`
+    Route("/people/faces", FACES, rights=()),
+    Route("/people/faces?_facet=person_id", FACES, rights=()),
+    Route("/people/faces.json?_labels=on&_facet=person_id", FACES, rights=()),
+    Route("/people/faces/1", FACES, rights=()),
     Route("/people/face_embeddings.faces", ("faces", "face_embeddings")),
     Route(f"/people{QUERY}.faces?sql=select+1+as+face_id", FACES, sql=True),
     # Whoever may run SQL may read any table by it: a function of ours gives nothing more
@@ -143,6 +172,7 @@ NOT_SHOWN = (
     "face_keys",
 )
 """Tables that no page needs."""
+ROUTES += [core_page(table) for table in sorted({*TABLES, *NOT_SHOWN, *OF_VECTORS})]
 
 
 @dataclass(frozen=True)
@@ -259,11 +289,14 @@ def expected(route: Route, setting: Setting, actor: str | None) -> int:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve faces of three people, one with a name, a decision, and an error."""
     path = make_clustered(tmp_path_factory.mktemp("walk") / "people.db")
-    from datasette_faces import people
-
     with writing(str(path)) as conn, transaction(conn):
         people.name(conn, 1, NAME, by=people.Editor("decider-mark"))
         conn.execute("update photo_paths set path = ? || photo_id", [f"/{PLACE}/"])
+        conn.execute("update photos set path = ? || id", [f"/{FIRST_PLACE}/"])
+        conn.execute(
+            "insert into ingest_errors(path, reason, seen_at) values (?, 'broken', '2024-01-01')",
+            [f"/{PLACE}/broken.jpg"],
+        )
     return path
 
 
@@ -289,7 +322,12 @@ def answer(served: Site, route: Route, known: dict[str, str], actor: str | None)
     return served.post(path, b"x", "text/x-none", actor=actor, authorization="Bearer none")
 
 
-MARKS = {"people": NAME, "photo_paths": PLACE, "decisions": "decider-mark"}
+MARKS = {
+    "people": NAME,
+    "photos": FIRST_PLACE,
+    "photo_paths": PLACE,
+    "decisions": "decider-mark",
+}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -331,6 +369,132 @@ def test_the_walk_knows_every_table_that_holds_anything_of_people(database: Path
     assert own - kept_for_the_plugin == {*TABLES, *NOT_SHOWN}
 
 
+@pytest.mark.parametrize("actor", ACTORS)
+def test_no_rule_shows_the_secret_of_public_ids(database: Path, actor: str | None) -> None:
+    with served_with(database, Setting({SECRET: EVERYBODY - {None}})) as served:
+        assert served.get(f"/people/{SECRET}.json", actor=actor).status_code == 403
+        assert served.get(f"/people/{SECRET}/catalogue.json", actor=actor).status_code == 403
+        assert SECRET not in listed(served, "people", actor)
+
+
+def test_a_database_that_is_added_later_tells_as_little(database: Path, tmp_path: Path) -> None:
+    private = {"people": ONE, "face_embeddings": ONE, "photo_paths": ONE}
+    tables = {table: {"allow": allow} for table, allow in private.items()}
+    whole = {"databases": {"later": {"tables": tables}}}
+    later = copied(database, tmp_path / "later.db")
+    closed = sorted({*TELL_OF, SECRET})
+    with site(**{"config" if V1 else "metadata": whole}) as served:
+        served.datasette.add_database(Database(served.datasette, path=str(later)), name="later")
+        # Asked before anything else has read the file
+        first = allowed(served.datasette, None, "view-table", database="later", table=closed[0])
+        assert served.run(first) is False
+        for table in closed:
+            assert served.get(f"/later/{table}.json").status_code == 403, table
+        assert not listed(served, "later", None).keys() & closed
+        ann = listed(served, "later", "ann")
+        assert SECRET not in ann
+        assert ann["face_indexes"]
+        assert not ann["decisions"]
+
+
+def listed(served: Site, database: str, actor: str | None) -> dict[str, bool]:
+    """The tables that a database's page lists for an actor, and whether it hides them."""
+    tables = served.get(f"/{database}.json", actor=actor).json()["tables"]
+    return {table["name"]: table["hidden"] for table in tables}
+
+
+IN_A_TABLE = ("/people/faces", "/people/faces?_facet=person_id", "/people/faces.faces?_labels=on")
+
+
+@pytest.mark.parametrize("path", IN_A_TABLE)
+@pytest.mark.parametrize("name", ["private database", "private instance"])
+def test_people_are_named_where_all_is_as_private_as_they_are(
+    database: Path, name: str, path: str
+) -> None:
+    with served_with(database, SETTINGS[name]) as served:
+        assert NAME in served.get(path, actor="ann").text
+
+
+@pytest.mark.parametrize("path", IN_A_TABLE)
+@pytest.mark.parametrize(
+    "tables", [{"faces": True, "photos": True}, {"people": ONE, "faces": True}]
+)
+def test_faces_that_are_opened_to_everybody_name_nobody_of_a_private_database(
+    database: Path, tables: dict[str, Any], path: str
+) -> None:
+    rules = {table: {"allow": rule} for table, rule in tables.items()}
+    whole = {"databases": {"people": {"allow": ONE, "tables": rules}}}
+    with site(database, **{"config" if V1 else "metadata": whole}) as served:
+        assert NAME not in served.get(path, actor="bob").text
+
+
+DECIDE = {
+    "name": "person=2&name=Bob",
+    "merge": "person=1&person=2",
+    "merge-pairs": "pair=1:2",
+    "apart": "person=1&person=2",
+    "split": "face=1&person=1",
+    "move": "face=1&to=Bob",
+    "reject": "face=1&person=1",
+    "not-a-face": "face=1",
+    "cover": "face=1&person=1",
+    "hide": "person=1",
+    "unhide": "person=1",
+    "undo": "decision=1",
+    "redo": "decision=1",
+    "draw": "photo=1&x=1&y=1&width=9&height=9",
+}
+"""What the forms send of each action; the decision, and the person, are those of the mark."""
+ASKS_OF_DECISIONS = ("undo", "redo")
+LOOKS_BACK = (*WHO, *DECIDED)
+
+
+@pytest.mark.parametrize("action", DECIDE)
+@pytest.mark.parametrize("name", ["private decisions", "private people", "private photos"])
+def test_who_edits_is_told_nothing_that_they_may_not_see(
+    database: Path, tmp_path: Path, name: str, action: str
+) -> None:
+    [table] = SETTINGS[name].private
+    asked_of = "/people", "/people.json"
+    with served_with(copied(database, tmp_path / "people.db"), SETTINGS[name]) as served:
+        # Somebody who looked before the decision of the mark; then somebody who did not
+        for seen in ("&seen=0", ""):
+            for path in asked_of:
+                body = f"action={action}&{DECIDE[action]}{seen}".encode()
+                told = served.post(BASE + path, body, FORM, actor="ed", authorization="Bearer x")
+                hidden = [MARKS[table]] if table in MARKS else []
+                hidden += [MARKS["decisions"]] if table in LOOKS_BACK else []
+                assert not [mark for mark in hidden if mark in told.text], (path, told.text)
+                refused = table == "people" or action in ASKS_OF_DECISIONS
+                refused = refused or (table == "photos" and action == "draw")
+                assert (told.status_code == 403) is refused, (path, told.status_code, told.text)
+
+
+def test_the_answer_to_a_decision_gives_its_number_alone_to_who_may_not_see_it(
+    database: Path, tmp_path: Path
+) -> None:
+    own = copied(database, tmp_path / "people.db")
+    with served_with(own, SETTINGS["private decisions"]) as served:
+        body = b"action=hide&person=2"
+        address = f"{BASE}/people.json"
+        told = served.post(address, body, FORM, actor="ed", authorization="Bearer x").json()
+        assert told == {"ok": True, "decision": {"id": 2}, "decisions": [{"id": 2}]}
+
+
+def test_where_somebody_was_merged_into_is_told_to_who_may_see_decisions(
+    database: Path, tmp_path: Path
+) -> None:
+    own = copied(database, tmp_path / "people.db")
+    with writing(str(own)) as conn, transaction(conn):
+        people.merge(conn, 1, 2, by=people.Editor("ed"))
+    for name, told in (("as it is", True), ("private decisions", False)):
+        with served_with(own, SETTINGS[name]) as served:
+            for path in ("/people/2", "/people/2.json"):
+                answer_to_it = served.get(BASE + path)
+                assert (answer_to_it.status_code == 302) is told
+                assert (NAME in answer_to_it.text) is False
+
+
 LINKS = {"/": "Faces in people", "/people": "Browse faces", "/people/faces": "Browse faces"}
 MENUS = ("as it is", "private database", "view: one", "view: nobody")
 MENUS += ("private faces", "private photos", "private people")
@@ -350,11 +514,11 @@ def test_menus_and_lists_of_queries_name_only_what_an_actor_may_see(
                 if found.status_code == 200:
                     assert (f'href="{BASE}"' in found.text) is may, (actor, path)
                     assert (label in found.text) is may, (actor, path)
-            listed = served.get("/people", actor=actor)
+            page_of_database = served.get("/people", actor=actor)
             for query, needs in CANNED.items():
                 may_query = expected(Route("", needs), setting, actor) == 200
-                shown = f'/people/{query}"' in listed.text
-                assert shown is (may_query and listed.status_code == 200), (actor, query)
+                shown = f'/people/{query}"' in page_of_database.text
+                assert shown is (may_query and page_of_database.status_code == 200), (actor, query)
 
 
 class Watch:
@@ -363,21 +527,22 @@ class Watch:
     __name__ = "Watch"
 
     def __init__(self) -> None:
-        self.read: set[str] = set()
+        self.read: set[tuple[str, str]] = set()
 
     @hookimpl
     def prepare_connection(self, conn: Any) -> None:
         def note(action: int, table: str | None, column: str | None, *rest: Any) -> int:
             if action == sqlite().SQLITE_READ and column:
-                self.read.add(str(table))
+                self.read.add((str(table), column))
             return 0
 
         conn.set_authorizer(note)
 
 
-READ_FOR_EVERYBODY = ("models", "calibrations", "people")
-"""What models there are, and how similarities become chances, is no secret of anybody's; and hidden
-people's faces are left out for everybody. The walk looks for names."""
+READ_FOR_EVERYBODY = ("models", "calibrations")
+"""What models there are, and how similarities become chances, is no secret of anybody's."""
+READ_TO_HIDE = {"people": {"id", "hidden"}}
+"""Hidden people's faces are left out for everybody: of people that much is read."""
 READ_TO_LEAVE_OUT = "/review"
 """Pairs about which somebody has decided are not in the queue of those who may not see decisions."""
 FOR_FORMS = ("/face/1", "/photo/1", "/people", READ_TO_LEAVE_OUT)
@@ -403,8 +568,9 @@ def test_no_page_reads_a_table_that_its_actor_may_not_see(
                     continue
                 watch.read.clear()
                 status = answer(served, route, known, actor).status_code
-                if table in watch.read:
-                    wrong.append((path, status))
+                read = {column for of, column in watch.read if of == table}
+                if read - READ_TO_HIDE.get(table, set()):
+                    wrong.append((path, status, read))
             assert wrong == []
     finally:
         pm.unregister(watch)

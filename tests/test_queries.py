@@ -11,6 +11,7 @@ import pytest
 from datasette_faces.geometry import ARCFACE_TEMPLATE
 from datasette_faces.queries import ENTRY_BYTES, KEEP_SECONDS, QueryStore
 from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
+from datasette_faces.state import State, state_of
 
 KEY_CHARACTERS = 16
 PHOTO = Photo(
@@ -220,3 +221,20 @@ def test_what_is_printed_of_a_query_shows_neither_vectors_nor_pictures(store):
     assert "ccc" not in printed
     assert "ttt" not in printed
     assert printed.count("embedding") == 0
+
+
+def test_the_state_of_a_server_is_made_once_however_often_it_is_asked_for(monkeypatch):
+    class Counted(State):
+        made = 0
+
+        def __init__(self):
+            super().__init__()
+            Counted.made += 1
+
+    class Server:
+        pass
+
+    monkeypatch.setattr("datasette_faces.state.State", Counted)
+    server = Server()
+    assert state_of(server) is state_of(server)
+    assert Counted.made == 1

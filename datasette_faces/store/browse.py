@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..connections import Connection
-from ..indexes.sqlite_vec import PREFIX
 
 Row = dict[str, Any]
 
-VECTORS = "face_embeddings"
-"""The table of which those of the indexes are copies."""
-INDEXES = ("face_indexes", "face_index_parts", "face_changes", "face_drawings", "face_keys")
-"""Tables that hold parts of embeddings, or tell of them; and secrets."""
-AS_PRIVATE = {"names_read": "photo_paths", "said_names": "people", "name_proposals": "people"}
-"""Tables that tell what another one holds."""
 GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
 NARROW_PHOTOS = 2_000
 """A date range of fewer photos is gone through by photo, a wider one by face."""
@@ -55,33 +48,6 @@ def is_faces_database(conn: Connection) -> bool:
     """Whether a database holds the tables that the pages read."""
     rows = conn.execute("select name from sqlite_master where type in ('table', 'view')")
     return {row[0] for row in rows} >= GALLERY_TABLES
-
-
-def internal_tables(conn: Connection) -> list[str]:
-    """The tables that vec0, the migrations and SQLite keep for themselves."""
-    rows = conn.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
-    vec0 = [name for name, sql in rows if sql and "using vec0" in sql.lower()]
-    names = [name for name, _ in rows]
-    if VECTORS not in names:
-        return []
-    kept = ("_sqlite_migrations", "sqlite_sequence", "names_read")
-    own = (*kept, *INDEXES, *(f"{table}_" for table in vec0))
-    return [name for name in names if name.startswith(own)]
-
-
-def derived_tables(conn: Connection) -> dict[str, str]:
-    """Tables that tell what others hold, each with the one that it is as private as.
-
-    Those of the indexes hold copies of the embeddings, or codes made of them.
-    """
-    names = [row[0] for row in conn.execute("select name from sqlite_master where type = 'table'")]
-    if VECTORS not in names:
-        return {}
-    copies = [name for name in names if name.startswith((PREFIX, *INDEXES))]
-    return {
-        **dict.fromkeys(copies, VECTORS),
-        **{it: AS_PRIVATE[it] for it in names if it in AS_PRIVATE},
-    }
 
 
 def has_embeddings(conn: Connection) -> bool:

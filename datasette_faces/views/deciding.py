@@ -22,6 +22,8 @@ Decided = list[Decision]
 Action = Callable[[Connection, Form, Editor], Decided]
 DRAW = "draw"
 """The one action that takes more than the form says: `marking` makes it."""
+OF_DECISIONS = ("undo", "redo")
+"""Actions whose answers tell what others decided."""
 
 
 def action_of(form: Form) -> Action:

@@ -19,6 +19,7 @@ from ..errors import (
     SeveralOfName,
 )
 from ..store import browse, history, wall
+from ..store.browse import Row
 from . import deciding, marking, telling
 from .deciding import Action, Decided
 from .forms import Form, read_form
@@ -52,7 +53,7 @@ async def context(page: Page) -> dict[str, Any]:
     # Read before the rest: what is decided while the page is made has not been seen
     may = await permissions.may_edit(page.datasette, page.request, page.database)
     seen = await page.read(history.last) if may else 0
-    looks_back = await _may_look_back(page)
+    looks_back = await may_look_back(page)
     database = page.datasette.get_database(page.database)
     return {
         "may_edit": may,
@@ -66,7 +67,7 @@ async def context(page: Page) -> dict[str, Any]:
     }
 
 
-async def _may_look_back(page: Page) -> bool:
+async def may_look_back(page: Page) -> bool:
     """Whether anything is kept of what was decided, and this actor may see it."""
     if not await page.read(browse.has_table, "decisions"):
         return False
@@ -127,17 +128,25 @@ async def edited(page: Page) -> Response:
         return await _problem(page, form, error)
     ids = [decision.id for decision in made]
     if page.as_json:
-        rows = await page.read(history.of_ids, ids, hidden=True)
-        told = [telling.as_json(page, row) for row in rows]
+        told: list[Row] = [{"id": it} for it in ids]
+        if await may_look_back(page):
+            rows = await page.read(history.of_ids, ids, hidden=True)
+            told = [telling.as_json(page, row) for row in rows]
         return Response.json({"ok": True, "decision": told[0], "decisions": told})
-    here = _here(page).replace(".json", "", 1)
+    here = _here(page)
     return Response.redirect(f"{here}{'&' if '?' in here else '?'}done={ranges(ids)}", status=303)
 
 
 async def _action(page: Page, form: Form) -> Action:
-    """What the form wants done; of a face that was drawn, what the models make of it."""
-    if form.one("action") == deciding.DRAW:
+    """What the form wants done; of a face that was drawn, what the models make of it.
+
+    Raises Forbidden where it is about decisions that this actor may not see.
+    """
+    wanted = form.one("action")
+    if wanted == deciding.DRAW:
         return await marking.drawn(page, form)
+    if wanted in deciding.OF_DECISIONS and not await may_look_back(page):
+        raise Forbidden("Permission denied: view-table")
     return deciding.action_of(form)
 
 
@@ -170,8 +179,7 @@ async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
         told = Conflict(str(error))
     others = _others(error)
     seen = await page.read(history.last)
-    ids = await page.read(deciding.meanwhile, form)
-    rows = await page.read(history.of_ids, ids, hidden=True)
+    rows = await _meanwhile(page, form)
     if page.as_json:
         answer = {"ok": False, "error": str(error), "status": told.status, "people": others}
         answer["meanwhile"] = [telling.as_json(page, row) for row in rows]
@@ -193,6 +201,14 @@ async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
         "here": _here(page),
     }
     return await page.html("decide.html", values, told)
+
+
+async def _meanwhile(page: Page, form: Form) -> list[Row]:
+    """What was decided since the form's page was made; nothing for who may not see decisions."""
+    if not await may_look_back(page):
+        return []
+    ids = await page.read(deciding.meanwhile, form)
+    return await page.read(history.of_ids, ids, hidden=True)
 
 
 def _others(error: DecisionError) -> list[int]:

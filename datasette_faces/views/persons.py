@@ -117,7 +117,7 @@ async def person(page: Page) -> Response:
     found = await _found(page)
     if page.request.method == "POST":
         return await editing.edited(page)
-    if found.faces == 0 and (gone_to := await page.read(album.went_to, found.key)) is not None:
+    if (gone_to := await _gone_to(page, found)) is not None:
         ending = ".json" if page.as_json else ""
         done = page.request.args.get("done")
         return Response.redirect(page.url(f"/people/{gone_to}{ending}", done=done))
@@ -146,6 +146,14 @@ async def _found(page: Page) -> Person:
     if found is None:
         raise NotFound(f"There is no person {person_id}")
     return found
+
+
+async def _gone_to(page: Page, found: Person) -> int | None:
+    """Whom somebody was merged into, for those who may see what was decided."""
+    if found.faces or not await editing.may_look_back(page):
+        return None
+    gone_to: int | None = await page.read(album.went_to, found.key)
+    return gone_to
 
 
 async def _person_context(
