@@ -277,6 +277,7 @@ def test_every_parameter_that_a_view_reads_is_tried() -> None:
     views = Path(people.__file__).parent / "views"
     read = set()
     for module in views.glob("*.py"):
-        read |= set(re.findall(r'args\.get(?:list)?\("(\w+)"', module.read_text()))
-        read |= set(re.findall(r'(?:number|_day)\(request, "(\w+)"\)', module.read_text()))
+        text = module.read_text()
+        read |= set(re.findall(r'args\.get(?:list)?\("(\w+)"', text))
+        read |= set(re.findall(r'(?:number|_day|id_asked)\((?:page\.)?request, "(\w+)"', text))
     assert read <= {parameter for _, parameter in PARAMETERS} | {"_sort", "_sort_desc"}

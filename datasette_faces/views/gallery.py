@@ -15,9 +15,9 @@ from ..store.browse import Filters, Query, Row
 from . import editing, marking
 from .calibration import calibration_url
 from .requests import (
-    MAX_ID,
     BadRequest,
     Page,
+    id_asked,
     number,
     page_view,
     row_id,
@@ -35,7 +35,7 @@ _FIRST_DAY = "0000-01-01"
 @page_view("faces", "photos")
 async def gallery(page: Page) -> Response:
     """Every face, the newest first, with filters, a page at a time."""
-    filters, after = _filters(page.request), _after(page.request)
+    filters, after = _filters(page.request), id_asked(page.request, "after", "the id of a face")
     shown = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES)
     # One more than a page shows tells whether there is another
     one_more = Query(shown.sql, {**shown.params, "limit": PAGE_FACES + 1})
@@ -100,13 +100,6 @@ def _is_day(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _after(request: Any) -> int | None:
-    text = request.args.get("after") or ""
-    if text and not (text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
-        raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
-    return int(text) if text else None
 
 
 @page_view("faces", "photos", "photo_paths")

@@ -15,7 +15,7 @@ from ..store.browse import Query, Row
 from ..store.people import NOT_A_FACE, Person
 from ..store.wall import After
 from . import editing, telling
-from .requests import MAX_ID, BadRequest, Page, page_view, row_id, with_links
+from .requests import BadRequest, Page, id_asked, id_of, page_view, row_id, with_links
 
 PAGE_PEOPLE = 60
 PAGE_FACES = 90
@@ -87,10 +87,10 @@ def _after(page: Page) -> After | None:
     text = page.request.args.get("after") or ""
     if not text:
         return None
-    parts = text.split(".")
-    if len(parts) != 3 or not all(it.isascii() and it.isdecimal() and len(it) < 19 for it in parts):
+    parts = [it for part in text.split(".") if (it := id_of(part)) is not None]
+    if len(parts) != 3 or text.count(".") != 2:
         raise BadRequest("after takes what next_url has")
-    return After(*map(int, parts))
+    return After(*parts)
 
 
 def _with_urls(page: Page, row: Row) -> Row:
@@ -121,7 +121,7 @@ async def person(page: Page) -> Response:
         ending = ".json" if page.as_json else ""
         done = page.request.args.get("done")
         return Response.redirect(page.url(f"/people/{gone_to}{ending}", done=done))
-    after = _after_face(page)
+    after = id_asked(page.request, "after", "the id of a face")
     concealed = found.hidden and page.request.args.get("hidden") != "1"
     query = album.faces_query(found.id, after=after, limit=PAGE_FACES)
     one_more = Query(
@@ -192,14 +192,6 @@ def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
     )
 
 
-def _after_face(page: Page) -> int | None:
-    text = page.request.args.get("after") or ""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 19
-    if text and not (is_number and int(text) <= MAX_ID):
-        raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
-    return int(text) if text else None
-
-
 @page_view("people", "faces", "photos", *editing.DECIDED)
 async def history(page: Page) -> Response:
     """All that was decided, the newest first; POST undoes and redoes."""
@@ -208,7 +200,7 @@ async def history(page: Page) -> Response:
     if page.request.method == "POST":
         return await editing.edited(page)
     context = await editing.context(page)
-    before = _before(page)
+    before = id_asked(page.request, "before", "the number of a decision")
     query = histories.history_query(before=before, limit=PAGE_DECISIONS)
     one_more = Query(query.sql, {**query.params, "limit": PAGE_DECISIONS + 1})
     found = await page.read(histories.told, one_more, hidden=context["may_edit"])
@@ -224,10 +216,3 @@ async def history(page: Page) -> Response:
         "sql_url": await page.sql_url(query),
     }
     return await page.html("history.html", {**context, **values})
-
-
-def _before(page: Page) -> int | None:
-    text = page.request.args.get("before") or ""
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise BadRequest(f"before takes the number of a decision, not {text[:40]!r}")
-    return int(text) if text else None

@@ -19,6 +19,7 @@ from ..store.browse import Query, Row
 Answer = TypeVar("Answer")
 
 MAX_ID = 2**63 - 1
+ID_DIGITS = 19
 PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
 INTERRUPTED = ("interrupted", "chunks iter error")
@@ -142,11 +143,27 @@ def _format(request: Any) -> Literal["html", "json", "csv"]:
     return "json" if ending == ".json" else "csv" if ending == ".csv" else "html"
 
 
+def id_of(text: str) -> int | None:
+    """The id of a row, of what somebody wrote; None for what no row of SQLite's can have."""
+    # Longer ones Python does not even read
+    is_number = text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS
+    return int(text) if is_number and int(text) <= MAX_ID else None
+
+
 def row_id(request: Any) -> int:
     """The id in the address; one that SQLite could not hold is not found."""
-    value = int(request.url_vars["id"])
-    if value > MAX_ID:
+    value = id_of(request.url_vars["id"])
+    if value is None:
         raise NotFound("There is nothing of that id")
+    return value
+
+
+def id_asked(request: Any, name: str, what: str) -> int | None:
+    """An id of the query string, or None. Raises BadRequest, which says what is meant by it."""
+    text = request.args.get(name) or ""
+    value = id_of(text)
+    if text and value is None:
+        raise BadRequest(f"{name} takes {what}, not {text[:40]!r}")
     return value
 
 
