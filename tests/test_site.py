@@ -116,6 +116,17 @@ def test_what_the_publisher_wrote_is_text(database: Path) -> None:
         assert 'href="javascript' not in text
 
 
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "//[", 7])
+def test_a_licence_that_leads_to_no_page_is_text(database: Path, address: object) -> None:
+    told = metadata() | {"license_url": address}
+    with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
+        page = it.get("/about")
+        assert page.status_code == 200
+        content = page.text.partition("<h2>Licence</h2>")[2].partition("</p>")[0]
+        assert "CC BY 4.0" in content
+        assert "href" not in content
+
+
 def test_visitors_decide_nothing_and_write_no_sql(database: Path) -> None:
     options = {"allow_download": False, "default_allow_sql": False}
     with site(

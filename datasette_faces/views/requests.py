@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from datasette.utils import sqlite_timelimit, tilde_decode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from .. import compat, headers, permissions
 from ..connections import sqlite
+from ..errors import SearchError
 from ..store import browse
 from ..store.browse import Query, Row
 
@@ -22,6 +24,8 @@ MAX_ID = 2**63 - 1
 ID_DIGITS = 19
 PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
+OUR_FUNCTION = re.compile(r"faces?_\w+\(\): ", re.ASCII)
+"""How an error begins that one of our SQL functions has told."""
 INTERRUPTED = ("interrupted", "chunks iter error")
 """What SQLite and sqlite-vec say of a query that was stopped."""
 
@@ -188,7 +192,7 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
             try:
-                return await function(await page_for(datasette, request, *tables))
+                return await _told_in_words(function, await page_for(datasette, request, *tables))
             except (Base400, Forbidden) as error:
                 if _format(request) == "html":
                     raise
@@ -201,9 +205,30 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorate
 
 
+async def _told_in_words(function: Callable[..., Any], page: Page) -> Response:
+    """The answer; where the file itself holds what cannot be searched, BadRequest that says so."""
+    try:
+        return await function(page)
+    except SearchError as error:
+        raise BadRequest(str(error)) from error
+    except sqlite().OperationalError as error:
+        if not OUR_FUNCTION.match(str(error)):
+            raise
+        raise BadRequest(str(error)) from error
+
+
 def _json_error(message: str, status: int, headers: dict[str, str]) -> Response:
     answer = {"ok": False, "error": message, "status": status}
     return Response.json(answer, status=status, headers=headers)
+
+
+def web_address(text: str | None) -> str | None:
+    """An address of the web, to be linked; None for what leads elsewhere, or does something."""
+    try:
+        scheme = urlsplit(text or "").scheme
+    except ValueError:
+        return None
+    return text if scheme in ("http", "https") else None
 
 
 def with_links(page: Page, row: Row) -> Row:
