@@ -130,7 +130,7 @@ async def edited(page: Page) -> Response:
         rows = await page.read(history.of_ids, ids, hidden=True)
         told = [telling.as_json(page, row) for row in rows]
         return Response.json({"ok": True, "decision": told[0], "decisions": told})
-    here = _here(page).replace(".json", "", 1)
+    here = _here(page)
     return Response.redirect(f"{here}{'&' if '?' in here else '?'}done={ranges(ids)}", status=303)
 
 
