@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import compat, permissions, search
+from .. import compat, headers, permissions, search
 from ..errors import FacesError
 from ..store import browse, wall
 from ..store.browse import Filters, Row
@@ -35,7 +35,7 @@ def for_templates(datasette: Any, request: Any) -> dict[str, Any]:
         found: Site | None = known[database, limit]
         return found
 
-    return {"faces_site": faces_site}
+    return {"faces_site": faces_site, "faces_policy": headers.noting(request)}
 
 
 async def _first(datasette: Any, request: Any, database: str | None, limit: int) -> Site | None:
