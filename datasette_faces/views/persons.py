@@ -34,10 +34,7 @@ async def people(page: Page) -> Response:
         return await editing.edited(page)
     counts = await page.read(wall.counts)
     may = await permissions.may_edit(page.datasette, page.request, page.database)
-    show, name = _show(page, counts, may), (page.request.args.get("q") or "").strip()
-    if len(name) > MAX_QUERY:
-        raise BadRequest(f"q takes up to {MAX_QUERY} characters")
-    after = _after(page)
+    show, name, after = _show(page, counts, may), _name(page), _after(page)
     query = wall.wall_query(show, name=name, after=after, limit=PAGE_PEOPLE)
     one_more = Query(query.sql, {**query.params, "limit": PAGE_PEOPLE + 1})
     found = await page.read(wall.shown, one_more)
@@ -50,7 +47,7 @@ async def people(page: Page) -> Response:
     values = {
         "people": shown,
         "counts": counts,
-        "to_review": await page.read(likely.count) if may and await _may_review(page) else 0,
+        "to_review": await _to_review(page) if may else 0,
         "show": show,
         "q": name,
         "first_url": page.url("/people", **chosen) if after else None,
@@ -61,9 +58,19 @@ async def people(page: Page) -> Response:
     return await page.html("people.html", {**await editing.context(page), **values})
 
 
-async def _may_review(page: Page) -> bool:
+async def _to_review(page: Page) -> int:
+    """How many pairs the queue has for this actor."""
     tables = ("photos", "likely_pairs")
-    return await permissions.may_view(page.datasette, page.request, page.database, *tables)
+    if not await permissions.may_view(page.datasette, page.request, page.database, *tables):
+        return 0
+    return await page.read(likely.count)
+
+
+def _name(page: Page) -> str:
+    name: str = (page.request.args.get("q") or "").strip()
+    if len(name) > MAX_QUERY:
+        raise BadRequest(f"q takes up to {MAX_QUERY} characters")
+    return name
 
 
 def _show(page: Page, counts: dict[str, int], may_edit: bool) -> str:
