@@ -79,6 +79,8 @@ def subject(conn: Connection, photo_id: int) -> Subject:
         for row in browse.original_paths(conn, photo_id)
     )
     size = (found["width"], found["height"])
+    if None in size:
+        raise DecisionError(f"The size of photo {photo_id} is not known: ingest it again")
     return Subject(photo_id, found["sha256"], *size, named.boxes(conn, photo_id), places)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from datasette import __version__
+from datasette.utils import add_cors_headers, tilde_decode
 
 from . import permissions
 from .state import state_of
@@ -22,6 +23,9 @@ POLICY = "content-security-policy"
 SETTING = "content_security_policy"
 PATH = "/-/faces"
 """In the path of each of our own pages."""
+GALLERY = ".faces"
+"""With which the address of any query's gallery ends."""
+READING = ("GET", "HEAD", "OPTIONS")
 DATA_ONLY = "default-src 'none'; frame-ancestors 'none'"
 """The policy of what is no page: a picture or JSON that is opened by itself does nothing at all."""
 EVERYWHERE = {
@@ -32,6 +36,7 @@ EVERYWHERE = {
 }
 _INLINE = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 _BLANK = "faces/blank.html"
+_NOTED = "datasette_faces_policy"
 
 Headers = dict[str, str]
 
@@ -64,7 +69,8 @@ class Allowed:
 
 async def of_page(datasette: Any, database: str | None, allowed: Allowed) -> Headers:
     """The headers of a page, whose template has told what it allows."""
-    chosen = None if database is None else permissions.setting(datasette, database, SETTING)
+    # No database is of no name: it has the general setting
+    chosen = permissions.setting(datasette, database or "", SETTING)
     if chosen is False:
         return EVERYWHERE
     own = await _scripts_of_datasette(datasette)
@@ -105,23 +111,46 @@ def _elsewhere(urls: Iterable[str]) -> set[str]:
 
 
 def wrapped(datasette: Any, app: Any) -> Any:
-    """An ASGI application that adds to answers below PATH what they lack: errors are Datasette's pages."""
+    """An ASGI application that adds to our answers what they lack: errors are Datasette's own pages.
+
+    Ours are those below PATH, galleries of any query, and pages whose template calls `noting`.
+    """
 
     async def asgi(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or PATH not in scope["path"]:
+        if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        await app(scope, receive, _adding(datasette, send))
+        # Datasette copies the scope: what is noted in the list reaches us all the same
+        noted: list[Allowed] = []
+        adding = _adding(datasette, scope, noted, send)
+        await app({**scope, _NOTED: noted}, receive, adding)
 
     return asgi
 
 
-def _adding(datasette: Any, send: Any) -> Callable[[Any], Awaitable[None]]:
+def noting(request: Any) -> Callable[..., str]:
+    """The function by which a template of the site takes our headers for its page: as `Allowed.note`."""
+
+    def faces_policy(scripts: Any = (), js_urls: Any = (), css_urls: Any = ()) -> str:
+        allowed = Allowed()
+        if request is not None:
+            request.scope.get(_NOTED, []).append(allowed)
+        return allowed.note(scripts, js_urls, css_urls)
+
+    return faces_policy
+
+
+def _adding(
+    datasette: Any, scope: Any, noted: list[Allowed], send: Any
+) -> Callable[[Any], Awaitable[None]]:
+    ours = PATH in scope["path"] or scope["path"].endswith(GALLERY)
+
     async def sending(message: Any) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and (ours or noted):
             headers = list(message.get("headers") or [])
             there = {bytes(name).lower().decode("latin-1"): value for name, value in headers}
-            lacking = await _lacking(datasette, there)
+            wanted = await _wanted(datasette, scope, there, noted)
+            lacking = {name: value for name, value in wanted.items() if name not in there}
             headers += [[name.encode(), value.encode()] for name, value in lacking.items()]
             message = {**message, "headers": headers}
         await send(message)
@@ -129,11 +158,28 @@ def _adding(datasette: Any, send: Any) -> Callable[[Any], Awaitable[None]]:
     return sending
 
 
-async def _lacking(datasette: Any, there: dict[str, bytes]) -> Headers:
-    wanted: Headers = EVERYWHERE
+async def _wanted(
+    datasette: Any, scope: Any, there: dict[str, bytes], noted: list[Allowed]
+) -> Headers:
     if not there.get("content-type", b"").startswith(b"text/html"):
-        wanted = {**EVERYWHERE, POLICY: DATA_ONLY}
+        return {**EVERYWHERE, POLICY: DATA_ONLY, **_for_other_sites(datasette, scope["method"])}
     # A page of our own has what it needs: also where a site wants no policy
-    elif "referrer-policy" not in there:
-        wanted = await of_page(datasette, None, Allowed())
-    return {name: value for name, value in wanted.items() if name not in there}
+    if "referrer-policy" in there:
+        return EVERYWHERE
+    allowed = noted[-1] if noted else Allowed()
+    return await of_page(datasette, _database(datasette, scope["path"]), allowed)
+
+
+def _for_other_sites(datasette: Any, method: str) -> Headers:
+    """What lets other sites read data, where Datasette lets them read its own."""
+    told: Headers = {}
+    if getattr(datasette, "cors", False) and method in READING:
+        add_cors_headers(told)
+    return {name.lower(): value for name, value in told.items()}
+
+
+def _database(datasette: Any, path: str) -> str | None:
+    """The database that an address is of."""
+    within = path.removeprefix(datasette.setting("base_url")).lstrip("/")
+    name: str = tilde_decode(within.partition("/")[0].removesuffix(GALLERY))
+    return name if name in datasette.databases else None

@@ -73,78 +73,84 @@ class Shared:
     origins: Origins = field(default_factory=Origins)
 
 
-def register(conn: Connection, shared: Shared | None = None) -> None:
-    """Register every function on a connection."""
-    caller_of = _borrowed(conn)
-    shared = shared or Shared()
-    nearest, query_vector, known = shared.searcher.nearest, shared.query_vector, shared.origins
-    curves = Curves()
+class Functions:
+    """The SQL functions of one connection, by their names there."""
+
+    def __init__(self, caller_of: Callable[[], Connection], shared: Shared) -> None:
+        self._caller_of, self._shared, self._curves = caller_of, shared, Curves()
 
     @named("face_embedding")
-    def face_embedding(face_id: int, model_id: str | None = "") -> bytes | None:
+    def face_embedding(self, face_id: int, model_id: str | None = "") -> bytes | None:
         """That face's vector; of the first model that has one, if none is named."""
         if model_id is None:
             return None
-        caller = caller_of()
+        caller = self._caller_of()
         found = _unless_stopped(caller, lambda: browse.embedding(caller, face_id, model_id or None))
-        return known.note(found[1], found[0]) if found else None
+        return self._shared.origins.note(found[1], found[0]) if found else None
 
     @named("face_query")
-    def face_query(key: str | None) -> bytes | None:
+    def face_query(self, key: str | None) -> bytes | None:
         """The vector of an uploaded query face; NULL without a key."""
         if key in (None, ""):
             return None
-        found = query_vector(str(key))
+        found = self._shared.query_vector(str(key))
         if found is None:
             raise SearchError(
                 "there is no query face of this key: it is kept for an hour; upload the photo again"
             )
-        return known.note(vectors.encode(found[1]), found[0])
+        return self._shared.origins.note(vectors.encode(found[1]), found[0])
 
     @named("face_similarity")
-    def face_similarity(first: bytes | None, second: bytes | None) -> float | None:
+    def face_similarity(self, first: bytes | None, second: bytes | None) -> float | None:
         """Cosine similarity of two vectors, -1..1; NULL where one is NULL."""
         if first is None or second is None:
             return None
         similarity = vectors.cosine(_decoded(first), _decoded(second))
-        known.compare(second, known.of(first))
+        self._shared.origins.compare(second, self._shared.origins.of(first))
         return similarity
 
     @named("faces_knn")
     def faces_knn(
-        vector: bytes | None, k: int | str, model_id: str | None = None, options: str | None = None
+        self,
+        vector: bytes | None,
+        k: int | str,
+        model_id: str | None = None,
+        options: str | None = None,
     ) -> str | None:
         """The k nearest faces as JSON; NULL where the vector is NULL."""
         if vector is None:
             return None
-        caller = caller_of()
+        caller, known = self._caller_of(), self._shared.origins
         wanted, embedding, filters = _whole(k), _decoded(vector), _filters(options)
 
         def ask() -> list[Match]:
             model = _model(caller, model_id or known.of(vector), embedding).id
             known.compare(vector, model)
+            nearest = self._shared.searcher.nearest
             return nearest(caller, embedding, wanted, model_id=model, filters=filters)
 
-        found = _unless_stopped(caller, ask)
-        return json.dumps(
-            [{"face_id": it.face_id, "similarity": it.similarity} for it in found or ()]
-        )
+        found = _unless_stopped(caller, ask) or ()
+        return json.dumps([{"face_id": it.face_id, "similarity": it.similarity} for it in found])
 
     @named("face_probability")
-    def face_probability(similarity: float | None, model_id: str | None = "") -> float | None:
+    def face_probability(self, similarity: float | None, model_id: str | None = "") -> float | None:
         """The chance that two faces of this similarity are one person; NULL where one is NULL."""
         if similarity is None or model_id is None:
             return None
-        caller = caller_of()
-        curve = _unless_stopped(caller, lambda: curves.of(caller, model_id or None))
+        caller = self._caller_of()
+        curve = _unless_stopped(caller, lambda: self._curves.of(caller, model_id or None))
         return None if curve is None else probabilities.of(curve, similarity)
 
+
+def register(conn: Connection, shared: Shared | None = None) -> None:
+    """Register every function on a connection."""
+    functions = Functions(_borrowed(conn), shared or Shared())
     for function, counts in (
-        (face_embedding, (1, 2)),
-        (face_query, (1,)),
-        (face_similarity, (2,)),
-        (faces_knn, (2, 3, 4)),
-        (face_probability, (1, 2)),
+        (functions.face_embedding, (1, 2)),
+        (functions.face_query, (1,)),
+        (functions.face_similarity, (2,)),
+        (functions.faces_knn, (2, 3, 4)),
+        (functions.face_probability, (1, 2)),
     ):
         for count in counts:
             # Within one statement they are: SQLite then asks once, not for each row

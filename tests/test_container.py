@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -11,8 +13,11 @@ from pathlib import Path
 
 import pytest
 from datasette.utils import make_dockerfile
-from lean_server import EXTRA, HOUSE
+from lean_server import EXTRA, HOUSE, SETTINGS
 from make_catalogue import make_catalogue
+from serving import QUERY, site
+
+from datasette_faces.compat import V1
 
 OPTIONS = "--setting allow_download off --setting default_allow_sql off"
 
@@ -78,6 +83,25 @@ def test_its_steps_end_with_a_site_that_searches(catalogue: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "search from a face and SQL work" in done.stdout
+
+
+def test_a_configuration_directory_serves_the_same_site(catalogue: Path, tmp_path: Path) -> None:
+    """The layout of docs/publishing.md."""
+    shutil.copy(catalogue, tmp_path / "catalogue.db")
+    shutil.copy(HOUSE / "metadata.yml", tmp_path)
+    shutil.copytree(HOUSE / "templates", tmp_path / "templates")
+    inspect = ["inspect", "catalogue.db", "--inspect-file", "inspect-data.json"]
+    subprocess.run([sys.executable, "-m", "datasette", *inspect], cwd=tmp_path, check=True)
+    name, told = ("datasette.yml", {"settings": SETTINGS}) if V1 else ("settings.json", SETTINGS)
+    (tmp_path / name).write_text(json.dumps(told))
+    with site(config_dir=tmp_path) as served:
+        assert not served.datasette.get_database("catalogue").is_mutable
+        assert "faces-wall" in served.get("/").text
+        assert "takedown@example.org" in served.get("/about").text
+        assert served.get("/catalogue/-/faces/people").status_code == 200
+        query = f"/catalogue{QUERY}.json?sql=select+1"
+        for path in ("/catalogue.db", query, "/catalogue/-/faces/history"):
+            assert served.get(path).status_code in (403, 404), path
 
 
 def without_extra(folder: Path) -> dict[str, str]:

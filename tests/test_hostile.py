@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from desks import Desk, make_clustered
+from galleries import opened
 from serving import Site, site
 
 from datasette_faces import people
 from datasette_faces.connections import transaction, writing
+from datasette_faces.store import likely
 
 BASE = "/people/-/faces"
 MARK = "h0st1le"
@@ -98,6 +101,8 @@ def harmed(folder: Path, name: str) -> Path:
         conn.execute("update decisions set value = ? where value is not null", [name])
         conn.execute("update photos set path = '/' || ? || id || '.jpg', camera = ?", [name, name])
         conn.execute("update photos set taken_at = ?, format = ?", [name, name])
+        conn.execute("alter table photos add column original_url text")  # as a catalogue has it
+        conn.execute("update photos set original_url = ?", [name])
         conn.execute("update photo_paths set path = '/' || ? || photo_id || '.jpg'", [name])
         conn.execute("update faces set landmarks = ?, photo_taken_at = ?", [name, name])
         conn.execute("update models set name = ?, licence = ?", [name, name])
@@ -128,6 +133,112 @@ def test_what_is_hostile_in_a_database_is_shown_as_text(tmp_path: Path, name: st
             assert harm(page.text) == [], path
         table = desk.get("/search.csv?face=1")
         assert table.headers["content-type"] == "text/csv; charset=utf-8"
+
+
+WRONG = {
+    "text": f"<b>{MARK}",
+    "bytes": b"\xff\x00<i>",
+    "infinity": 1e999,
+    "infinity in JSON": "[1e999]",
+    "zero": 0,
+    "nothing": None,
+}
+READ = {
+    "photos": ("", "/photo/1", "/face/1", "/people/1", "/search?face=1"),
+    "photo_paths": ("/photo/1", "/search?face=1"),
+    "faces": ("", "/photo/1", "/face/1", "/people/1", "/history", "/search?face=1"),
+    "people": ("/photo/1", "/face/1", "/people", "/people/1", "/history", "/review"),
+    "models": ("", "/face/1", "/review", "/calibration", "/search?face=1"),
+    "face_embeddings": ("/face/1", "/search?face=1", "/photo/1"),
+    "decisions": ("/people/1", "/history", "/face/1", "/people?done=1-9"),
+    "decision_faces": ("/people/1", "/history", "/face/1", "/people?done=1-9"),
+    "likely_pairs": ("/people", "/review", "/review?several=1"),
+}
+"""The pages that read a table."""
+ID = ("id", "integer")
+PICTURES = ("/crop/1.jpg", "/thumbnail/1.jpg", "/image/1.jpg")
+
+
+@pytest.fixture(scope="module")
+def unbound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database whose tables take anything anywhere, as another program could have made them."""
+    path = harmed(tmp_path_factory.mktemp("unbound"), "Ada")
+    with writing(str(path)) as conn:
+        with transaction(conn):
+            pairs = [("cluster-0", "cluster-1", 0.3), ("cluster-1", "cluster-2", 0.2)]
+            likely.keep(conn, "toy", pairs, anew=True)
+            conn.execute("update people set hidden = 0")
+        conn.execute("pragma writable_schema = on")
+        anything = (
+            "update sqlite_master set sql = replace(sql, ' not null', '') where type = 'table'"
+        )
+        conn.execute(anything)
+        conn.execute("pragma writable_schema = reset")
+    return path
+
+
+def columns(conn: Any, table: str) -> list[str]:
+    """A table's columns without those by which this test finds its rows again."""
+    found = conn.execute(f"pragma table_info({table})").fetchall()
+    return [
+        name for _, name, kind, *_ in found if name != "first_key" and (name, kind.lower()) != ID
+    ]
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("table", READ)
+def test_a_value_of_another_kind_breaks_no_page(unbound: Path, table: str, value: str) -> None:
+    with site(unbound) as served, opened(unbound) as conn:
+        desk = Desk(served)
+        for column in columns(conn, table):
+            row = "first_key" if table == "likely_pairs" else "rowid"
+            before = conn.execute(f"select {column}, {row} from {table}").fetchall()
+            conn.execute(f"update or ignore {table} set {column} = ?", [WRONG[value]])
+            try:
+                assert_answered(desk, READ[table], f"{table}.{column}")
+            finally:
+                conn.executemany(f"update {table} set {column} = ? where {row} = ?", before)
+
+
+def assert_answered(desk: Desk, pages: tuple[str, ...], what: str) -> None:
+    """Fail unless each page, its JSON and every picture is there, or is refused in words."""
+    for path in pages:
+        address, _, query = path.partition("?")
+        page, data = desk.get(path), desk.get(f"{address}.json?{query}")
+        assert page.status_code in (200, 400, 404), (what, path)
+        assert harm(page.text) == [], (what, path)
+        assert data.status_code == page.status_code, (what, path)
+        json.loads(data.text, parse_constant=pytest.fail)
+    for path in PICTURES:
+        assert desk.get(path).status_code in (200, 404), (what, path)
+
+
+def test_in_a_photo_of_no_size_nobody_can_be_drawn_and_it_says_why(tmp_path: Path) -> None:
+    with site(harmed(tmp_path, "Ada")) as served, opened(tmp_path / "people.db") as conn:
+        conn.execute("update photos set width = 'x'")
+        desk = Desk(served)
+        page = desk.get("/photo/1")
+        assert "The size of photo 1 is not known: ingest it again." in page.text
+        box = {"x": "1", "y": "1", "width": "5", "height": "5"}
+        answer = desk.send("/photo/1.json", page, action="draw", photo="1", **box)
+        assert answer.status_code == 400
+        assert "is not known" in answer.json()["error"]
+
+
+def test_only_an_address_of_the_web_is_an_original(tmp_path: Path) -> None:
+    address = "https://example.org/1.jpg"
+    with site(harmed(tmp_path, address)) as served:
+        assert f'href="{address}"' in Desk(served).get("/photo/1").text
+
+
+@pytest.mark.parametrize("embedding", [b"\0" * 4, b"\0\0\xc0\x7f" * 8, b"", "x"])
+def test_a_vector_that_is_none_leaves_the_face_s_page(unbound: Path, embedding: object) -> None:
+    with site(unbound) as served, opened(unbound) as conn:
+        [before] = conn.execute("select embedding from face_embeddings where face_id = 1")
+        change = "update face_embeddings set embedding = ? where face_id = 1"
+        conn.execute(change, [embedding])
+        assert_answered(Desk(served), ("/face/1", "/face/2", "/search?face=2"), "embedding")
+        conn.execute(change, before)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -277,6 +388,7 @@ def test_every_parameter_that_a_view_reads_is_tried() -> None:
     views = Path(people.__file__).parent / "views"
     read = set()
     for module in views.glob("*.py"):
-        read |= set(re.findall(r'args\.get(?:list)?\("(\w+)"', module.read_text()))
-        read |= set(re.findall(r'(?:number|_day)\(request, "(\w+)"\)', module.read_text()))
+        text = module.read_text()
+        read |= set(re.findall(r'args\.get(?:list)?\("(\w+)"', text))
+        read |= set(re.findall(r'(?:number|_day|id_asked)\((?:page\.)?request, "(\w+)"', text))
     assert read <= {parameter for _, parameter in PARAMETERS} | {"_sort", "_sort_desc"}

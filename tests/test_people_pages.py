@@ -731,3 +731,8 @@ def test_no_page_scans_the_faces_or_sorts_all_people(clustered: Path) -> None:
             steps = plan(conn, query)
             scans = [step for step in steps if step.startswith("SCAN") and "faces" in step]
             assert not scans, steps
+
+
+def test_a_filter_that_has_json_in_it_is_kept_by_a_decision(desk: Desk) -> None:
+    answer = desk.send("/people?show=all&q=a.json", desk.get("/people"), action="hide", person="1")
+    assert answer.headers["location"].endswith("/people?show=all&q=a.json&done=1")

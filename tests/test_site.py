@@ -116,6 +116,47 @@ def test_what_the_publisher_wrote_is_text(database: Path) -> None:
         assert 'href="javascript' not in text
 
 
+@pytest.mark.parametrize("base_url", ["/", "/archive/"])
+def test_its_pages_carry_the_policy_and_lead_within_the_site(database: Path, base_url: str) -> None:
+    options = {"template_dir": str(TEMPLATES), "settings": {"base_url": base_url}}
+    with site(database, metadata=metadata(), **options) as it:
+        for path in ("", "about"):
+            page = it.get(base_url + path)
+            assert page.status_code == 200
+            assert "default-src 'none'" in page.headers["content-security-policy"]
+            assert page.headers["x-content-type-options"] == "nosniff"
+            assert page.headers["referrer-policy"] == "same-origin"
+            links = re.findall(r'(?:href|src|action)="(/[^"]*)"', page.text)
+            assert [link for link in links if not link.startswith(base_url)] == []
+            for link in links:
+                assert it.get(link).status_code == 200, link
+
+
+def test_a_site_may_do_without_the_policy(database: Path) -> None:
+    told = metadata()
+    told["plugins"]["datasette-faces"]["content_security_policy"] = False
+    with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
+        headers = it.get("/").headers
+        assert "content-security-policy" not in headers
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_pages_of_datasette_itself_are_left_alone_on_it(served: Site) -> None:
+    for path in ("/catalogue", "/catalogue/faces", "/-/plugins"):
+        assert "content-security-policy" not in served.get(path).headers
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "//[", 7])
+def test_a_licence_that_leads_to_no_page_is_text(database: Path, address: object) -> None:
+    told = metadata() | {"license_url": address}
+    with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
+        page = it.get("/about")
+        assert page.status_code == 200
+        content = page.text.partition("<h2>Licence</h2>")[2].partition("</p>")[0]
+        assert "CC BY 4.0" in content
+        assert "href" not in content
+
+
 def test_visitors_decide_nothing_and_write_no_sql(database: Path) -> None:
     options = {"allow_download": False, "default_allow_sql": False}
     with site(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..connections import Connection
+from . import values
 
 Row = dict[str, Any]
 
@@ -155,10 +156,10 @@ def _taken_between(conn: Connection, params: dict[str, Any]) -> str:
 
 
 def rows(conn: Connection, query: Query) -> list[Row]:
-    """A query's rows as dictionaries."""
+    """A query's rows as dictionaries, whose values are of the kinds that their columns have."""
     cursor = conn.execute(query.sql, query.params)
     names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+    return values.read([dict(zip(names, row, strict=True)) for row in cursor], names)
 
 
 PHOTO_COLUMNS = (
@@ -254,13 +255,21 @@ def _with_landmarks(face: Row) -> Row:
 def _points(landmarks: str) -> Any:
     """The landmarks of a face; None where another program has put there what is none."""
     try:
-        return json.loads(landmarks)
+        return json.loads(landmarks, parse_float=_finite, parse_constant=_finite)
     except (TypeError, ValueError, RecursionError):
         return None
 
 
+def _finite(written: str) -> float:
+    """Raises ValueError for NaN and infinity, which are no JSON."""
+    value = values.number(float(written))
+    if value is None:
+        raise ValueError(written)
+    return value
+
+
 def face(conn: Connection, face_id: int) -> Row | None:
-    """A face's facts and the models that embedded it."""
+    """A face's facts, and the models by which it has a vector of their length."""
     query = """
         select id as face_id, photo_id, x, y, width, height, landmarks, detection_score, sharpness,
             yaw, pitch, roll, person_id
@@ -271,7 +280,8 @@ def face(conn: Connection, face_id: int) -> Row | None:
         return None
     models = conn.execute(
         "select model_id from face_embeddings join models on models.id = model_id "
-        "where face_id = ? order by models.rowid",
+        "where face_id = ? and typeof(embedding) = 'blob' and length(embedding) = 4 * dimensions "
+        "order by models.rowid",
         [face_id],
     )
     return {
@@ -314,6 +324,8 @@ def original_paths(conn: Connection, photo_id: int) -> list[Row]:
         select photo_paths.path, path_bytes, photos.sha256, photos.bytes, format
         from photo_paths join photos on photos.id = photo_id
         where photo_id = :id and photo_paths.missing_since is null
+            and typeof(photo_paths.path) = 'text' and typeof(photos.bytes) = 'integer'
+            and typeof(path_bytes) in ('null', 'blob')
         order by photo_paths.path != photos.path, photo_paths.path
     """
     return rows(conn, Query(query, {"id": photo_id}))
@@ -321,7 +333,7 @@ def original_paths(conn: Connection, photo_id: int) -> list[Row]:
 
 def _blob(conn: Connection, query: str, row_id: int) -> bytes | None:
     row = conn.execute(query, [row_id]).fetchone()
-    return bytes(row[0]) if row and row[0] is not None else None
+    return row[0] if row and isinstance(row[0], bytes) else None
 
 
 def _first(conn: Connection, query: Query) -> Row | None:

@@ -16,6 +16,7 @@ from typing import Any
 from .. import geometry
 from ..connections import Connection
 from ..shapes import Box
+from . import values
 from .photos import now
 
 MEMBER, APART = "member", "apart"
@@ -274,7 +275,7 @@ def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
         "select distinct photo_id from faces where id in (select value from json_each(?))",
         [json.dumps(list(face_ids))],
     )
-    return json.dumps([row[0] for row in rows])
+    return json.dumps([row[0] for row in rows if values.row_id(row[0]) is not None])
 
 
 _CONTENTS = "select sha256, id as photo_id from photos {} union all select * from photo_contents {}"
@@ -300,7 +301,7 @@ def _said_of(conn: Connection, photos: str | None) -> dict[int, _Said]:
     )
     said: dict[int, _Said] = defaultdict(list)
     for photo_id, number, role, key, *box in rows:
-        said[photo_id].append((number, role, key, Box(*box)))
+        said[photo_id].append((number, role, values.text(key), values.box(*box)))
     return said
 
 
@@ -312,7 +313,7 @@ def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box
     )
     found: dict[int, dict[int, Box]] = defaultdict(dict)
     for photo_id, face_id, *box in rows:
-        found[photo_id][face_id] = Box(*box)
+        found[photo_id][face_id] = values.box(*box)
     return found
 
 
@@ -335,11 +336,11 @@ def _matched(said: _Said, faces: dict[int, Box]) -> dict[int, Standing]:
 _COLUMNS = "id, uid, made_at, actor, kind, person_key, other_key, value, target"
 
 
-def _one(conn: Connection, where: str, *values: Any) -> Decision | None:
+def _one(conn: Connection, where: str, *bound: Any) -> Decision | None:
     row = conn.execute(
         f"select {_COLUMNS}, {ACTIVE} as active from decisions where {where} "
         "order by id desc limit 1",
-        values,
+        bound,
     ).fetchone()
     if row is None:
         return None
@@ -348,11 +349,25 @@ def _one(conn: Connection, where: str, *values: Any) -> Decision | None:
         "order by rowid",
         [row[0]],
     )
-    return _decision(row, tuple(FaceRef(role, sha256, Box(*box)) for role, sha256, *box in rows))
+    faces = (
+        FaceRef(role, values.text(sha256) or "", values.box(*box)) for role, sha256, *box in rows
+    )
+    return _decision(row, tuple(faces))
 
 
 def _decision(row: Sequence[Any], faces: tuple[FaceRef, ...] = ()) -> Decision:
-    number, uid, made_at, actor, kind, person_key, other_key, value, target, active = row
+    number, *told, active = row
+    uid, made_at, actor, kind, person_key, other_key, value, target = map(values.text, told)
     return Decision(
-        kind, person_key, other_key, value, target, actor, faces, uid, made_at, number, bool(active)
+        kind=kind or "",
+        person_key=person_key,
+        other_key=other_key,
+        value=value,
+        target=target,
+        actor=actor,
+        faces=faces,
+        uid=uid or "",
+        made_at=made_at or "",
+        id=number,
+        active=bool(active),
     )

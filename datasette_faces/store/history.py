@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..connections import Connection
-from ..shapes import Box
-from . import decisions
+from . import decisions, values
 from .browse import Query, Row, has_table, rows
 from .decisions import ACTIVE, EXAMPLE, OTHER, FaceRef
 
@@ -113,7 +112,10 @@ def _faces(conn: Connection, ids: list[int], *, hidden: bool) -> dict[int, int]:
         """,
         {"ids": json.dumps(ids), "example": EXAMPLE, "other": OTHER},
     ).fetchall()
-    refs = [FaceRef(role, sha256, Box(*box)) for _, role, sha256, *box in found]
+    refs = [
+        FaceRef(role, values.text(sha256) or "", values.box(*box))
+        for _, role, sha256, *box in found
+    ]
     faces = decisions.found_again(conn, refs)
     there = {row[0]: face for row, face in zip(found, faces, strict=True) if face is not None}
     return there if hidden else _without_hidden(conn, there)

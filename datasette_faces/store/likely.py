@@ -77,7 +77,10 @@ def _query(after: Beyond | None, limit: int) -> Query:
         "cross join people one on one.key = first_key cross join people other on other.key = second_key "
         "where one.faces > 0 and other.faces > 0 and not one.hidden and not other.hidden "
         "and :none not in (first_key, second_key) and (one.name is null or other.name is null) "
-        f"{beyond}and not exists (select 1 from decisions where kind = 'apart' and {ACTIVE} "
+        # A file may have come from anywhere; rounding may go a little beyond 1
+        f"{beyond}and typeof(likely_pairs.similarity) = 'real' "
+        "and abs(likely_pairs.similarity) < 1.00001 "
+        f"and not exists (select 1 from decisions where kind = 'apart' and {ACTIVE} "
         "and person_key in (first_key, second_key) and other_key in (first_key, second_key)) "
         "order by likely_pairs.similarity desc, first_key, second_key limit :limit"
     )

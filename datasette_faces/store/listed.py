@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from ..connections import Connection
+from . import values
 
 
 def paths_of(conn: Connection, face_ids: Iterable[int]) -> dict[int, str]:
@@ -14,4 +15,5 @@ def paths_of(conn: Connection, face_ids: Iterable[int]) -> dict[int, str]:
         select faces.id, photos.path from faces join photos on photos.id = faces.photo_id
         where faces.id in (select value from json_each(:ids))
     """
-    return dict(conn.execute(query, {"ids": json.dumps(sorted(set(face_ids)))}).fetchall())
+    found = conn.execute(query, {"ids": json.dumps(sorted(set(face_ids)))})
+    return {face_id: values.text(path) or "" for face_id, path in found}

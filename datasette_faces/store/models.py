@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from ..connections import Connection
 from ..errors import ModelError, WrongWeights
 from ..indexes.sqlite_vec import table_name
 from ..shapes import ModelInfo
+from . import values
 
 COLUMNS = ", ".join(ModelInfo.__slots__)
+STRICTEST = 1.0
+"""The threshold of a model whose own cannot be read: by it no two faces are taken for one person."""
 
 
 def register(conn: Connection, info: ModelInfo) -> None:
@@ -29,13 +35,26 @@ def register(conn: Connection, info: ModelInfo) -> None:
 
 def every(conn: Connection) -> list[ModelInfo]:
     """The models in the file, the first one ingested first."""
-    return [ModelInfo(*row) for row in conn.execute(f"select {COLUMNS} from models order by rowid")]
+    return [_info(row) for row in conn.execute(f"select {COLUMNS} from models order by rowid")]
 
 
 def model(conn: Connection, model_id: str | None) -> ModelInfo | None:
     """What the file remembers of a model."""
     row = conn.execute(f"select {COLUMNS} from models where id = ?", [model_id]).fetchone()
-    return ModelInfo(*row) if row else None
+    return _info(row) if row else None
+
+
+def _info(row: Sequence[Any]) -> ModelInfo:
+    model_id, name, dimensions, threshold, licence, weights = row
+    read = values.number(threshold)
+    return ModelInfo(
+        id=values.text(model_id) or "",
+        name=values.text(name) or "",
+        dimensions=values.count(dimensions),
+        threshold=STRICTEST if read is None or not -1 <= read <= STRICTEST else read,
+        licence=values.text(licence) or "",
+        weights_sha256=values.text(weights) or "",
+    )
 
 
 def _refuse_shared_table(conn: Connection, model_id: str) -> None:

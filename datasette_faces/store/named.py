@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..connections import Connection
 from ..files import as_path
 from ..shapes import Box
+from . import values
 from .people import NOT_A_FACE
 
 AT_ONCE = 1000
@@ -107,7 +108,7 @@ def boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
     rows = conn.execute(
         "select id, x, y, width, height from faces where photo_id = ? order by id", [photo_id]
     )
-    return {face_id: Box(*box) for face_id, *box in rows}
+    return {face_id: values.box(*box) for face_id, *box in rows}
 
 
 def called(conn: Connection, photo_id: int) -> dict[int, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..connections import Connection
 from ..migrations import make_people
-from . import decisions
+from . import decisions, values
 from .decisions import ACTIVE, Standing
 
 NOT_A_FACE = "not-a-face"
@@ -352,7 +352,14 @@ def _one(conn: Connection, where: str, value: object) -> Person | None:
 
 def _person(row: Sequence[Any]) -> Person:
     number, key, name, cover, hidden, faces = row
-    return Person(number, key, name, cover, bool(hidden), faces)
+    return Person(
+        id=number,
+        key=values.text(key) or "",
+        name=values.text(name),
+        cover_face_id=values.row_id(cover),
+        hidden=bool(hidden),
+        faces=values.count(faces),
+    )
 
 
 def listed(conn: Connection, *, named: bool = False) -> list[Person]:

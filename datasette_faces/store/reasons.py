@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..connections import Connection
-from . import decisions
+from . import decisions, models, values
 from .decisions import Decision
 from .measures import LEAST_PX, LEAST_SCORE, LEAST_SHARPNESS, MOST_TURNED
 
@@ -56,27 +56,29 @@ def facts(conn: Connection, face_id: int, model_id: str | None) -> Facts:
         [face_id],
     ).fetchone()
     source, name, count, photo_id, *quality = row
+    model = models.model(conn, model_id)
     standing = decisions.standings(conn, [face_id]).get(face_id)
-    threshold = conn.execute("select threshold from models where id = ?", [model_id]).fetchone()
     return Facts(
         source=source,
-        name=name,
-        people_faces=count,
+        name=values.text(name),
+        people_faces=values.count(count),
         decision=decisions.by_id(conn, standing.decided_by) if standing else None,
-        weak=_weak(*quality),
+        weak=_weak(*map(values.number, quality)),
         rejected=_names(conn, standing.apart if standing else frozenset()),
         near=_near(conn, face_id, photo_id, model_id) if model_id else (),
         model_id=model_id,
-        threshold=threshold and threshold[0],
+        threshold=model.threshold if model else None,
     )
 
 
-def _weak(size: float, sharpness: float, turned: float, score: float) -> tuple[str, ...]:
+def _weak(
+    size: float | None, sharpness: float | None, turned: float | None, score: float | None
+) -> tuple[str, ...]:
     found = (
-        (size < LEAST_PX, "small"),
-        (sharpness < LEAST_SHARPNESS, "blurred"),
-        (turned > MOST_TURNED, "turned away"),
-        (score < LEAST_SCORE, "hardly to be made out as a face"),
+        (size is not None and size < LEAST_PX, "small"),
+        (sharpness is not None and sharpness < LEAST_SHARPNESS, "blurred"),
+        (turned is not None and turned > MOST_TURNED, "turned away"),
+        (score is not None and score < LEAST_SCORE, "hardly to be made out as a face"),
     )
     return tuple(word for is_so, word in found if is_so)
 
@@ -86,7 +88,7 @@ def _names(conn: Connection, keys: frozenset[str]) -> tuple[str, ...]:
         conn.execute("select name from people where key = ? and not hidden", [key]).fetchone()
         for key in sorted(keys)
     ]
-    return tuple(row[0] for row in found if row and row[0])
+    return tuple(values.text(row[0]) or "" for row in found if row and row[0])
 
 
 NEAR = """
@@ -111,6 +113,6 @@ def _near(conn: Connection, face_id: int, photo_id: int, model_id: str) -> tuple
         "shown": SHOWN,
     }
     return tuple(
-        Near(person_id, name, similarity, probability, bool(in_photo))
+        Near(person_id, values.text(name) or "", similarity, probability, bool(in_photo))
         for person_id, name, similarity, probability, in_photo in conn.execute(NEAR, params)
     )

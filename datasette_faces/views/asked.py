@@ -17,7 +17,7 @@ from ..state import State
 from ..store import browse, models
 from ..store.browse import Query
 from ..store.embeddings import Filters
-from .requests import MAX_ID, BadRequest, Page
+from .requests import BadRequest, Page, id_of
 
 RESULTS = 48
 MAX_EXAMPLES = 100
@@ -113,7 +113,7 @@ def asked(values: dict[str, list[str]]) -> Asked:
         filters=_filters({name: value for name in FILTERS if (value := one(name))}),
     )
     for face in wanted.faces:
-        if not _is_id(face):
+        if id_of(face) is None:
             raise BadRequest(f"face takes the id of a face, not {_short(face)}")
     if len(wanted.faces) + len(wanted.keys) + len(wanted.unlike) > MAX_EXAMPLES:
         raise BadRequest(f"Name at most {MAX_EXAMPLES} faces to search with")
@@ -130,11 +130,6 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 
-def _is_id(text: str) -> bool:
-    # Longer ones Python does not even read
-    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_ID
-
-
 def _filters(given: dict[str, str]) -> Filters:
     """The filters of these names and values. Raises BadRequest."""
     if given.get("hidden", "").lower() in NO:
@@ -144,7 +139,7 @@ def _filters(given: dict[str, str]) -> Filters:
             filters = search.filters_of({name: value})
             for day in filter(None, (filters.taken_from, filters.taken_to)):
                 date.fromisoformat(f"{day}-01-01"[:10])
-            if filters.person_id is not None and not _is_id(value):
+            if filters.person_id is not None and id_of(value) is None:
                 raise ValueError
         except (SearchError, ValueError):
             raise BadRequest(f"{name} takes {TAKES[name]}, not {_short(value)}") from None
@@ -186,7 +181,9 @@ async def ready(page: Page, state: State, wanted: Asked) -> Ready | None:
         embedding = search.fuse(positives, negatives)
     except SearchError as error:
         raise BadRequest(str(error)) from None
-    own = frozenset(int(face) for face in (*wanted.faces, *wanted.unlike) if _is_id(face))
+    own = frozenset(
+        int(face) for face in (*wanted.faces, *wanted.unlike) if id_of(face) is not None
+    )
     query = _query(page, state, wanted, Ready(model, embedding, Query("", {}), own))
     return Ready(model, embedding, query, own)
 
@@ -241,7 +238,7 @@ def _examples(wanted: Asked) -> list[tuple[str, LookUp]]:
 
 
 def _either(key: str) -> LookUp:
-    return _stored if _is_id(key) else _uploaded
+    return _stored if id_of(key) is not None else _uploaded
 
 
 async def _stored(page: Page, state: State, face: str, model: str | None) -> tuple[str, FloatArray]:

@@ -77,9 +77,14 @@ async def calibrated(page: Page) -> Response:
     }
     if page.as_json:
         return Response.json({**told, "curve": rows})
+    context = {**told, "rows": rows, "sql_url": await page.sql_url(query)}
+    return await page.html("calibration.html", {**context, **await _context(page, shown)})
+
+
+async def _context(page: Page, shown: _Shown) -> dict[str, Any]:
+    """What the page shows besides: its plots, the other models, how to calibrate."""
     path = page.datasette.get_database(page.database).path
-    context = {
-        **told,
+    return {
         "models": [model.id for model in await page.read(models.every)],
         "file_name": os.path.basename(path or "faces.db"),
         "least": {"pairs": calibration.LEAST_PAIRS, "people": calibration.LEAST_PEOPLE},
@@ -87,10 +92,7 @@ async def calibrated(page: Page) -> Response:
         "curve": _line(shown.curve),
         "published": _line(calibration.published(shown.model.threshold)),
         "points": _points(shown.evaluation),
-        "rows": rows,
-        "sql_url": await page.sql_url(query),
     }
-    return await page.html("calibration.html", context)
 
 
 def _shown(conn: Connection, model_id: str | None) -> _Shown:

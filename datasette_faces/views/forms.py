@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from datasette.utils.asgi import Base400
 
-from .requests import MAX_ID, BadRequest
+from .requests import BadRequest, id_of
 
 MAX_BYTES = 1_000_000
 """Room for the numbers of 80,000 faces."""
@@ -78,19 +78,13 @@ class Form:
 
 def _range(name: str, part: str) -> range:
     first, dash, end = part.partition("-")
-    try:
-        numbers = range(_id(first), _id(end if dash else first) + 1)
-    except ValueError:
-        raise BadRequest(f"{name} takes the numbers of rows, not {part[:40]!r}") from None
+    start, last = id_of(first), id_of(end if dash else first)
+    if start is None or last is None:
+        raise BadRequest(f"{name} takes the numbers of rows, not {part[:40]!r}")
+    numbers = range(start, last + 1)
     if len(numbers) > MAX_FIELDS:
         raise BadRequest(f"{name} takes at most {MAX_FIELDS:,} numbers")
     return numbers
-
-
-def _id(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
-        raise ValueError(text)
-    return int(text)
 
 
 async def read_form(request: Any) -> Form:

@@ -15,12 +15,13 @@ from ..store.browse import Filters, Query, Row
 from . import editing, marking
 from .calibration import calibration_url
 from .requests import (
-    MAX_ID,
     BadRequest,
     Page,
+    id_asked,
     number,
     page_view,
     row_id,
+    web_address,
     with_links,
     with_name,
 )
@@ -35,7 +36,7 @@ _FIRST_DAY = "0000-01-01"
 @page_view("faces", "photos")
 async def gallery(page: Page) -> Response:
     """Every face, the newest first, with filters, a page at a time."""
-    filters, after = _filters(page.request), _after(page.request)
+    filters, after = _filters(page.request), id_asked(page.request, "after", "the id of a face")
     shown = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES)
     # One more than a page shows tells whether there is another
     one_more = Query(shown.sql, {**shown.params, "limit": PAGE_FACES + 1})
@@ -45,24 +46,26 @@ async def gallery(page: Page) -> Response:
     chosen["hidden"] = "1" if filters.hidden else None
     next_url = page.url(**chosen, after=faces[-1]["face_id"]) if more else None
     if page.as_json:
-        next_json = next_url and next_url.replace("/-/faces?", "/-/faces.json?", 1)
-        next_json = next_json and page.datasette.absolute_url(page.request, next_json)
-        return Response.json(
-            {"faces": [with_links(page, face) for face in faces], "next_url": next_json}
-        )
-    return await page.html(
-        "gallery.html",
-        {
-            "faces": [with_name(face) for face in faces],
-            "totals": await page.read(browse.totals),
-            "models": [model.id for model in await page.read(models.every)],
-            "filters": chosen,
-            "filtered": any(value is not None for value in chosen.values()),
-            "after": after,
-            "next_url": next_url,
-            "people_url": page.url("/people") if await _sees_people(page) else None,
-            "sql_url": await page.sql_url(shown),
-        },
+        return _gallery_json(page, faces, next_url)
+    context = {
+        "faces": [with_name(face) for face in faces],
+        "totals": await page.read(browse.totals),
+        "models": [model.id for model in await page.read(models.every)],
+        "filters": chosen,
+        "filtered": any(value is not None for value in chosen.values()),
+        "after": after,
+        "next_url": next_url,
+        "people_url": page.url("/people") if await _sees_people(page) else None,
+        "sql_url": await page.sql_url(shown),
+    }
+    return await page.html("gallery.html", context)
+
+
+def _gallery_json(page: Page, faces: list[Row], next_url: str | None) -> Response:
+    next_json = next_url and next_url.replace("/-/faces?", "/-/faces.json?", 1)
+    next_json = next_json and page.datasette.absolute_url(page.request, next_json)
+    return Response.json(
+        {"faces": [with_links(page, face) for face in faces], "next_url": next_json}
     )
 
 
@@ -102,18 +105,12 @@ def _is_day(text: str) -> bool:
     return True
 
 
-def _after(request: Any) -> int | None:
-    text = request.args.get("after") or ""
-    if text and not (text.isdecimal() and len(text) <= 19 and int(text) <= MAX_ID):
-        raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
-    return int(text) if text else None
-
-
 @page_view("faces", "photos", "photo_paths")
 async def photo(page: Page) -> Response:
     """A photo with a box round each face, and what is known of it."""
     photo_id = row_id(page.request)
     found = await _found(page, browse.photo, "photo", photo_id)
+    found["original_url"] = web_address(found["original_url"])
     if page.request.method == "POST":
         return await _decided(page)
     hidden = _hidden(page.request)
@@ -124,23 +121,34 @@ async def photo(page: Page) -> Response:
     if page.as_json:
         linked = [with_links(page, face) for face in faces]
         return Response.json({"photo": {**found, "paths": paths}, "faces": linked})
-    before, after = await page.read(browse.photos_beside, photo_id)
+    values = {"photo": with_name(found), "paths": paths, "faces": faces}
+    values["boxed"] = _boxed(found, faces)
     return await page.html(
-        "photo.html",
-        {
-            "photo": with_name(found),
-            "paths": paths,
-            "faces": faces,
-            "picture_url": await _picture_url(page, photo_id),
-            "before": before,
-            "after": after,
-            "hidden": await _hidden_here(page, photo_id, len(faces), hidden),
-            "sql_url": await page.sql_url(
-                await page.read(browse.photo_query, photo_id, hidden=hidden)
-            ),
-            **(await _drawing(page, photo_id) if await _sees_people(page) else {}),
-        },
+        "photo.html", {**values, **await _photo_context(page, photo_id, len(faces), hidden)}
     )
+
+
+async def _photo_context(page: Page, photo_id: int, shown: int, hidden: bool) -> dict[str, Any]:
+    """What stands round a photo and its faces, of which so many are shown."""
+    before, after = await page.read(browse.photos_beside, photo_id)
+    query = await page.read(browse.photo_query, photo_id, hidden=hidden)
+    return {
+        "picture_url": await _picture_url(page, photo_id),
+        "before": before,
+        "after": after,
+        "hidden": await _hidden_here(page, photo_id, shown, hidden),
+        "sql_url": await page.sql_url(query),
+        **(await _drawing(page, photo_id) if await _sees_people(page) else {}),
+    }
+
+
+def _boxed(photo: Row, faces: list[Row]) -> list[Row]:
+    """The faces that have a place in their photo: another program may have broken its size, or theirs."""
+    if None in (photo["width"], photo["height"]):
+        return []
+    return [
+        face for face in faces if None not in (face["x"], face["y"], face["width"], face["height"])
+    ]
 
 
 @page_view("faces", "photos", "face_embeddings")
@@ -161,23 +169,24 @@ async def face(page: Page) -> Response:
         linked = [with_links(page, other) for other in nearest]
         told = {"face": with_links(page, found), "model": model, "nearest": linked, "why": told_why}
         return Response.json(told)
-    where = await page.read(browse.photo, found["photo_id"])
+    values = {"face": found, "model": model, "why": told_why}
+    values["nearest"] = [with_name(other) for other in nearest]
+    values["sql_url"] = query and await page.sql_url(query)
+    return await page.html("face.html", {**values, **await _face_context(page, found, model)})
+
+
+async def _face_context(page: Page, face: Row, model: str | None) -> dict[str, Any]:
+    """What stands round a face and its neighbours: its photo, what a model's similarities mean."""
+    where = await page.read(browse.photo, face["photo_id"])
     by = await page.read(models.model, model)
-    return await page.html(
-        "face.html",
-        {
-            "face": found,
-            "photo": with_name(where or {}),
-            "picture_url": page.url(f"/thumbnail/{found['photo_id']}.jpg"),
-            "model": model,
-            "threshold": by and by.threshold,
-            "calibration_url": model and await calibration_url(page, model),
-            "nearest": [with_name(other) for other in nearest],
-            "why": told_why,
-            "sql_url": query and await page.sql_url(query),
-            **(await editing.context(page) if await _sees_people(page) else {}),
-        },
-    )
+    return {
+        "photo": with_name(where or {}),
+        "boxed": _boxed(where, [face]) if where else [],
+        "picture_url": page.url(f"/thumbnail/{face['photo_id']}.jpg"),
+        "threshold": by and by.threshold,
+        "calibration_url": model and await calibration_url(page, model),
+        **(await editing.context(page) if await _sees_people(page) else {}),
+    }
 
 
 async def _decided(page: Page) -> Response:

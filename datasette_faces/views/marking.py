@@ -77,8 +77,11 @@ async def hindrance(page: Page, photo_id: int) -> str | None:
     """Why no face can be drawn in a photo here; None where one can."""
     if not await page.read(browse.has_table, "face_drawings"):
         return f"{OLD}."
-    about: Subject = await page.read(drawing.subject, photo_id)
     within = permissions.folders_of_originals(page.datasette, page.database)
+    try:
+        about: Subject = await page.read(drawing.subject, photo_id)
+    except DecisionError as error:
+        return f"{error}."
     if not await asyncio.to_thread(drawing.is_at_hand, about, within):
         return "Drawing a face takes the photo's file, which is not where it was."
     missing = [_missing(page, info.id) for info in await page.read(models.every)]

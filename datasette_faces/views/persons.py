@@ -15,7 +15,7 @@ from ..store.browse import Query, Row
 from ..store.people import NOT_A_FACE, Person
 from ..store.wall import After
 from . import editing, telling
-from .requests import MAX_ID, BadRequest, Page, page_view, row_id, with_links
+from .requests import BadRequest, Page, id_asked, id_of, page_view, row_id, with_links
 
 PAGE_PEOPLE = 60
 PAGE_FACES = 90
@@ -34,10 +34,7 @@ async def people(page: Page) -> Response:
         return await editing.edited(page)
     counts = await page.read(wall.counts)
     may = await permissions.may_edit(page.datasette, page.request, page.database)
-    show, name = _show(page, counts, may), (page.request.args.get("q") or "").strip()
-    if len(name) > MAX_QUERY:
-        raise BadRequest(f"q takes up to {MAX_QUERY} characters")
-    after = _after(page)
+    show, name, after = _show(page, counts, may), _name(page), _after(page)
     query = wall.wall_query(show, name=name, after=after, limit=PAGE_PEOPLE)
     one_more = Query(query.sql, {**query.params, "limit": PAGE_PEOPLE + 1})
     found = await page.read(wall.shown, one_more)
@@ -50,7 +47,7 @@ async def people(page: Page) -> Response:
     values = {
         "people": shown,
         "counts": counts,
-        "to_review": await page.read(likely.count) if may and await _may_review(page) else 0,
+        "to_review": await _to_review(page) if may else 0,
         "show": show,
         "q": name,
         "first_url": page.url("/people", **chosen) if after else None,
@@ -61,9 +58,19 @@ async def people(page: Page) -> Response:
     return await page.html("people.html", {**await editing.context(page), **values})
 
 
-async def _may_review(page: Page) -> bool:
+async def _to_review(page: Page) -> int:
+    """How many pairs the queue has for this actor."""
     tables = ("photos", "likely_pairs")
-    return await permissions.may_view(page.datasette, page.request, page.database, *tables)
+    if not await permissions.may_view(page.datasette, page.request, page.database, *tables):
+        return 0
+    return await page.read(likely.count)
+
+
+def _name(page: Page) -> str:
+    name: str = (page.request.args.get("q") or "").strip()
+    if len(name) > MAX_QUERY:
+        raise BadRequest(f"q takes up to {MAX_QUERY} characters")
+    return name
 
 
 def _show(page: Page, counts: dict[str, int], may_edit: bool) -> str:
@@ -87,10 +94,10 @@ def _after(page: Page) -> After | None:
     text = page.request.args.get("after") or ""
     if not text:
         return None
-    parts = text.split(".")
-    if len(parts) != 3 or not all(it.isascii() and it.isdecimal() and len(it) < 19 for it in parts):
+    parts = [it for part in text.split(".") if (it := id_of(part)) is not None]
+    if len(parts) != 3 or text.count(".") != 2:
         raise BadRequest("after takes what next_url has")
-    return After(*map(int, parts))
+    return After(*parts)
 
 
 def _with_urls(page: Page, row: Row) -> Row:
@@ -121,7 +128,7 @@ async def person(page: Page) -> Response:
         ending = ".json" if page.as_json else ""
         done = page.request.args.get("done")
         return Response.redirect(page.url(f"/people/{gone_to}{ending}", done=done))
-    after = _after_face(page)
+    after = id_asked(page.request, "after", "the id of a face")
     concealed = found.hidden and page.request.args.get("hidden") != "1"
     query = album.faces_query(found.id, after=after, limit=PAGE_FACES)
     one_more = Query(
@@ -200,14 +207,6 @@ def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
     )
 
 
-def _after_face(page: Page) -> int | None:
-    text = page.request.args.get("after") or ""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 19
-    if text and not (is_number and int(text) <= MAX_ID):
-        raise BadRequest(f"after takes the id of a face, not {text[:40]!r}")
-    return int(text) if text else None
-
-
 @page_view("people", "faces", "photos", *editing.DECIDED)
 async def history(page: Page) -> Response:
     """All that was decided, the newest first; POST undoes and redoes."""
@@ -216,7 +215,7 @@ async def history(page: Page) -> Response:
     if page.request.method == "POST":
         return await editing.edited(page)
     context = await editing.context(page)
-    before = _before(page)
+    before = id_asked(page.request, "before", "the number of a decision")
     query = histories.history_query(before=before, limit=PAGE_DECISIONS)
     one_more = Query(query.sql, {**query.params, "limit": PAGE_DECISIONS + 1})
     found = await page.read(histories.told, one_more, hidden=context["may_edit"])
@@ -232,10 +231,3 @@ async def history(page: Page) -> Response:
         "sql_url": await page.sql_url(query),
     }
     return await page.html("history.html", {**context, **values})
-
-
-def _before(page: Page) -> int | None:
-    text = page.request.args.get("before") or ""
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise BadRequest(f"before takes the number of a decision, not {text[:40]!r}")
-    return int(text) if text else None

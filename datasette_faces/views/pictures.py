@@ -48,6 +48,8 @@ def _cached(page: Page, body: bytes, content_type: str) -> Response:
         # Private: these are people's faces, and who may see them depends on the actor
         "cache-control": f"private, max-age={CACHE_SECONDS}",
         "etag": etag,
+        # What an actor has seen is asked for anew once somebody else looks, or nobody is logged in
+        "vary": "Cookie, Authorization",
         **headers.of_picture(page.datasette),
     }
     if etag in (page.request.headers.get("if-none-match") or ""):

@@ -18,7 +18,7 @@ from ..compat import V1
 from ..errors import SearchError
 from ..store import browse, listed
 from ..store.browse import Row
-from .requests import MAX_ID, BadRequest, Page
+from .requests import MAX_ID, BadRequest, Page, id_of
 
 FORMAT = "faces"
 MAX_FACTS = 4
@@ -149,8 +149,7 @@ def _plain(columns: Sequence[str], row: Any) -> Row:
 def _face_id(value: Any) -> int | None:
     # A table's page may give a foreign key with the label of what it points to
     value = value.get("value") if isinstance(value, dict) else value
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 19:
-        value = int(value)
+    value = id_of(value) if isinstance(value, str) else value
     return value if isinstance(value, int) and 0 <= value <= MAX_ID else None
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from datasette.utils import sqlite_timelimit, tilde_decode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from .. import compat, headers, permissions, probabilities
 from ..connections import sqlite
+from ..errors import SearchError
 from ..state import state_of
 from ..store import browse, models, wall
 from ..store.browse import Query, Row
@@ -21,8 +23,11 @@ from ..store.browse import Query, Row
 Answer = TypeVar("Answer")
 
 MAX_ID = 2**63 - 1
+ID_DIGITS = 19
 PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
+OUR_FUNCTION = re.compile(r"faces?_\w+\(\): ", re.ASCII)
+"""How an error begins that one of our SQL functions has told."""
 INTERRUPTED = ("interrupted", "chunks iter error")
 """What SQLite and sqlite-vec say of a query that was stopped."""
 
@@ -173,11 +178,27 @@ def _format(request: Any) -> Literal["html", "json", "csv"]:
     return "json" if ending == ".json" else "csv" if ending == ".csv" else "html"
 
 
+def id_of(text: str) -> int | None:
+    """The id of a row, of what somebody wrote; None for what no row of SQLite's can have."""
+    # Longer ones Python does not even read
+    is_number = text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS
+    return int(text) if is_number and int(text) <= MAX_ID else None
+
+
 def row_id(request: Any) -> int:
     """The id in the address; one that SQLite could not hold is not found."""
-    value = int(request.url_vars["id"])
-    if value > MAX_ID:
+    value = id_of(request.url_vars["id"])
+    if value is None:
         raise NotFound("There is nothing of that id")
+    return value
+
+
+def id_asked(request: Any, name: str, what: str) -> int | None:
+    """An id of the query string, or None. Raises BadRequest, which says what is meant by it."""
+    text = request.args.get(name) or ""
+    value = id_of(text)
+    if text and value is None:
+        raise BadRequest(f"{name} takes {what}, not {text[:40]!r}")
     return value
 
 
@@ -202,7 +223,7 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
             try:
-                return await function(await page_for(datasette, request, *tables))
+                return await _told_in_words(function, await page_for(datasette, request, *tables))
             except (Base400, Forbidden) as error:
                 if _format(request) == "html":
                     raise
@@ -215,9 +236,30 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorate
 
 
+async def _told_in_words(function: Callable[..., Any], page: Page) -> Response:
+    """The answer; where the file itself holds what cannot be searched, BadRequest that says so."""
+    try:
+        return await function(page)
+    except SearchError as error:
+        raise BadRequest(str(error)) from error
+    except sqlite().OperationalError as error:
+        if not OUR_FUNCTION.match(str(error)):
+            raise
+        raise BadRequest(str(error)) from error
+
+
 def _json_error(message: str, status: int, headers: dict[str, str]) -> Response:
     answer = {"ok": False, "error": message, "status": status}
     return Response.json(answer, status=status, headers=headers)
+
+
+def web_address(text: str | None) -> str | None:
+    """An address of the web, to be linked; None for what leads elsewhere, or does something."""
+    try:
+        scheme = urlsplit(text or "").scheme
+    except ValueError:
+        return None
+    return text if scheme in ("http", "https") else None
 
 
 def with_links(page: Page, row: Row) -> Row:

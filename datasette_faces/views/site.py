@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from .. import compat, permissions, search
+from .. import compat, headers, permissions, search
 from ..errors import FacesError
 from ..store import browse, wall
 from ..store.browse import Filters, Row
 from .looking import face_model
-from .requests import Page
+from .requests import Page, web_address
 
 WALL = 60
 """People, or faces where nobody has a name, on a front page."""
@@ -36,7 +35,7 @@ def for_templates(datasette: Any, request: Any) -> dict[str, Any]:
         found: Site | None = known[database, limit]
         return found
 
-    return {"faces_site": faces_site}
+    return {"faces_site": faces_site, "faces_policy": headers.noting(request)}
 
 
 async def _first(datasette: Any, request: Any, database: str | None, limit: int) -> Site | None:
@@ -107,10 +106,6 @@ async def _faces(page: Page, limit: int) -> list[Row]:
 
 def _link(address: str) -> str | None:
     """Where a contact leads, if it is an address of the web or of mail; None for words."""
-    try:
-        scheme = urlsplit(address).scheme
-    except ValueError:
-        return None
-    if scheme in ("http", "https", "mailto"):
+    if web_address(address) or address.startswith("mailto:"):
         return address
     return f"mailto:{address}" if "@" in address and " " not in address else None
