@@ -54,8 +54,9 @@ def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
 
 @hookimpl
 def startup(datasette: Any) -> Awaitable[None]:
-    from . import canned, hiding, logs, permissions
+    from . import canned, hiding, logs, permissions, settings
 
+    settings.check(datasette)
     permissions.check(datasette)
     logs.keep_keys_out()
     hiding.hide_internal_tables(datasette)

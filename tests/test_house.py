@@ -77,6 +77,7 @@ FLOORS = {
         "views",
         "sql_functions",
         "permissions",
+        "settings",
         "compat",
         "serving",
         "cells",

@@ -68,6 +68,15 @@ class TestBuckets:
         assert limit.take("a", 10, per_minute=2) == 0
         assert limit.take("a", 10, per_minute=2) == 60
 
+    def test_less_than_one_in_a_minute_is_one_after_more_than_a_minute(self) -> None:
+        clock = Clock()
+        limit = RateLimit(clock=clock)
+        assert [limit.take("a", per_minute=0.5) for _ in range(2)] == [0, 120]
+        clock.now = 119
+        assert limit.take("a", per_minute=0.5) == pytest.approx(1)
+        clock.now = 120
+        assert [limit.take("a", 3, per_minute=0.5) for _ in range(2)] == [0, 120]
+
     def test_so_many_clients_are_remembered_and_no_more(self) -> None:
         limit = RateLimit(clients=3, clock=Clock())
         for client in "abcad":

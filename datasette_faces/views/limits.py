@@ -31,9 +31,10 @@ class TooMany(Base400):  # type: ignore[misc]
 def check(page: Page, pictures: int = 1) -> None:
     """Count uploaded pictures of a request's client. Raises TooMany."""
     per_minute = permissions.setting(page.datasette, page.database, SETTING)
-    if per_minute is None or per_minute is True:
+    # A database that is added later may have a setting that nobody has looked at
+    if per_minute is True or not isinstance(per_minute, int | float):
         per_minute = PER_MINUTE
-    if not isinstance(per_minute, int | float) or per_minute <= 0:
+    if per_minute <= 0:
         return
     seconds = state_of(page.datasette).rates.take(client_of(page), pictures, per_minute=per_minute)
     if seconds:

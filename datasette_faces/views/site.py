@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from .. import compat, permissions, search
 from ..errors import FacesError
+from ..settings import SHOWN
 from ..store import browse, wall
 from ..store.browse import Filters, Row
 from .looking import face_model
@@ -15,8 +16,6 @@ from .requests import Page
 WALL = 60
 """People, or faces where nobody has a name, on a front page."""
 SETTING = "site"
-SHOWN = ("publisher", "contact", "takedown", "about")
-"""What the setting tells of whoever publishes."""
 
 Site = dict[str, Any]
 _KNOWN = "datasette_faces_site"
