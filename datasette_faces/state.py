@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from .errors import Busy
 from .inference import Inference
 from .models.base import FaceModel
 from .queries import QueryStore
 from .rates import RateLimit
 from .search import Searcher
+from .slots import Slots
 from .sql_functions import Shared
 
-UPLOADS = 8
-"""Bodies that are read, or looked at, at once: 32 MB of memory each."""
 ATTRIBUTE = "_datasette_faces"
 
 
@@ -26,12 +22,12 @@ class State:
     def __init__(self) -> None:
         self.queries = QueryStore()
         self.rates = RateLimit()
+        self.slots = Slots()
         self.scripts: frozenset[str] | None = None
         """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
         self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}
-        self._uploads = 0
 
     def shared(self, database: str, path: str | None) -> Shared:
         """What the SQL functions of a database's connections share: its indexes, its query faces.
@@ -54,21 +50,6 @@ class State:
             if key not in self._inferences:
                 self._inferences[key] = Inference(model)
             return self._inferences[key]
-
-    @contextmanager
-    def upload(self) -> Iterator[None]:
-        """Room for one request with pictures. Raises Busy where there is none."""
-        with self._lock:
-            if self._uploads >= UPLOADS:
-                raise Busy(
-                    f"{UPLOADS} people are uploading pictures already; try again in a moment"
-                )
-            self._uploads += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._uploads -= 1
 
     def close(self) -> None:
         """End all processes; they end by themselves where Datasette does not say that it ends."""

@@ -42,6 +42,7 @@ FLOORS = {
         "scoring",
         "locking",
         "rates",
+        "slots",
         "published",
         "printing",
     ),

@@ -951,14 +951,20 @@ class TestHarm:
     ) -> None:
         begin(fresh, model=ToyModel(seconds=1), waiting=0)
         body = form(part("picture", drawn(RED), file="a.png"))
-        headers = {"content-type": FORM}
+        headers = {"content-type": FORM, "authorization": "Bearer none"}
 
         async def at_once() -> list[Any]:
-            async def one(to: str, seconds: float) -> Any:
+            # Of three people: of one there are never three at once
+            async def one(actor: str | None, to: str, seconds: float) -> Any:
                 await asyncio.sleep(seconds)
-                return await fresh.asking("POST", to, None, dict(headers), content=body)
+                return await fresh.asking("POST", to, actor, dict(headers), content=body)
 
-            asks = (one(f"{PAGE}.json", 0), one(f"{PAGE}.json", 0.3), one(PAGE, 0.3), page())
+            asks = (
+                one(None, f"{PAGE}.json", 0),
+                one("ann", f"{PAGE}.json", 0.3),
+                one("bob", PAGE, 0.3),
+                page(),
+            )
             return list(await asyncio.gather(*asks))
 
         async def page() -> Any:

@@ -15,9 +15,9 @@ from ..models.insightface import InsightFacePack
 from ..shapes import Looked
 from ..state import state_of
 from .asked import Asked
+from .limits import RETRY_SECONDS
 from .requests import BadRequest, Page
 
-RETRY_SECONDS = 2
 Pictures = tuple[tuple[str, bytes], ...]
 """Names to show, and bytes."""
 

@@ -16,6 +16,7 @@ from ..errors import Busy, ModelError
 from ..queries import QueryPhoto
 from ..search import MAX_K
 from ..shapes import Match
+from ..slots import Keep
 from ..state import state_of
 from ..store import browse, models
 from . import limits
@@ -276,9 +277,9 @@ async def _upload(page: Page) -> Response:
         raise Forbidden("Permission denied: faces-upload")
     wanted = Asked()
     try:
-        limits.check(page)
-        with state_of(page.datasette).upload():
-            pictures, wanted = await _read(page)
+        with limits.slot(page) as keep:
+            limits.check(page)
+            pictures, wanted = await _read(page, keep)
             limits.check(page, len(pictures) - 1)
             photos = await look(page, wanted, pictures)
     except (Base400, Busy) as error:
@@ -297,10 +298,10 @@ async def _upload(page: Page) -> Response:
     return await _data(page, wanted, shown)
 
 
-async def _read(page: Page) -> tuple[Pictures, Asked]:
+async def _read(page: Page, keep: Keep) -> tuple[Pictures, Asked]:
     """The pictures of a request, and what its form and its address ask for besides."""
     try:
-        upload = await read_pictures(page.request)
+        upload = await read_pictures(page.request, keep=keep)
     except NothingUploaded as error:
         compat.check_csrf(page.request, error.fields)
         raise
