@@ -66,7 +66,11 @@ async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
             raise Overloaded(str(error)) from None
         keys.append(
             state.queries.add_photo(
-                page.database, info.id, file_name, looked.analysis, looked.reason
+                looked.analysis,
+                database=page.database,
+                model_id=info.id,
+                file_name=file_name,
+                reason=looked.reason,
             )
         )
     return keys
