@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .inference import Inference
@@ -13,6 +14,8 @@ from .search import Searcher
 from .slots import Slots
 from .sql_functions import Shared
 
+READERS = 4
+"""Originals that are read at once; the next wait."""
 ATTRIBUTE = "_datasette_faces"
 
 
@@ -23,6 +26,8 @@ class State:
         self.queries = QueryStore()
         self.rates = RateLimit()
         self.slots = Slots()
+        self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
+        """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
         self.scripts: frozenset[str] | None = None
         """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
@@ -53,6 +58,7 @@ class State:
 
     def close(self) -> None:
         """End all processes; they end by themselves where Datasette does not say that it ends."""
+        self.disk.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             for inference in self._inferences.values():
                 inference.close()
