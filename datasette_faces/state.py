@@ -28,6 +28,8 @@ class State:
         self.slots = Slots()
         self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
         """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
+        self.told: set[str] = set()
+        """What the log has been told once, and need not be again."""
         self.scripts: frozenset[str] | None = None
         """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
