@@ -46,19 +46,22 @@ def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
 
     known = datasette.databases.get(database)
     path = getattr(known, "path", None)
-    sql_functions.prepare(conn, path, state.state_of(datasette).shared(database, path))
+    kept = state.state_of(datasette)
+    sql_functions.prepare(conn, path, kept.shared(database, path))
     # Here and not on starting: databases that are added later come by here as well
     if known is not None:
         sql_errors.tell(known)
         hiding.hide(datasette, known)
+        sql_errors.keep_keys_out(known, kept.queries)
 
 
 @hookimpl
 def startup(datasette: Any) -> Awaitable[None]:
-    from . import canned, logs, permissions
+    from . import canned, logs, permissions, settings, state
 
+    settings.check(datasette)
     permissions.check(datasette)
-    logs.keep_keys_out()
+    logs.keep_keys_out(state.state_of(datasette).queries)
     return canned.add(datasette)
 
 

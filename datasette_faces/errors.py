@@ -11,6 +11,7 @@ FacesError                 one line for a person: names the thing, and the mend
 ├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
 ├── Busy                   the server has its hands full, or is ending; later it may go
+│   └── ClientBusy         with this client's own
 ├── WorkerEnded            a process that helped is gone; nothing was done
 ├── CatalogueError         a catalogue cannot be made, or not be audited
 │   └── Leak               what was made holds what it should not
@@ -72,6 +73,10 @@ class SearchError(FacesError):
 
 class Busy(FacesError):
     """More pictures wait than the server takes at once; the same request may go in a moment."""
+
+
+class ClientBusy(Busy):
+    """One client has as much in hand as one may have."""
 
 
 class DatabaseError(FacesError):

@@ -47,7 +47,12 @@ def read(file: File) -> bytes:
 
 
 def read_known(
-    path: str, size_bytes: int, sha256: str, *, within: Sequence[str] = ()
+    path: str,
+    size_bytes: int,
+    sha256: str,
+    *,
+    within: Sequence[str] = (),
+    most_bytes: int = MAX_FILE_BYTES,
 ) -> bytes | None:
     """A file's bytes if they are the ones that are known; None where anything else lies there.
 
@@ -56,7 +61,7 @@ def read_known(
     a link is followed, as an ingest follows it. within: folders, outside which, links and all
     resolved, nothing is opened; none: anywhere.
     """
-    if not 0 < size_bytes <= MAX_FILE_BYTES:
+    if not 0 < size_bytes <= most_bytes:
         return None
     try:
         if not _is_plain(path) or not _lies_within(path, within) or not _is_file(os.stat(path)):
@@ -74,13 +79,26 @@ def read_known(
 
 def known_size(path: str, within: Sequence[str] = ()) -> int | None:
     """The size of a file that `read_known` would open; None where there is none."""
+    found = _looked_at(path, within)
+    return found.st_size if found else None
+
+
+def is_untouched(
+    path: str, size_bytes: int, modified_ns: int, *, within: Sequence[str] = ()
+) -> bool:
+    """Whether a file that `read_known` would open is as it was, as far as that is seen from outside."""
+    found = _looked_at(path, within)
+    return found is not None and (found.st_size, found.st_mtime_ns) == (size_bytes, modified_ns)
+
+
+def _looked_at(path: str, within: Sequence[str]) -> os.stat_result | None:
     try:
         if not _is_plain(path) or not _lies_within(path, within):
             return None
         found = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_size if _is_file(found) else None
+    return found if _is_file(found) else None
 
 
 def _is_file(found: os.stat_result) -> bool:

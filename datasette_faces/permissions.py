@@ -149,8 +149,6 @@ def check(datasette: Any) -> None:
     for where, settings in every:
         rules = settings.get("permissions") or {}
         known = ", ".join(RIGHTS)
-        if not isinstance(settings.get("site") or {}, dict):
-            raise StartupError(f"{PLUGIN}: site{where} takes publisher, contact, takedown, about")
         if not isinstance(rules, dict):
             raise StartupError(f"{PLUGIN}: permissions{where} takes rules for: {known}")
         for action, rule in rules.items():

@@ -6,6 +6,7 @@ Nothing of it is written or logged. A key is a secret: who has it may search wit
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import threading
 import time
@@ -26,6 +27,9 @@ FUSED_SHARE = 0.25
 """What is fused may take so much of that: whoever follows links makes many, and evicts no upload."""
 KEY_BYTES = 12
 """16 characters of base64; nobody guesses 96 bits within an hour."""
+KEY = r"[A-Za-z0-9_-]{16}"
+_KEYS = re.compile(f"(?=({KEY}))")
+"""Whatever may be a key, also where one overlaps another."""
 ENTRY_BYTES = 1_000
 """What Python takes for an entry besides its pictures and its vector."""
 
@@ -97,6 +101,10 @@ class _Shelf:
         self._expire()
         return self._entries.get(key)
 
+    def known(self, keys: set[str]) -> set[str]:
+        self._expire()
+        return self._entries.keys() & keys
+
     def keep(self, entries: dict[str, _Entry]) -> None:
         """Add entries that come and go together."""
         keys = tuple(entries)
@@ -143,8 +151,14 @@ class QueryStore:
         with self._lock:
             return sum(shelf.size() for shelf in (self._uploads, self._fused))
 
+    def keys_in(self, text: str) -> set[str]:
+        """The keys in a text under which something is kept here."""
+        found = set(_KEYS.findall(text))
+        with self._lock:
+            return self._uploads.known(found) | self._fused.known(found)
+
     def add_photo(
-        self, database: str, model_id: str, file_name: str, found: Analysis, reason: str | None
+        self, found: Analysis, *, database: str, model_id: str, file_name: str, reason: str | None
     ) -> str:
         """Keep an uploaded picture and its faces, in their order; the photo's key."""
         key = secrets.token_urlsafe(KEY_BYTES)

@@ -33,11 +33,13 @@ class RateLimit:
 
         More than a minute's worth counts as a minute's worth. What is not given is not taken.
         """
-        count = min(count, max(1, int(per_minute)))
+        # Less than one in a minute is one after more than a minute
+        size = max(1, per_minute)
+        count = min(count, int(size))
         with self._lock:
             now = self._clock()
-            left, at = self._buckets.pop(client, (per_minute, now))
-            left = min(per_minute, left + (now - at) * per_minute / 60)
+            left, at = self._buckets.pop(client, (size, now))
+            left = min(size, left + (now - at) * per_minute / 60)
             lacking = count - left
             self._buckets[client] = (left if lacking > 0 else left - count, now)
             if len(self._buckets) > self._clients:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from .connections import Connection, sqlite
 from .errors import FacesError
+from .logs import tells_of_a_face
+from .queries import QueryStore
 
 Answer = TypeVar("Answer")
 
@@ -78,6 +80,23 @@ def tell(database: Any) -> None:
 
     execute_fn.tells = True  # type: ignore[attr-defined]
     setattr(database, name, execute_fn)
+
+
+def keep_keys_out(database: Any, store: QueryStore) -> None:
+    """Have a Datasette database log no query that fails and names an uploaded face."""
+    runs = database.execute
+    if getattr(runs, "keeps", False):
+        return
+
+    @functools.wraps(runs)
+    async def execute(sql: str, params: Any = None, *arguments: Any, **options: Any) -> Any:
+        if tells_of_a_face(store, sql, params):
+            # What may come by position: truncate, the limit of time, the size of a page
+            arguments, options = arguments[:3], {**options, "log_sql_errors": False}
+        return await runs(sql, params, *arguments, **options)
+
+    execute.keeps = True  # type: ignore[attr-defined]
+    database.execute = execute
 
 
 def _telling(function: Callable[[Connection], Answer]) -> Callable[[Connection], Answer]:

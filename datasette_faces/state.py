@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .errors import Busy
 from .inference import Inference
 from .models.base import FaceModel
 from .queries import QueryStore
 from .rates import RateLimit
 from .search import Searcher
+from .slots import Slots
 from .sql_functions import Shared
 
-UPLOADS = 8
-"""Bodies that are read, or looked at, at once: 32 MB of memory each."""
+READERS = 4
+"""Originals that are read at once; the next wait."""
 ATTRIBUTE = "_datasette_faces"
 
 
@@ -27,12 +26,16 @@ class State:
     def __init__(self) -> None:
         self.queries = QueryStore()
         self.rates = RateLimit()
+        self.slots = Slots()
+        self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
+        """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
+        self.told: set[str] = set()
+        """What the log has been told once, and need not be again."""
         self.scripts: frozenset[str] | None = None
         """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
         self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}
-        self._uploads = 0
         self._kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
     def kept(self, database: Any) -> dict[Any, Any]:
@@ -61,23 +64,9 @@ class State:
                 self._inferences[key] = Inference(model)
             return self._inferences[key]
 
-    @contextmanager
-    def upload(self) -> Iterator[None]:
-        """Room for one request with pictures. Raises Busy where there is none."""
-        with self._lock:
-            if self._uploads >= UPLOADS:
-                raise Busy(
-                    f"{UPLOADS} people are uploading pictures already; try again in a moment"
-                )
-            self._uploads += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._uploads -= 1
-
     def close(self) -> None:
         """End all processes; they end by themselves where Datasette does not say that it ends."""
+        self.disk.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             for inference in self._inferences.values():
                 inference.close()

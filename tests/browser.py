@@ -49,7 +49,7 @@ def browser() -> Iterator[Any]:
 
 @contextmanager
 def serving(*arguments: str | Path, log: Path | None = None) -> Iterator[str]:
-    """The address of `datasette ARGUMENTS`, on a port that the system chose; log: what it prints."""
+    """The address of `datasette ARGUMENTS`, on a port that the system chose; log: all that it says."""
     with open(log or os.devnull, "w") as printed:
         process = subprocess.Popen(
             [sys.executable, "-m", "datasette", *map(str, arguments), "-p", "0"],
@@ -61,7 +61,10 @@ def serving(*arguments: str | Path, log: Path | None = None) -> Iterator[str]:
         yield _address(process)
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        _, complaints = process.communicate(timeout=30)
+        if log:
+            with open(log, "a") as said:
+                said.write(complaints)
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -22,6 +22,7 @@ from pictures import shipped
 from serving import QUERY, Site, metadata_with, site
 
 from datasette_faces.compat import V1
+from datasette_faces.logs import WithoutKeys
 from datasette_faces.rates import RateLimit, network
 from datasette_faces.state import state_of
 
@@ -67,6 +68,15 @@ class TestBuckets:
         limit = RateLimit(clock=Clock())
         assert limit.take("a", 10, per_minute=2) == 0
         assert limit.take("a", 10, per_minute=2) == 60
+
+    def test_less_than_one_in_a_minute_is_one_after_more_than_a_minute(self) -> None:
+        clock = Clock()
+        limit = RateLimit(clock=clock)
+        assert [limit.take("a", per_minute=0.5) for _ in range(2)] == [0, 120]
+        clock.now = 119
+        assert limit.take("a", per_minute=0.5) == pytest.approx(1)
+        clock.now = 120
+        assert [limit.take("a", 3, per_minute=0.5) for _ in range(2)] == [0, 120]
 
     def test_so_many_clients_are_remembered_and_no_more(self) -> None:
         limit = RateLimit(clients=3, clock=Clock())
@@ -231,6 +241,7 @@ def test_nothing_of_a_query_photo_is_in_the_log(
     faces_db: Path, logged: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither its name, nor what it shows, nor a vector: of pictures with a face, without, and broken."""
+    keys: list[str] = []
     with site(faces_db) as served:
         for name, data in (
             ("mrs-secret.jpg", shipped("one face").read_bytes()),
@@ -244,12 +255,24 @@ def test_nothing_of_a_query_photo_is_in_the_log(
             )
             assert told.status_code in (200, 400, 422)
             for face in (told.json().get("photos") or [{"faces": []}])[0]["faces"]:
-                served.get(f"/faces/-/faces/search?key={face['key']}")
-                served.get(f"/faces/faces_like_query.json?key={face['key']}x&k=1")
+                keys.append(face["key"])
+                for path in (
+                    f"/-/faces/search?key={keys[-1]}",
+                    f"/faces_like_query.json?key={keys[-1]}x&k=1",
+                    f"/faces_like_query.json?key={keys[-1]}&k=0",
+                    f"{QUERY}.json?sql=select+face_query(:face),+nothing&face={keys[-1]}",
+                    f"{QUERY}.json?sql=select+:face,+nothing&face={keys[-1]}",
+                    f"{QUERY}.json?sql=select+'{keys[-1]}',+nothing",
+                    f"{QUERY}.json?sql=select+harmless",
+                ):
+                    served.get(f"/faces{path}")
     out, err = capfd.readouterr()
     said = out + err + logged.text
     # httpx, which asks here, tells the addresses that it asks for; the server's own log is uvicorn's
     said = "\n".join(line for line in said.splitlines() if "HTTP Request:" not in line)
+    assert "sql = 'select harmless'" in said
+    assert len(keys) == 1
+    assert keys[0] not in said
     assert "secret" not in said
     assert not re.search(r"(-?0\.\d{4,},? ?){4}", said)
     assert not re.search(r"(\\x[0-9a-f]{2}){8}", said)
@@ -267,10 +290,47 @@ def test_the_server_s_own_log_has_no_key_of_a_query_photo(faces_db: Path, tmp_pa
         asked += [f"search?photo={key}", "face/1"]
         for path in asked:
             ask(f"{address}/faces/-/faces/{path}")
-        for sql in (f"select face_query('{key}')", "select face_query(:key)"):
-            query = urllib.parse.urlencode({"sql": sql, "key": key})
+        for sql, name in (
+            (f"select face_query('{key}')", "of"),
+            (f"select face_query( '{key}')", "of"),
+            (f'select Face_Query("{key}"), nothing', "of"),
+            (f"select nothing /* {key}{key} */", "of"),
+            ("select face_query(:key), nothing", "key"),
+            ("select face_query(:face)", "face"),
+            ("select nothing, :anything", "anything"),
+        ):
+            query = urllib.parse.urlencode({"sql": sql, name: key})
             ask(f"{address}/faces{QUERY}.json?{query}")
+        ask(f"{address}/faces/faces_like_query.json?key={key}&k=0")
+        ask(f"{address}/faces/-/faces?nothing=%{ord(key[0]):x}{key[1:]}")
+        ask(f"{address}/faces{QUERY}.json?sql=select+harmless")
     said = log.read_text()
     assert "GET /faces/-/faces/face/1" in said
     assert "GET /faces/-/faces/search?key=..." in said
+    assert "sql = 'select harmless'" in said
     assert key not in said
+    assert key[1:] not in said
+
+
+UNKNOWN = "Abcdefgh-_012345"
+
+
+@pytest.mark.parametrize(
+    ("asked", "logged"),
+    [
+        ("/f/-/faces/search?key=KEY&not=KEY", "/f/-/faces/search?key=...&not=..."),
+        ("/f/-/faces/search/face/KEY.jpg", "/f/-/faces/search/face/....jpg"),
+        ("/f?sql=select+face_query(:face)&face=KEY", "/f?sql=select+face_query(:face)&face=..."),
+        ("/f?sql=select+face_query(%27KEY%27)", "/f?sql=select+face_query(%27...%27)"),
+        ("/f?sql=select+face_query%28+%22KEY%22%29", "/f?sql=select+face_query%28+%22...%22%29"),
+        ("/f?sql=select%20FACE_QUERY%20('KEY')", "/f?sql=select%20FACE_QUERY%20('...')"),
+        ("/f?a=1%0a2&sql=f%61ce_query(:x)&x=KEY", "/f?a=1%0A2&sql=face_query(:x)&x=..."),
+        ("/f?nothing=KEY", "/f?nothing=KEY"),
+    ],
+)
+def test_what_looks_like_a_key_is_left_out_also_where_nobody_knows_it(
+    asked: str, logged: str
+) -> None:
+    record = logging.LogRecord("", 0, "", 0, "%s", (asked.replace("KEY", UNKNOWN), 200), None)
+    WithoutKeys().filter(record)
+    assert record.args == (logged.replace("KEY", UNKNOWN), 200)

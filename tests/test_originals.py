@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import threading
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +18,8 @@ from toy_model import RED, ToyModel, draw
 from datasette_faces import files
 from datasette_faces.files import read_known
 from datasette_faces.ingest import ingest
+from datasette_faces.state import READERS
+from datasette_faces.views import pictures
 
 SERVED = metadata_with(serve_originals=True)
 IMAGE = "/one/-/faces/image/1.jpg"
@@ -210,6 +214,83 @@ def test_a_link_out_of_the_folders_is_not_followed(
         settings = metadata_with(serve_originals=True, originals_folders=folders)
         with site(database, metadata=settings) as served:
             assert served.get(IMAGE).content == wanted
+
+
+def test_a_browser_that_has_a_file_is_told_so_by_a_look_at_it(
+    database: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    really = files.open_at_once
+    monkeypatch.setattr(files, "open_at_once", lambda path: opened.append(path) or really(path))
+    with site(database, metadata=SERVED) as served:
+        content = photo.read_bytes()
+        etag = served.get(IMAGE).headers["etag"]
+        assert etag == f'"{sha256(content).hexdigest()[:32]}"'
+
+        def again() -> tuple[int, bytes, int]:
+            opened.clear()
+            answer = served.get(IMAGE, if_none_match=etag)
+            return answer.status_code, answer.content, len(opened)
+
+        assert again() == (304, b"", 0)
+        os.utime(photo, ns=(1, 1))
+        assert again() == (304, b"", 1)
+        photo.write_bytes(b"x" * len(content))
+        assert again() == (200, thumbnail(database), 1)
+        photo.unlink()
+        assert again() == (200, thumbnail(database), 0)
+
+
+def test_what_a_browser_has_is_not_confirmed_outside_of_the_folders(
+    database: Path, photo: Path
+) -> None:
+    etag = f'"{sha256(photo.read_bytes()).hexdigest()[:32]}"'
+    settings = metadata_with(serve_originals=True, originals_folders=["/nowhere"])
+    with site(database, metadata=settings) as served:
+        assert served.get(IMAGE, if_none_match=etag).content == thumbnail(database)
+
+
+def test_of_a_file_that_is_too_large_the_thumbnail_is_served(
+    database: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size_bytes = photo.stat().st_size
+    with site(database, metadata=SERVED) as served:
+        for most_bytes, wanted in (
+            (size_bytes, photo.read_bytes()),
+            (size_bytes - 1, thumbnail(database)),
+        ):
+            monkeypatch.setattr(pictures, "ORIGINAL_BYTES", most_bytes)
+            assert served.get(IMAGE).content == wanted
+
+
+def test_a_slow_disk_holds_up_no_page(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, reading = threading.Event(), []
+    really = pictures.read_known
+
+    def slow(*arguments: Any, **options: Any) -> bytes | None:
+        reading.append(1)
+        assert go_on.wait(20)
+        return really(*arguments, **options)
+
+    async def while_many_are_read() -> None:
+        originals = [
+            asyncio.ensure_future(served.asking("GET", IMAGE, None, {})) for _ in range(10)
+        ]
+        while not reading:
+            await asyncio.sleep(0.01)
+        pages = [served.asking("GET", "/one/-/faces/photo/1", None, {}) for _ in range(5)]
+        answers = await asyncio.wait_for(asyncio.gather(*pages), 10)
+        assert {it.status_code for it in answers} == {200}
+        assert len(reading) <= READERS
+        go_on.set()
+        assert {it.status_code for it in await asyncio.gather(*originals)} == {200}
+
+    monkeypatch.setattr(pictures, "read_known", slow)
+    with site(database, metadata=SERVED) as served:
+        try:
+            served.run(while_many_are_read())
+        finally:
+            go_on.set()
 
 
 @pytest.mark.parametrize(

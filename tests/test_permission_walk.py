@@ -307,7 +307,8 @@ def keys(served: Site) -> dict[str, str]:
     face = Face(detection, 1.0, Pose(0, 0, 0), b"\xff\xd8\xff", vector)
     photo = Photo(9, 9, "JPEG", None, None, None, None, b"\xff\xd8\xff")
     store = state_of(served.datasette).queries
-    key = store.add_photo("people", "toy", "query.jpg", Analysis(photo, (face,)), None)
+    told = {"database": "people", "model_id": "toy", "file_name": "query.jpg"}
+    key = store.add_photo(Analysis(photo, (face,)), **told, reason=None)
     found = store.photo("people", key)
     assert found
     return {"photo": key, "face": found.face_keys[0]}

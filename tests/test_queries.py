@@ -60,7 +60,8 @@ def store(clock: Clock) -> QueryStore:
 
 
 def add(store: QueryStore, found: Analysis = TWO_FACES, database: str = "faces") -> str:
-    return store.add_photo(database, "toy", "a.png", found, None)
+    told = {"database": database, "model_id": "toy", "file_name": "a.png"}
+    return store.add_photo(found, **told, reason=None)
 
 
 def test_a_photo_is_found_again_by_its_key_and_its_faces_by_theirs(store):
@@ -81,7 +82,8 @@ def test_keys_are_random_and_of_16_characters(store):
 
 
 def test_a_photo_without_faces_keeps_the_reason(store):
-    key = store.add_photo("faces", "toy", "a.png", NO_FACE, "no face was found")
+    told = {"database": "faces", "model_id": "toy", "file_name": "a.png"}
+    key = store.add_photo(NO_FACE, **told, reason="no face was found")
     assert store.photo("faces", key).reason == "no face was found"
     assert store.photo("faces", key).face_keys == ()
 

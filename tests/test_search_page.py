@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RED, WHITE, Colour, ToyMo
 
 from datasette_faces import vectors
 from datasette_faces.compat import CSRF_BY_HEADERS, V1
+from datasette_faces.errors import ModelError
 from datasette_faces.inference import Inference
+from datasette_faces.models.base import Engine
 from datasette_faces.queries import QueryStore
 from datasette_faces.state import state_of
 from datasette_faces.workers import Limits
@@ -41,6 +44,21 @@ ANN = {"id": "ann"}
 IN_PHOTO_4 = (10 + 16 * 3, 5 + 20 * 6, 250 - 16 * 3)
 """The colour of face 37 of the archive."""
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
+
+
+@dataclass
+class TellingModel(ToyModel):
+    """A model that cannot be used for a reason, which it gives before it is loaded, or then."""
+
+    id: str = "telling"
+    reason: str = ""
+    when: str = ""
+
+    def missing(self) -> str | None:
+        return self.reason if self.when == "missing" else None
+
+    def load(self) -> Engine:
+        raise ModelError(self.reason)
 
 
 @pytest.fixture(scope="module")
@@ -951,14 +969,20 @@ class TestHarm:
     ) -> None:
         begin(fresh, model=ToyModel(seconds=1), waiting=0)
         body = form(part("picture", drawn(RED), file="a.png"))
-        headers = {"content-type": FORM}
+        headers = {"content-type": FORM, "authorization": "Bearer none"}
 
         async def at_once() -> list[Any]:
-            async def one(to: str, seconds: float) -> Any:
+            # Of three people: of one there are never three at once
+            async def one(actor: str | None, to: str, seconds: float) -> Any:
                 await asyncio.sleep(seconds)
-                return await fresh.asking("POST", to, None, dict(headers), content=body)
+                return await fresh.asking("POST", to, actor, dict(headers), content=body)
 
-            asks = (one(f"{PAGE}.json", 0), one(f"{PAGE}.json", 0.3), one(PAGE, 0.3), page())
+            asks = (
+                one(None, f"{PAGE}.json", 0),
+                one("ann", f"{PAGE}.json", 0.3),
+                one("bob", PAGE, 0.3),
+                page(),
+            )
             return list(await asyncio.gather(*asks))
 
         async def page() -> Any:
@@ -1038,7 +1062,57 @@ class TestModelsThatAreNotThere:
         folders = [str(tmp_path / "one")]
         setting = metadata_with(packs=folders[0] if packs == "one" else folders)
         with site(self.made(various, tmp_path, *renamed), metadata=setting) as it:
-            self.stored_works_and_uploads_say(it, "holds no model pack (*.onnx)")
+            self.stored_works_and_uploads_say(it, "the folder of one holds no model pack (*.onnx)")
+
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            "/srv/secret place/x.onnx is broken",
+            "cannot be loaded: [Load from '/srv/secret/x.onnx' failed]",
+            "see C:\\secret\\x.onnx",
+            "~/secret is empty",
+            "file:secret/x.onnx",
+        ],
+    )
+    @pytest.mark.parametrize("when", ["missing", "load"])
+    def test_where_files_of_the_server_lie_is_told_to_its_log_alone(
+        self,
+        various: Path,
+        tmp_path: Path,
+        reason: str,
+        when: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        from datasette.plugins import pm
+
+        renamed = [
+            "update models set id = 'telling' where id = 'toy'",
+            "update face_embeddings set model_id = 'telling' where model_id = 'toy'",
+        ]
+        told_of = self.made(various, tmp_path, "pragma foreign_keys = off", *renamed)
+        plugin = TellingModel(reason=reason, when=when).as_plugin()
+        pm.register(plugin)
+        with site(told_of) as it:
+            answer = upload(it, drawn(RED), to="/m/-/faces/search.json")
+            pages = [it.get("/m/-/faces/search"), upload(it, drawn(RED), to="/m/-/faces/search")]
+            state_of(it.datasette).close()
+        pm.unregister(plugin)
+        for told in (answer, *pages):
+            assert "secret" not in told.text
+        assert (answer.status_code, pages[1].status_code) == (501, 501)
+        assert answer.json()["error"] == (
+            "the model telling cannot be used on this server; its log says why"
+        )
+        assert "its log says why" in pages[1].text
+        assert caplog.text.count(reason) == 1
+
+    def test_a_folder_of_packs_is_named_to_nobody(self, various: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "secret" / "toy"
+        folder.mkdir(parents=True)
+        with site(self.made(various, tmp_path), metadata=metadata_with(packs=str(folder))) as it:
+            answer = upload(it, drawn(RED), to="/m/-/faces/search.json")
+            assert answer.json()["error"] == "the folder of toy holds no model pack (*.onnx)"
+            assert "secret" not in it.get("/m/-/faces/search").text
 
     def test_other_weights_are_refused(
         self, various: Path, tmp_path: Path, toy_plugin: None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from serving import Site, metadata_with, site
 
 from datasette_faces import compat, permissions, state
 from datasette_faces.compat import CSRF_BY_HEADERS, V1
+from datasette_faces.errors import Busy
 from datasette_faces.models.sface import SFace
 from datasette_faces.views import uploads
+from datasette_faces.views.bodies import Body, TooLate
 from datasette_faces.views.uploads import Caps, NothingUploaded, Upload, read_pictures
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxk"
@@ -217,6 +220,72 @@ def test_a_body_that_never_ends_is_408(content_type):
     message = refused(408, endless(), Caps(seconds=0.2), content_type=content_type)
     assert message.startswith("The upload did not arrive within 0.2 seconds")
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("chunk", "count"),
+    [(b"x", 10**9), (b"", 10**9), (b"x" * 8_000, 10)],
+    ids=["little", "no", "well"],
+)
+def test_a_body_that_comes_too_slowly_is_408_before_its_time_is_up(chunk, count):
+    """Some bytes now and then keep no place that others could have."""
+    left = iter(range(count - 1, -1, -1))
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": chunk, "more_body": next(left) > 0}
+
+    got = bytearray()
+    body, began = Body("upload", 10**9, "", patience_seconds=0.2), time.monotonic()
+    reading = body.read(request_of(receive), got.extend)
+    if count > 10:
+        with pytest.raises(TooLate, match="too slowly, with less than 16 kB in a second"):
+            asyncio.run(reading)
+    else:
+        asyncio.run(reading)
+        assert got == chunk * count
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("content_type", [FORM, "image/jpeg"])
+def test_a_body_is_never_twice_in_memory(content_type):
+    size_bytes = 31_000_000
+
+    async def receive() -> dict[str, Any]:
+        piece = next(pieces)
+        return {"type": "http.request", "body": piece, "more_body": piece != end}
+
+    end = f"\r\n--{BOUNDARY}--\r\n".encode() if content_type == FORM else b"z"
+    head = part("picture", b"", file="a.jpg")[:-2] if content_type == FORM else b"x"
+    chunk = b"y" * 64_000
+    pieces = itertools.chain([head], itertools.repeat(chunk, size_bytes // len(chunk)), [end])
+    tracemalloc.start()
+    try:
+        got = read(receive, content_type=content_type)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size_bytes - len(chunk) < len(got.pictures[0][1])
+    assert peak_bytes < 1.3 * size_bytes
+
+
+def test_what_is_kept_is_told_as_it_comes_and_may_be_refused():
+    kept: list[int] = []
+
+    def keep(size_bytes: int) -> None:
+        kept.append(size_bytes)
+        if sum(kept) > 200_000:
+            raise Busy("full")
+
+    for content_type, body in ((FORM, form(part("p", PICTURE, file="a"))), ("image/x", PICTURE)):
+        kept.clear()
+        request = request_of(arriving(body), content_type=content_type)
+        asyncio.run(read_pictures(request, keep=keep))
+        assert sum(kept) == len(body)
+        receive = arriving(b"".join([body[:-10], PICTURE * 5]))
+        with pytest.raises(Busy):
+            asyncio.run(read_pictures(request_of(receive, content_type="image/x"), keep=keep))
+        assert asyncio.run(left(receive)) > 200_000
 
 
 def test_a_body_that_promises_more_than_it_brings_is_cut_off():

@@ -54,7 +54,7 @@ class InsightFacePack(FaceModel):
         if not any(Path(self.folder).glob("*.onnx")):
             if self.published:
                 return f"{self.id} is not at hand yet; it is downloaded when an ingest names it"
-            return f"{self.folder} holds no model pack (*.onnx)"
+            return f"the folder of {self.id} holds no model pack (*.onnx)"
         return None
 
     def fetch(self) -> None:
@@ -98,7 +98,7 @@ class InsightFacePack(FaceModel):
             assert tuple(recogniser.input_size) == (geometry.ALIGNED_PX, geometry.ALIGNED_PX)
         except (AssertionError, KeyError):
             raise ModelError(
-                f"{self.folder} holds no detector and recogniser that InsightFace knows"
+                f"The pack {self.id} holds no detector and recogniser that InsightFace knows"
             ) from None
         except Exception as error:
             raise ModelError(f"The pack {self.folder} cannot be loaded: {error}") from error

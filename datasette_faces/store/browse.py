@@ -319,9 +319,9 @@ def thumbnail(conn: Connection, photo_id: int) -> bytes | None:
 
 
 def original_paths(conn: Connection, photo_id: int) -> list[Row]:
-    """Where a photo's file should be, and what it should hold: path, path_bytes, sha256, bytes, format."""
+    """Where a photo's file should be, what it should hold, and how it was when it was last read."""
     query = """
-        select photo_paths.path, path_bytes, photos.sha256, photos.bytes, format
+        select photo_paths.path, path_bytes, photos.sha256, photos.bytes, format, modified_ns
         from photo_paths join photos on photos.id = photo_id
         where photo_id = :id and photo_paths.missing_since is null
             and typeof(photo_paths.path) = 'text' and typeof(photos.bytes) = 'integer'

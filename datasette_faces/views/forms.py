@@ -7,27 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from datasette.utils.asgi import Base400
-
+from .bodies import Body, WrongType
 from .requests import BadRequest, id_of
 
 MAX_BYTES = 1_000_000
 """Room for the numbers of 80,000 faces."""
+BODY = Body("form", MAX_BYTES, f"The form has over {MAX_BYTES // 1000:,} kB; choose fewer at once")
 MAX_FIELDS = 100_000
 NOT_KEPT = ("csrftoken", "seen")
 """What belongs to one page's form alone: the next page has its own."""
-
-
-class TooLarge(Base400):  # type: ignore[misc]
-    """More than MAX_BYTES."""
-
-    status = 413
-
-
-class WrongType(Base400):  # type: ignore[misc]
-    """A body that is neither a form nor JSON."""
-
-    status = 415
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +76,12 @@ def _range(name: str, part: str) -> range:
 
 
 async def read_form(request: Any) -> Form:
-    """The fields of a request's body. Raises BadRequest, TooLarge, WrongType."""
+    """The fields of a request's body. Raises BadRequest, TooLarge, TooLate, WrongType."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ("application/x-www-form-urlencoded", "application/json"):
         raise WrongType("Send a form (application/x-www-form-urlencoded) or JSON")
-    body = await _body(request)
+    body = bytearray()
+    await BODY.read(request, body.extend)
     try:
         text = body.decode()
         if content_type == "application/json":
@@ -110,16 +99,3 @@ def _of_json(told: Any) -> dict[str, list[str]]:
         name: [str(int(it) if it is True else it) for it in values if it not in (None, False)]
         for name, values in every.items()
     }
-
-
-async def _body(request: Any) -> bytes:
-    body = bytearray()
-    while True:
-        message = await request.receive()
-        if message["type"] != "http.request":
-            raise BadRequest("The form was cut off; try again")
-        body += message.get("body", b"")
-        if len(body) > MAX_BYTES:
-            raise TooLarge(f"The form has over {MAX_BYTES // 1000:,} kB; choose fewer at once")
-        if not message.get("more_body", False):
-            return bytes(body)

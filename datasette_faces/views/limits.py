@@ -1,16 +1,21 @@
-"""Who uploads too much: a limit by client, before a byte of the body is read."""
+"""Who uploads too much: limits by client, before a byte of the body is read."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from datasette.utils.asgi import Base400
 
 from .. import permissions, rates
+from ..errors import ClientBusy
+from ..slots import Keep
 from ..state import state_of
 from .requests import Page
 
+RETRY_SECONDS = 2
 PER_MINUTE = 60
 """Pictures of one client: more than a person chooses, less than half of what one core looks at."""
 SETTING, HEADER = "uploads_per_minute", "client_header"
@@ -21,19 +26,33 @@ class TooMany(Base400):  # type: ignore[misc]
 
     status = 429
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, why: str = "Too many uploads from here") -> None:
         """seconds: until the next may come."""
         wait = math.ceil(seconds)
-        super().__init__(f"Too many uploads from here: try again in {wait} seconds")
+        super().__init__(f"{why}: try again in {wait} seconds")
         self.headers = {"retry-after": str(wait)}
+
+
+@contextmanager
+def slot(page: Page) -> Iterator[Keep]:
+    """A place among the uploads, until the request is answered. Raises TooMany; Busy.
+
+    Who finds none has nothing counted by `check`.
+    """
+    try:
+        with state_of(page.datasette).slots.taken(client_of(page)) as keep:
+            yield keep
+    except ClientBusy as error:
+        raise TooMany(RETRY_SECONDS, str(error)) from None
 
 
 def check(page: Page, pictures: int = 1) -> None:
     """Count uploaded pictures of a request's client. Raises TooMany."""
     per_minute = permissions.setting(page.datasette, page.database, SETTING)
-    if per_minute is None or per_minute is True:
+    # A database that is added later may have a setting that nobody has looked at
+    if per_minute is True or not isinstance(per_minute, int | float):
         per_minute = PER_MINUTE
-    if not isinstance(per_minute, int | float) or per_minute <= 0:
+    if per_minute <= 0:
         return
     seconds = state_of(page.datasette).rates.take(client_of(page), pictures, per_minute=per_minute)
     if seconds:

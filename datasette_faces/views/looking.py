@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from typing import Any
 
 from datasette.utils.asgi import Base400
@@ -12,12 +14,15 @@ from ..errors import FacesError, ModelError, PictureError, SearchError, WrongWei
 from ..inference import Inference
 from ..models.base import FaceModel
 from ..models.insightface import InsightFacePack
-from ..shapes import Looked
+from ..shapes import Looked, ModelInfo
 from ..state import state_of
 from .asked import Asked
+from .limits import RETRY_SECONDS
 from .requests import BadRequest, Page
 
-RETRY_SECONDS = 2
+_PATH = re.compile(r"(?<![A-Za-z0-9:/])[/~\\]|\b[A-Za-z]:[/\\](?!/)|\bfile:")
+"""How the path of a file begins, on any system; an address of the web is none."""
+_log = logging.getLogger("datasette_faces")
 Pictures = tuple[tuple[str, bytes], ...]
 """Names to show, and bytes."""
 
@@ -46,30 +51,55 @@ async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
 
     Raises NoModel, Overloaded, BadRequest.
     """
-    state = state_of(page.datasette)
     try:
         info = await page.read(search.model_of, wanted.model)
     except SearchError as error:
         raise BadRequest(str(error)) from None
+    queries = state_of(page.datasette).queries
+    told = {"database": page.database, "model_id": info.id}
     keys = []
     for file_name, data in pictures:
-        try:
-            inference = state.inference(face_model(page, info.id))
-            looked: Looked = await asyncio.wrap_future(inference.submit(data))
-            check_weights(inference, info.weights_sha256)
-        except PictureError as error:
-            raise BadRequest(f"{file_name}: {error}") from None
-        except ModelError as error:
-            raise NoModel(str(error)) from None
-        # Busy, or all processes were ended: the next try may go
-        except FacesError as error:
-            raise Overloaded(str(error)) from None
+        looked = await _looked(page, info, file_name, data)
         keys.append(
-            state.queries.add_photo(
-                page.database, info.id, file_name, looked.analysis, looked.reason
-            )
+            queries.add_photo(looked.analysis, file_name=file_name, reason=looked.reason, **told)
         )
     return keys
+
+
+async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> Looked:
+    """What a model sees in a picture. Raises NoModel, Overloaded, BadRequest."""
+    try:
+        inference = state_of(page.datasette).inference(face_model(page, info.id))
+        looked: Looked = await asyncio.wrap_future(inference.submit(data))
+        check_weights(inference, info.weights_sha256)
+    except PictureError as error:
+        raise BadRequest(f"{file_name}: {error}") from None
+    except ModelError as error:
+        raise NoModel(in_public(page, info.id, str(error))) from None
+    # Busy, or all processes were ended: the next try may go
+    except FacesError as error:
+        raise Overloaded(str(error)) from None
+    return looked
+
+
+def in_public(page: Page, model_id: str, reason: str) -> str:
+    """Why a model cannot be used, for visitors: where it names a file of the server, the log has it."""
+    if not _PATH.search(reason):
+        return reason
+    told = state_of(page.datasette).told
+    if reason not in told:
+        told.add(reason)
+        _log.warning("The model %s cannot be used: %s", model_id, reason)
+    return f"the model {model_id} cannot be used on this server; its log says why"
+
+
+def missing(page: Page, model_id: str) -> str | None:
+    """Why a model cannot look at pictures here, for visitors; None where it can."""
+    try:
+        reason = face_model(page, model_id).missing()
+    except ModelError as error:
+        reason = str(error)
+    return reason and in_public(page, model_id, reason)
 
 
 def check_weights(inference: Inference, weights_sha256: str) -> None:

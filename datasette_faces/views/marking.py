@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from datasette.utils.asgi import Forbidden
 
@@ -17,7 +16,7 @@ from ..state import state_of
 from ..store import browse, models
 from .deciding import Action, Decided, place
 from .forms import Form
-from .looking import NoModel, Overloaded, check_weights, face_model
+from .looking import NoModel, Overloaded, check_weights, face_model, in_public, missing
 from .requests import BadRequest, Page
 
 SIDES = ("x", "y", "width", "height")
@@ -53,9 +52,12 @@ async def drawn(page: Page, form: Form) -> Action:
 
 def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
     def look(info: ModelInfo, data: bytes, drawn: Outline) -> Face:
-        inference = state_of(page.datasette).inference(face_model(page, info.id))
-        face = inference.outline(data, drawn).result()
-        check_weights(inference, info.weights_sha256)
+        try:
+            inference = state_of(page.datasette).inference(face_model(page, info.id))
+            face = inference.outline(data, drawn).result()
+            check_weights(inference, info.weights_sha256)
+        except ModelError as error:
+            raise ModelError(in_public(page, info.id, str(error))) from None
         return face
 
     try:
@@ -84,14 +86,7 @@ async def hindrance(page: Page, photo_id: int) -> str | None:
         return f"{error}."
     if not await asyncio.to_thread(drawing.is_at_hand, about, within):
         return "Drawing a face takes the photo's file, which is not where it was."
-    missing = [_missing(page, info.id) for info in await page.read(models.every)]
-    if None in missing:
+    reasons = [missing(page, info.id) for info in await page.read(models.every)]
+    if None in reasons:
         return None
-    return "; ".join(str(it) for it in missing) or "This file knows no model yet."
-
-
-def _missing(page: Page, model_id: str) -> Any:
-    try:
-        return face_model(page, model_id).missing()
-    except ModelError as error:
-        return str(error)
+    return "; ".join(filter(None, reasons)) or "This file knows no model yet."

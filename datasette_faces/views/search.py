@@ -12,16 +12,17 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from .. import compat, headers, permissions
 from ..connections import sqlite
-from ..errors import Busy, ModelError
+from ..errors import Busy
 from ..queries import QueryPhoto
 from ..search import MAX_K
 from ..shapes import Match
+from ..slots import Keep
 from ..state import state_of
 from ..store import browse, models
 from . import limits
 from .asked import Asked, NoSuchQuery, Ready, alive, asked, model_meant, ready
 from .calibration import calibration_url
-from .looking import NoFace, Overloaded, Pictures, described, face_model, look
+from .looking import NoFace, Overloaded, Pictures, described, face_model, look, missing
 from .requests import BadRequest, Page, page_view, with_links, with_name
 from .uploads import NothingUploaded, read_pictures
 
@@ -123,12 +124,8 @@ async def _form(page: Page, wanted: Asked) -> dict[str, Any]:
     problem, cold = None, False
     may = await permissions.may_upload(page.datasette, page.request, page.database)
     if may and model_id:
-        try:
-            model = face_model(page, model_id)
-            problem = model.missing()
-            cold = state.inference(model).state != "ready"
-        except ModelError as error:
-            problem = str(error)
+        problem = missing(page, model_id)
+        cold = not problem and state.inference(face_model(page, model_id)).state != "ready"
     return {
         "models": known,
         "has_folders": await page.read(browse.has_table, "photo_paths"),
@@ -205,29 +202,28 @@ async def _choose(page: Page, wanted: Asked) -> Response:
     photo = queries.photo(page.database, key)
     if photo is None:
         raise NoSuchQuery("This picture is not here any more: it is kept for an hour")
-    faces = []
-    for place, face_key in enumerate(photo.face_keys, 1):
-        face = queries.face(page.database, face_key)
-        if face is None:
-            continue
-        keys = (*wanted.keys, face_key)
-        faces.append(
-            {
-                "place": place,
-                "box": face.box,
-                "crop_url": page.url(f"/search/face/{face_key}.jpg"),
-                "url": _address(page, wanted, key=keys, photo=rest, model=photo.model_id),
-            }
-        )
     context = {
         "asked": wanted,
         "photo": photo,
         "picture_url": page.url(f"/search/photo/{key}.jpg"),
-        "faces": faces,
+        "faces": _choices(page, replace(wanted, photos=rest), photo),
         "rest_url": _address(page, wanted, photo=rest),
         **await _form(page, replace(wanted, photos=rest)),
     }
     return await page.html("choose.html", context)
+
+
+def _choices(page: Page, wanted: Asked, photo: QueryPhoto) -> list[dict[str, Any]]:
+    """The faces of an uploaded picture, each with the search to which it is added."""
+    choices = []
+    for place, key in enumerate(photo.face_keys, 1):
+        face = state_of(page.datasette).queries.face(page.database, key)
+        if face is None:
+            continue
+        url = _address(page, wanted, key=(*wanted.keys, key), model=photo.model_id)
+        crop_url = page.url(f"/search/face/{key}.jpg")
+        choices.append({"place": place, "box": face.box, "crop_url": crop_url, "url": url})
+    return choices
 
 
 async def _data(page: Page, wanted: Asked, photos: list[dict[str, Any]] | None = None) -> Response:
@@ -237,15 +233,11 @@ async def _data(page: Page, wanted: Asked, photos: list[dict[str, Any]] | None =
         raise BadRequest(
             "Name what to search with: ?face=<id> or ?key=<key of an upload>, or POST a picture"
         )
-    rows = await _rows(page, wanted, found)
-    absolute = page.datasette.absolute_url
-    results = []
-    for row in rows:
-        photo_url = absolute(page.request, page.url(f"/photo/{row['photo_id']}"))
-        results.append({**with_links(page, row), "photo_url": photo_url})
+    results = [_with_photo(page, row) for row in await _rows(page, wanted, found)]
     if page.format == "csv":
         return _csv(results)
-    more = _more_url(page, wanted, len(rows), ".json")
+    more = _more_url(page, wanted, len(results), ".json")
+    absolute = page.datasette.absolute_url
     return Response.json(
         {
             "ok": True,
@@ -259,6 +251,11 @@ async def _data(page: Page, wanted: Asked, photos: list[dict[str, Any]] | None =
             "params": found.query.params,
         }
     )
+
+
+def _with_photo(page: Page, row: browse.Row) -> browse.Row:
+    photo_url = page.datasette.absolute_url(page.request, page.url(f"/photo/{row['photo_id']}"))
+    return {**with_links(page, row), "photo_url": photo_url}
 
 
 def _csv(results: list[dict[str, Any]]) -> Response:
@@ -276,9 +273,9 @@ async def _upload(page: Page) -> Response:
         raise Forbidden("Permission denied: faces-upload")
     wanted = Asked()
     try:
-        limits.check(page)
-        with state_of(page.datasette).upload():
-            pictures, wanted = await _read(page)
+        with limits.slot(page) as keep:
+            limits.check(page)
+            pictures, wanted = await _read(page, keep)
             limits.check(page, len(pictures) - 1)
             photos = await look(page, wanted, pictures)
     except (Base400, Busy) as error:
@@ -297,10 +294,10 @@ async def _upload(page: Page) -> Response:
     return await _data(page, wanted, shown)
 
 
-async def _read(page: Page) -> tuple[Pictures, Asked]:
+async def _read(page: Page, keep: Keep) -> tuple[Pictures, Asked]:
     """The pictures of a request, and what its form and its address ask for besides."""
     try:
-        upload = await read_pictures(page.request)
+        upload = await read_pictures(page.request, keep=keep)
     except NothingUploaded as error:
         compat.check_csrf(page.request, error.fields)
         raise

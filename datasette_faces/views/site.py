@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import compat, headers, permissions, search
 from ..errors import FacesError
+from ..settings import SHOWN
 from ..store import browse, wall
 from ..store.browse import Filters, Row
 from .looking import face_model
@@ -14,8 +15,6 @@ from .requests import Page, web_address
 WALL = 60
 """People, or faces where nobody has a name, on a front page."""
 SETTING = "site"
-SHOWN = ("publisher", "contact", "takedown", "about")
-"""What the setting tells of whoever publishes."""
 
 Site = dict[str, Any]
 _KNOWN = "datasette_faces_site"

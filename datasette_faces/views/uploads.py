@@ -5,16 +5,16 @@ Nothing is written to disk, and nothing is decoded here.
 
 from __future__ import annotations
 
-import asyncio
 import unicodedata
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
-from datasette.utils.asgi import Base400
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from ..slots import Keep
+from .bodies import SECONDS, Body, TooLarge, WrongType
 from .requests import BadRequest
 
 NAME_CHARACTERS = 200
@@ -32,8 +32,14 @@ class Caps:
     """Of all fields together, their names included."""
     header_bytes: int = 8_000
     """Of one part of a form."""
-    seconds: float = 30.0
-    """For the whole body to arrive."""
+    seconds: float = SECONDS
+
+    @property
+    def body(self) -> Body:
+        """What is read of a request."""
+        most_mb = self.body_bytes // 1_000_000
+        too_large = f"The upload has over {most_mb} MB; send smaller pictures, or fewer"
+        return Body("upload", self.body_bytes, too_large, self.seconds)
 
 
 CAPS = Caps()
@@ -55,27 +61,14 @@ class NothingUploaded(BadRequest):
         self.fields = fields or {}
 
 
-class TooLarge(Base400):  # type: ignore[misc]
-    """More than the caps allow."""
-
-    status = 413
+def _forget(size_bytes: int) -> None:
+    """For who does not count what is kept."""
 
 
-class TooLate(Base400):  # type: ignore[misc]
-    """The body did not arrive in time."""
-
-    status = 408
-
-
-class WrongType(Base400):  # type: ignore[misc]
-    """A body that is neither a form with files nor a picture."""
-
-    status = 415
-
-
-async def read_pictures(request: Any, *, caps: Caps = CAPS) -> Upload:
+async def read_pictures(request: Any, *, caps: Caps = CAPS, keep: Keep = _forget) -> Upload:
     """The pictures in a request's body: a form with files, or one picture as it is.
 
+    keep: told of the bytes that are kept, as they come; what it raises ends the reading.
     Raises NothingUploaded, BadRequest (broken), TooLarge, TooLate, WrongType. Who uploads nothing
     has its fields in NothingUploaded.
     """
@@ -87,18 +80,11 @@ async def read_pictures(request: Any, *, caps: Caps = CAPS) -> Upload:
     if kind == b"multipart/form-data":
         if not options.get(b"boundary"):
             raise BadRequest("The form is broken: its Content-Type names no boundary")
-        reading = _read_form(request, options[b"boundary"], caps)
-    elif kind.startswith(b"image/") or kind == b"application/octet-stream":
-        reading = _read_raw(request, caps)
-    else:
-        sent = _shown(content_type) if content_type else "no Content-Type"
-        raise WrongType(f"{sent} is no picture. {how_to(request)}")
-    try:
-        return await asyncio.wait_for(reading, caps.seconds)
-    except asyncio.TimeoutError:
-        raise TooLate(
-            f"The upload did not arrive within {caps.seconds:g} seconds; try a smaller picture"
-        ) from None
+        return await _read_form(request, options[b"boundary"], caps, keep)
+    if kind.startswith(b"image/") or kind == b"application/octet-stream":
+        return await _read_raw(request, caps, keep)
+    sent = _shown(content_type) if content_type else "no Content-Type"
+    raise WrongType(f"{sent} is no picture. {how_to(request)}")
 
 
 def how_to(request: Any) -> str:
@@ -126,44 +112,33 @@ def _check_length(request: Any, caps: Caps) -> None:
     length = request.headers.get("content-length", "")
     # Longer numbers than Python reads are too large as well
     if length.isdecimal() and (len(length) > 18 or int(length) > caps.body_bytes):
-        raise _too_large(caps)
+        raise TooLarge(caps.body.too_large)
 
 
-def _too_large(caps: Caps) -> TooLarge:
-    return TooLarge(
-        f"The upload has over {caps.body_bytes // 1_000_000} MB; send smaller pictures, or fewer"
-    )
+async def _read_raw(request: Any, caps: Caps, keep: Keep) -> Upload:
+    data = BytesIO()
 
+    def take(chunk: bytes) -> None:
+        keep(len(chunk))
+        data.write(chunk)
 
-async def _chunks(request: Any, caps: Caps) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises TooLarge and BadRequest."""
-    arrived = 0
-    while True:
-        message = await request.receive()
-        if message["type"] != "http.request":
-            raise BadRequest("The upload was cut off; try again")
-        chunk = message.get("body", b"")
-        arrived += len(chunk)
-        if arrived > caps.body_bytes:
-            raise _too_large(caps)
-        yield chunk
-        if not message.get("more_body", False):
-            return
-
-
-async def _read_raw(request: Any, caps: Caps) -> Upload:
-    data = b"".join([chunk async for chunk in _chunks(request, caps)])
-    if not data:
+    await caps.body.read(request, take)
+    if not data.tell():
         raise NothingUploaded(f"Nothing was uploaded: the body is empty. {how_to(request)}")
-    return Upload(((UNNAMED, data),), {})
+    # Unlike b"".join, never twice in memory
+    return Upload(((UNNAMED, data.getvalue()),), {})
 
 
-async def _read_form(request: Any, boundary: bytes, caps: Caps) -> Upload:
+async def _read_form(request: Any, boundary: bytes, caps: Caps, keep: Keep) -> Upload:
     form = _Form(caps)
+
+    def take(chunk: bytes) -> None:
+        keep(len(chunk))
+        parser.write(chunk)
+
     try:
         parser = form.parser(boundary)
-        async for chunk in _chunks(request, caps):
-            parser.write(chunk)
+        await caps.body.read(request, take)
     except FormParserError:
         # What the parser says is for programmers
         raise BadRequest("The form is broken: it is no multipart/form-data") from None
@@ -187,7 +162,7 @@ class _Form:
         self._header_name = self._header_value = b""
         self._name = b""
         self._file_name: bytes | None = None
-        self._data: list[bytes] = []
+        self._data = BytesIO()
 
     def parser(self, boundary: bytes) -> MultipartParser:
         """A parser that tells this form what it finds."""
@@ -209,7 +184,7 @@ class _Form:
         self._parts += 1
         if self._parts > self._caps.parts:
             raise TooLarge(f"The form has over {self._caps.parts} parts; send fewer")
-        self._headers, self._header_bytes, self._data = {}, 0, []
+        self._headers, self._header_bytes, self._data = {}, 0, BytesIO()
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._count_header(end - start)
@@ -240,7 +215,7 @@ class _Form:
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._file_name is None:
             self._count_field(end - start)
-        self._data.append(data[start:end])
+        self._data.write(data[start:end])
 
     def _count_field(self, size_bytes: int) -> None:
         self._field_bytes += size_bytes
@@ -251,7 +226,7 @@ class _Form:
             )
 
     def _end_part(self) -> None:
-        data, self._data = b"".join(self._data), []
+        data, self._data = self._data.getvalue(), BytesIO()
         if self._file_name is None:
             name = self._name.decode("utf-8", "replace")
             self.fields.setdefault(name, []).append(data.decode("utf-8", "replace"))
