@@ -17,7 +17,7 @@ from PIL import Image
 from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLACE, make_private
 from running import faces, rows
 
-from datasette_faces import audit, jpeg, leaks
+from datasette_faces import audit, jpeg, leaks, reprints
 from datasette_faces.connections import load_vector_extension, sqlite
 
 Plant = Callable[[Path, Path], None]
@@ -195,6 +195,12 @@ PLANTS: dict[str, Plant] = {
     "a comment in a picture": picture(with_segment(0xFE, b"serial 12345")),
     "a profile in a picture": picture(with_segment(0xE2, b"ICC_PROFILE\0")),
     "something behind a picture's end": picture(lambda data: data + b"serial"),
+    "something within a picture's scan": picture(
+        lambda data: data[:-2] + b"serial" * 9 + data[-2:]
+    ),
+    "text for tables in a picture": picture(
+        lambda data: before(b"\xff\xdb", data, 0xDB, (b"\0" + TEXT_BYTES.ljust(64)) * 100)
+    ),
     "another picture": picture(redrawn),
     "an unpublished crop": sql(
         "update faces set crop = :crop", crop=value(f"select crop {OF_HIDDEN}")
@@ -334,16 +340,80 @@ def test_strings_are_found_wherever_they_lie(size):
     assert needles.too_short == {"a": 0, "b": 2}
 
 
-def test_a_jpeg_of_ours_has_no_fault_and_a_progressive_or_cut_one_has():
-    image = Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3))
+def saved(image: Image.Image | None = None, quality: int = 50, **options: Any) -> bytes:
+    out = io.BytesIO()
+    pixels = np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)
+    (image or Image.fromarray(pixels)).save(out, "JPEG", quality=quality, **options)
+    return out.getvalue()
 
-    def saved(**options: Any) -> bytes:
-        out = io.BytesIO()
-        image.save(out, "JPEG", **options)
-        return out.getvalue()
 
-    assert jpeg.fault(saved()) is None
-    assert jpeg.fault(saved(optimize=True)) is None
-    assert jpeg.fault(saved(comment=b"x")) == "a comment"
-    assert jpeg.fault(saved()[:-2]) == "it does not end"
-    assert jpeg.fault(b"GIF89a") == "no JPEG"
+@pytest.mark.parametrize("quality", [reprints.THUMBNAIL.quality, reprints.CROP.quality])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (320, 213)])
+@pytest.mark.parametrize("spread", [0, 3, 255])
+def test_a_jpeg_of_ours_has_no_fault_whatever_it_shows(quality, size, spread):
+    noise = np.random.default_rng(spread).normal(128, spread, (size[1], size[0], 3))
+    data = saved(Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)), quality)
+    assert jpeg.fault(data, quality) is None
+    assert jpeg.scan_fault(data, quality) is None
+
+
+def test_a_jpeg_that_no_export_writes_has_a_fault():
+    assert jpeg.fault(saved(comment=b"x"), 50) == "a comment"
+    assert jpeg.fault(saved()[:-2], 50) == "it does not end"
+    assert jpeg.fault(b"GIF89a", 50) == "no JPEG"
+    for options in ({"quality": 75}, {"optimize": True}, {"progressive": True}, {"subsampling": 0}):
+        assert jpeg.fault(saved(**options), 50) == jpeg.OTHER_TABLES
+    assert jpeg.fault(saved(Image.new("L", (20, 20))), 50) == jpeg.OTHER_TABLES
+    assert "JFIF" in str(jpeg.fault(saved(dpi=(72, 72)), 50))
+
+
+TEXT_BYTES = b"GPS 48.137154 serial 4711 "
+IN_A_HEAD: dict[str, Callable[[bytes], bytes]] = {
+    "a hundred further quantization tables": lambda data: before(
+        b"\xff\xdb", data, 0xDB, (b"\0" + TEXT_BYTES.ljust(64, b"!")) * 100
+    ),
+    "text for a quantization table": lambda data: over(data, data.index(b"\xff\xdb") + 40),
+    "text for a Huffman table": lambda data: before(
+        b"\xff\xda", data, 0xC4, b"\x13" + bytes(15) + bytes([len(TEXT_BYTES)]) + TEXT_BYTES
+    ),
+    "text behind the last Huffman table": lambda data: before(
+        b"\xff\xda", data, 0xC4, b"\x13" + bytes(16) + TEXT_BYTES
+    ),
+    "a version and density of text": lambda data: over(data, 11, b"4711lat"),
+    "a frame with more in it": lambda data: longer(data, b"\xff\xc0"),
+    "a scan with more in its head": lambda data: longer(data, b"\xff\xda"),
+    "a preview in its first segment": lambda data: longer(data, b"\xff\xe0"),
+}
+
+
+def before(mark: bytes, data: bytes, kind: int, content: bytes) -> bytes:
+    at = data.index(mark)
+    return data[:at] + with_segment(kind, content)(b"\xff\xd8")[2:] + data[at:]
+
+
+def over(data: bytes, at: int, text: bytes = TEXT_BYTES) -> bytes:
+    return data[:at] + text + data[at + len(text) :]
+
+
+def longer(data: bytes, mark: bytes) -> bytes:
+    at = data.index(mark) + 2
+    size = int.from_bytes(data[at : at + 2], "big")
+    grown = (size + len(TEXT_BYTES)).to_bytes(2, "big")
+    return data[:at] + grown + data[at + 2 : at + size] + TEXT_BYTES + data[at + size :]
+
+
+@pytest.mark.parametrize("name", IN_A_HEAD)
+def test_no_table_of_a_jpeg_can_hold_a_text(name):
+    assert jpeg.fault(IN_A_HEAD[name](saved()), 50)
+
+
+def test_nothing_lies_within_a_scan_behind_its_last_code():
+    data = saved()
+    ends = "bytes within the scan, behind the picture"
+    for added in (b"B", TEXT_BYTES, b"\xff\0" * 9):
+        padded = data[:-2] + added + data[-2:]
+        assert jpeg.fault(padded, 50) is None
+        held = len(added.replace(b"\xff\0", b"\xff"))
+        assert jpeg.scan_fault(padded, 50) == f"{held} {ends}"
+    assert jpeg.scan_fault(data[:-12] + data[-2:], 50) == "a picture that is cut off"
+    assert jpeg.fault(data[:-9] + b"\xff\xfeab" + data[-9:], 50) == "a segment within the picture"
