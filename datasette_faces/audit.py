@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import auditing, processes
+from . import auditing, auditing_indexes, processes
 from .auditing import Catalogue, Finding
 from .connections import explained, load_vector_extension, reading, sqlite
 from .errors import CatalogueError
@@ -47,13 +47,13 @@ class FileBytes:
 
 CHECKS: tuple[Check, ...] = (
     auditing.whole_file,
-    auditing.schema,
+    auditing_indexes.schema,
     auditing.notes,
     auditing.faces_allowed,
     auditing.people_rows,
     auditing.photo_rows,
     auditing.face_rows,
-    auditing.vector_rows,
+    auditing_indexes.vector_rows,
     auditing.picture_bytes,
     auditing.picture_contents,
 )

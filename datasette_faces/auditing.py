@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import jpeg, public_ids, published, reprints
+from . import jpeg, migrations, public_ids, published, reprints
 from .connections import Connection
 from .errors import FacesError
 from .indexes import sqlite_vec
@@ -46,7 +46,6 @@ METADATA = (
     b"ICC_PROFILE",
     b"Photoshop 3.0",
 )
-SHADOW = re.compile(r"_(chunks|rowids|info|vector_chunks\d\d)")
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,15 @@ class Finding:
     looked_for: int
     found: int = 0
     examples: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, check: str, looked_for: int, found: Iterable[object]) -> Finding:
+        """Of what was found, and counted, the first EXAMPLES."""
+        listed = [str(it) for it in found]
+        return cls(check, looked_for, len(listed), tuple(listed[:EXAMPLES]))
+
+
+_finding = Finding.of
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,6 @@ class Catalogue:
         cursor = self.conn.execute(sql)
         names = [column[0] for column in cursor.description]
         return (dict(zip(names, row, strict=True)) for row in cursor)
-
-
-def _finding(check: str, looked_for: int, found: Iterable[object]) -> Finding:
-    listed = [str(it) for it in found]
-    return Finding(check, looked_for, len(listed), tuple(listed[:EXAMPLES]))
 
 
 def whole_file(it: Catalogue) -> list[Finding]:
@@ -115,35 +118,6 @@ def whole_file(it: Catalogue) -> list[Finding]:
         _finding("free pages", pages, [f"{free} pages"] if free else []),
         _finding("numbers in the header", 3, marks + reserved),
     ]
-
-
-def schema(it: Catalogue) -> list[Finding]:
-    """Every table, index, trigger and view is one that an export makes, word for word."""
-    indexed = bool(it.notes.get("embeddings") and not it.notes.get("portable"))
-    said = tables.schema(it.notes, indexed=indexed)
-    vectors = (
-        {sqlite_vec.table_name(model.id) for model in models.every(it.private)}
-        if indexed
-        else set()
-    )
-    found = it.conn.execute("select type, name, sql from sqlite_master").fetchall()
-    strange = [
-        f"{kind} {name}"
-        for kind, name, sql in found
-        if not ((kind, name, sql) in said or _is_own(kind, name, sql, vectors))
-    ]
-    return [_finding("tables, columns, triggers, views", len(found), strange)]
-
-
-def _is_own(kind: str, name: str, sql: str | None, vectors: set[str]) -> bool:
-    """SQLite's own indexes, and what vec0 makes."""
-    if sql is None:
-        return name.startswith("sqlite_autoindex_")
-    if kind != "table" or not vectors or "--" in sql or "/*" in sql:
-        return False
-    if name in vectors:
-        return True
-    return any(name.startswith(it) and SHADOW.fullmatch(name[len(it) :]) for it in vectors)
 
 
 def notes(it: Catalogue) -> list[Finding]:
@@ -227,28 +201,6 @@ def _same(wanted: Any, there: Any) -> bool:
     if isinstance(wanted, float) or isinstance(there, float):
         return isinstance(there, int | float) and wanted == there
     return type(wanted) is type(there) and bool(wanted == there)
-
-
-def vector_rows(it: Catalogue) -> list[Finding]:
-    """Embeddings are those of published faces, or there are none; so are models."""
-    on = bool(it.notes.get("embeddings"))
-    public = dict(
-        it.private.execute("select public_id, id from chosen join public_faces using (id)")
-    )
-    strange = []
-    count = 0
-    for face_id, model_id, raw in it.conn.execute("select * from face_embeddings"):
-        count += 1
-        own = it.private.execute(
-            "select embedding from face_embeddings where face_id = ? and model_id = ?",
-            [public.get(face_id), model_id],
-        ).fetchone()
-        if not on or own is None or own[0] != raw:
-            strange.append(f"face_embeddings {face_id} {model_id}")
-    known = {tuple(row) for row in it.private.execute("select * from models")}
-    there = [tuple(row) for row in it.conn.execute("select * from models")]
-    strange += [f"models {row[0]}" for row in there if not on or row not in known]
-    return [_finding("embeddings and models", count + len(there), strange)]
 
 
 def picture_bytes(it: Catalogue) -> list[Finding]:
@@ -352,7 +304,7 @@ def _public_texts(it: Catalogue) -> Iterator[str]:
     """What may be read in the file: a folder or a name that is a part of it tells nothing."""
     yield from tables.statements(it.notes)
     yield from tables.INDEXES
-    yield from tables.index_tables()
+    yield from migrations.tables_of_indexes()
     for name in {row["name"] for row in publishing.people(it.private)} - {None}:
         yield from (name, name.lower(), name.upper())
     for model in models.every(it.private):

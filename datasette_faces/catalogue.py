@@ -287,7 +287,7 @@ def _copy_rows(private: Connection, conn: Connection, job: _Job) -> None:
             sealed.update(published.sealed(table, row["id"], row[published.PICTURE[table]]))
         tables.insert(conn, table, batch)
     if job.wanted.embeddings:
-        _copy_vectors(private, conn)
+        publishing.copy_vectors(private, conn, models.every(private))
     tables.note(conn, "seal", sealed.hexdigest())
 
 
@@ -306,13 +306,3 @@ def _printed(private: Connection, job: _Job) -> Iterator[tuple[str, list[dict[st
                 yield table, batch
                 done += len(batch)
                 job.advance(table, done, total[table])
-
-
-def _copy_vectors(private: Connection, conn: Connection) -> None:
-    for model in models.every(private):
-        models.register(conn, model)
-        rows = publishing.vectors(private, model.id)
-        conn.executemany(
-            "insert into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
-            ((face_id, model.id, vector) for face_id, vector in rows),
-        )

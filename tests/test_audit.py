@@ -17,8 +17,10 @@ from PIL import Image
 from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLACE, make_private
 from running import faces, rows
 
-from datasette_faces import audit, jpeg, leaks, reprints
-from datasette_faces.connections import load_vector_extension, sqlite
+from datasette_faces import audit, jpeg, leaks, registry, reprints
+from datasette_faces.connections import load_vector_extension, sqlite, transaction, writing
+from datasette_faces.indexes.pq import Pq
+from datasette_faces.indexes.sqlite_vec import SqliteVec
 
 Plant = Callable[[Path, Path], None]
 
@@ -243,23 +245,160 @@ def test_each_leak_is_reported(plain, private, tmp_path, name):
     assert [it for it in told["checks"] if it["found"] and it["examples"]]
 
 
-SEARCHABLE: dict[str, Plant] = {
-    "a hidden person's vector": sql("update face_embeddings set embedding = :v", v=VECTOR),
-    "one in vec0": sql("insert into vec_faces_sface(face_id, embedding) values (99, :v)", v=VECTOR),
-    "one in an index": sql(
-        "insert into face_index_parts values ('sface', 'pq', 0, 'x', :v)", v=VECTOR
+def half(vector: bytes) -> bytes:
+    return np.frombuffer(vector, "<f4").astype("<f2").tobytes()
+
+
+SCHEMA, VECTORS, INDEXES = (
+    "tables, columns, triggers, views",
+    "embeddings and models",
+    "indexes of embeddings",
+)
+OF_PQ = "insert into face_indexes values ('sface', 'pq', 0, 7, '2019', 'x')"
+PART = "insert into face_index_parts values ('sface', 'pq', 0, 'ids', :v)"
+SEARCHABLE: dict[str, tuple[str, Plant]] = {
+    "a hidden person's vector": (
+        VECTORS,
+        sql("update face_embeddings set embedding = :v", v=VECTOR),
     ),
-    "one in slack": in_slack(VECTOR),
-    "another model": sql("insert into models values ('other', 'o', 3, 0.5, 'mine', 'x')"),
-    "a table like vec0's": sql("create table vec_faces_sface_extra(t)"),
+    "vectors that changed their people": (
+        VECTORS,
+        sql(
+            "update face_embeddings set embedding = "
+            "(select embedding from face_embeddings order by face_id desc limit 1)"
+        ),
+    ),
+    "numbers of rows": (VECTORS, sql("update face_embeddings set rowid = rowid * 1000 + 3")),
+    "another model": (
+        VECTORS,
+        sql("insert into models values ('other', 'o', 3, 0.5, 'mine', 'x')"),
+    ),
+    "another licence": (VECTORS, sql("update models set licence = 'of Ann'")),
+    "one in vec0": (
+        INDEXES,
+        sql("insert into vec_faces_sface(face_id, embedding) values (99, :v)", v=VECTOR),
+    ),
+    "one in vec0, a little changed": (
+        INDEXES,
+        sql(
+            "insert into vec_faces_sface(face_id, embedding) values (99, :v)",
+            v=lambda p: (np.frombuffer(VECTOR(p), "<f4") * np.float32(1.0000005)).tobytes(),
+        ),
+    ),
+    "a published one twice in vec0": (
+        INDEXES,
+        sql(
+            "insert into vec_faces_sface(face_id, embedding) "
+            "select 99, embedding from vec_faces_sface limit 1"
+        ),
+    ),
+    "one in the room of a chunk": (
+        INDEXES,
+        sql(
+            "update vec_faces_sface_vector_chunks00 set vectors = "
+            "cast(substr(vectors, 1, 5000) || :v || substr(vectors, 5001 + length(:v)) as blob)",
+            v=lambda p: half(VECTOR(p)),
+        ),
+    ),
+    "text in what vec0 says of itself": (
+        INDEXES,
+        sql("update vec_faces_sface_info set value = 'Bo' where key = 'CREATE_VERSION'"),
+    ),
+    "text in vec0's list of rows": (INDEXES, sql("update vec_faces_sface_rowids set id = 'Bo'")),
+    "one in an index": (INDEXES, sql(OF_PQ, PART, v=VECTOR)),
+    "private ids in an index": (
+        INDEXES,
+        sql(OF_PQ, PART, v=lambda _: np.arange(1, 8, dtype="<i8").tobytes()),
+    ),
+    "one as float16 in an index": (INDEXES, sql(OF_PQ, PART, v=lambda p: half(VECTOR(p)))),
+    "a name in the list of indexes": (INDEXES, sql("update face_indexes set built_at = 'by Bo'")),
+    "a private count there": (INDEXES, sql("update face_indexes set faces = 123456")),
+    "private ids in the log": (
+        INDEXES,
+        sql("insert into face_changes(model_id, face_id) values ('sface', 3)"),
+    ),
+    "a number in SQLite's own table": (
+        INDEXES,
+        sql("insert into sqlite_sequence values ('Bo', 1559305391)"),
+    ),
+    "one in slack": ("vectors", in_slack(VECTOR)),
+    "a table like vec0's": (SCHEMA, sql("create table vec_faces_sface_extra(t)")),
+    "a further chunk of vec0": (
+        SCHEMA,
+        sql('create table vec_faces_sface_vector_chunks77("lives at 12 Elm Rd" text)'),
+    ),
+    "a default in such a table": (
+        SCHEMA,
+        sql("create table vec_faces_sface_vector_chunks55(a text default 'Bo, 12 Elm Rd')"),
+    ),
+    "a table in place of vec0's": (
+        SCHEMA,
+        sql(
+            "drop table vec_faces_sface",
+            "create table vec_faces_sface(face_id integer, serial text, owner text)",
+            "vacuum",
+        ),
+    ),
+    "a vec0 with names in it": (
+        SCHEMA,
+        sql(
+            "drop table vec_faces_sface",
+            "create virtual table vec_faces_sface using vec0("
+            "who text partition key, face_id integer primary key, embedding float[128])",
+            "vacuum",
+        ),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SEARCHABLE)
 def test_each_leak_among_embeddings_is_reported(searchable, private, tmp_path, name):
     out = Path(shutil.copy(searchable, tmp_path / "out.db"))
-    SEARCHABLE[name](out, private)
-    assert audit.audit(str(out), str(private)).leaks
+    check, plant = SEARCHABLE[name]
+    plant(out, private)
+    assert check in found_in(out, private)
+
+
+def found_in(out: Path, private: Path) -> dict[str, tuple[str, ...]]:
+    """The checks of an audit that found something, with examples."""
+    report = audit.audit(str(out), str(private))
+    return {it.check: it.examples for it in report.findings if it.found}
+
+
+def test_a_large_catalogue_has_codes_that_are_compared_as_well(private, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        registry, "indexes", lambda: [SqliteVec(), Pq(least_values=1, least_faces=16)]
+    )
+    many = Path(shutil.copy(private, tmp_path / "many.db"))
+    with writing(str(many)) as conn, transaction(conn):
+        for number in range(2, 700):
+            conn.execute(
+                "insert into faces(photo_id, x, y, width, height, landmarks, detection_score, "
+                "sharpness, yaw, pitch, roll, person_id, crop) select photo_id, x, :n, width, height, "
+                "landmarks, detection_score, sharpness, yaw, pitch, roll, person_id, crop "
+                "from faces where id = 1",
+                {"n": number},
+            )
+            vector = np.random.default_rng(number).normal(size=128).astype("<f4")
+            conn.execute(
+                "insert into face_embeddings select max(id), 'sface', ? from faces",
+                [(vector / np.linalg.norm(vector)).tobytes()],
+            )
+    out = exported(many, tmp_path / "out.db", "--embeddings")
+    assert {row[0] for row in rows(out, "select name from face_index_parts")} == {
+        "ids",
+        "centroids",
+        "codes",
+    }
+    assert rows(out, "select count(*) from vec_faces_sface_chunks") == [(3,)]
+    assert found_in(out, many) == {}
+    for part in ("ids", "centroids", "codes"):
+        planted = Path(shutil.copy(out, tmp_path / f"{part}.db"))
+        change = "cast(substr(data, 1, 40) || x'0102030405060708' || substr(data, 49) as blob)"
+        sql(f"update face_index_parts set data = {change} where name = '{part}'")(planted, many)
+        [(_, told)] = found_in(planted, many).items()
+        assert told[0].startswith("face_index_parts 'sface', 'pq'")
+        assert "export again" in told[-1]
 
 
 def test_embeddings_are_a_leak_where_the_catalogue_does_not_say_that_it_has_them(
