@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import auditing, auditing_indexes, processes
+from . import auditing, auditing_bytes, auditing_indexes, processes
 from .auditing import Catalogue, Finding
 from .connections import explained, load_vector_extension, reading, sqlite
 from .errors import CatalogueError
@@ -81,7 +81,7 @@ def audit(out: str, database: str, *, advance: Advance = lambda what, done, tota
     notes = _notes(out)
     with _beside(os.path.getsize(out)) as pool:
         # Together they take twice as long; neither needs anything of the other
-        searched = pool.submit(_found, out, database, (auditing.searched,))
+        searched = pool.submit(_found, out, database, (auditing_bytes.searched,))
         findings: list[Finding] = []
         with _catalogue(out, database) as it:
             for done, check in enumerate(CHECKS):

@@ -9,14 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import jpeg, migrations, public_ids, published, reprints
+from . import jpeg, public_ids, published, reprints
 from .connections import Connection
 from .errors import FacesError
-from .indexes import sqlite_vec
-from .leaks import Needles
-from .published import GPS_DECIMALS
-from .store import catalogue as tables
-from .store import models, private, publishing
+from .store import publishing
 
 EXAMPLES = 5
 """So many of what was found are told."""
@@ -256,61 +252,3 @@ def _is_of(it: Catalogue, table: str, row_id: Any, data: Any) -> bool:
         return reprints.differ(anew[published.PICTURE[table]], data) < MOST_DIFFERENT
     except FacesError:
         return False
-
-
-def searched(it: Catalogue) -> list[Finding]:
-    """The file's bytes, all of them, hold nothing of what the private file keeps for itself."""
-    needles = _needles(it)
-    public = "\n".join(_public_texts(it)).encode("utf-8", "surrogateescape")
-    search = needles.search()
-    both = {hit.text for hit in search.everywhere(public)}
-    needles.without(both)
-    hits = [hit for hit in search.everywhere(it.data) if hit.text not in both]
-    return [
-        _finding(
-            kind,
-            needles.counts[kind],
-            [f"{_readable(hit.text)} at byte {hit.place:,}" for hit in hits if hit.kind == kind],
-        )
-        for kind in needles.kinds
-    ]
-
-
-def _readable(found: bytes) -> str:
-    text = found.decode("utf-8", "backslashreplace")
-    return f"“{text}”" if text.isprintable() else found.hex(" ")
-
-
-def _needles(it: Catalogue) -> Needles:
-    needles, conn = Needles(), it.private
-    permitted = {row["name"] for row in publishing.people(conn)}
-    needles.add("names of other people", private.spelt(private.names(conn) - permitted))
-    needles.add("who decided", private.spelt(private.actors(conn)))
-    needles.add("paths and parts of them", private.spelt(private.paths(conn)))
-    needles.add("cameras", private.spelt(private.cameras(conn)))
-    needles.add("exact times", private.moments(conn))
-    needles.add("exact places", private.coordinates(conn, GPS_DECIMALS))
-    needles.add("hashes of photos", private.digests(conn))
-    needles.add("keys of people and decisions", private.keys(conn))
-    needles.add("secrets", private.secrets(conn))
-    needles.add("landmarks", private.landmarks(conn))
-    allowed = it.faces if it.notes.get("embeddings") else []
-    needles.add("vectors", private.vectors(conn, allowed))
-    needles.add("marks of metadata", METADATA)
-    return needles
-
-
-def _public_texts(it: Catalogue) -> Iterator[str]:
-    """What may be read in the file: a folder or a name that is a part of it tells nothing."""
-    yield from tables.statements(it.notes)
-    yield from tables.INDEXES
-    yield from migrations.tables_of_indexes()
-    for name in {row["name"] for row in publishing.people(it.private)} - {None}:
-        yield from (name, name.lower(), name.upper())
-    for model in models.every(it.private):
-        yield f"{model.id} {model.name} {model.licence} {model.weights_sha256}"
-        yield sqlite_vec.table_name(model.id)
-    # What an option says was typed by whoever published it
-    for pair in it.notes.items():
-        yield from pair
-    yield "CREATE TABLE sqlite_sequence(name,seq) sqlite_autoindex_photos SQLite format 3"

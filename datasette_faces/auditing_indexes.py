@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import indexing
-from .auditing import Catalogue, Finding
+from .auditing import KNOWN_NOTES, Catalogue, Finding
 from .connections import Connection, load_vector_extension, sqlite, transaction
 from .store import catalogue as tables
 from .store import models, publishing
@@ -45,7 +45,7 @@ def vector_rows(it: Catalogue) -> list[Finding]:
     """Models, embeddings and indexes are, byte by byte, those of published faces, or there are none."""
     with made_anew(it, filled=True) as anew:
         # Of another schema, which `schema` tells, rows cannot be compared
-        own = _ordinary(tables.schema(anew) & tables.schema(it.conn))
+        own = tables.ordinary(tables.schema(anew) & tables.schema(it.conn))
         vectors = _compared("embeddings and models", it, anew, own & VECTORS)
         indexes = _compared("indexes of embeddings", it, anew, own - VECTORS - ELSEWHERE)
     if indexes.found:
@@ -70,7 +70,8 @@ def made_anew(it: Catalogue, *, filled: bool) -> Iterator[Connection]:
         conn.execute("pragma journal_mode = off")
         indexed = bool(it.notes.get("embeddings") and not it.notes.get("portable"))
         with transaction(conn):
-            tables.make(conn, it.notes)
+            # That something is turned on, not what it says
+            tables.make(conn, dict.fromkeys(it.notes.keys() & KNOWN_NOTES.keys(), "yes"))
             if indexed:
                 tables.make_index_tables(conn)
             if it.notes.get("embeddings"):
@@ -81,7 +82,8 @@ def made_anew(it: Catalogue, *, filled: bool) -> Iterator[Connection]:
                 indexing.follow(conn)
         if indexed and filled:
             indexing.settle(conn)
-            tables.forget_moments(conn, it.notes.get("made_on", ""))
+            day = it.notes.get("made_on", "").encode("utf-8", "replace").decode()
+            tables.forget_moments(conn, day)
         yield conn
 
 
@@ -96,12 +98,6 @@ def _copy(it: Catalogue, conn: Connection, *, filled: bool) -> None:
         return
     for model in known:
         models.register(conn, model)
-
-
-def _ordinary(schema: set[tuple[Any, ...]]) -> set[str]:
-    """The tables that hold rows of their own; a virtual one's lie in those behind it."""
-    own = {name: sql.lower() for kind, name, _, sql in schema if kind == "table"}
-    return {name for name, sql in own.items() if not sql.startswith("create virtual")}
 
 
 def _strange(it: Catalogue, anew: Connection, table: str) -> Iterator[str]:

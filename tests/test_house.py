@@ -66,6 +66,7 @@ FLOORS = {
         "catalogue",
         "audit",
         "auditing",
+        "auditing_bytes",
         "auditing_indexes",
         "doctor",
         "mending",
