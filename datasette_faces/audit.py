@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import auditing, auditing_file, processes
+from . import auditing, auditing_bytes, auditing_file, auditing_indexes, processes
 from .auditing import Catalogue, Finding
 from .connections import explained, load_vector_extension, reading, sqlite
 from .errors import CatalogueError
@@ -50,13 +50,13 @@ CHECKS: tuple[Check, ...] = (
     auditing_file.header,
     auditing_file.faults,
     auditing_file.room,
-    auditing.schema,
+    auditing_indexes.schema,
     auditing.notes,
     auditing.faces_allowed,
     auditing.people_rows,
     auditing.photo_rows,
     auditing.face_rows,
-    auditing.vector_rows,
+    auditing_indexes.vector_rows,
     auditing.picture_bytes,
     auditing.picture_contents,
 )
@@ -84,7 +84,7 @@ def audit(out: str, database: str, *, advance: Advance = lambda what, done, tota
     notes = _notes(out)
     with _beside(os.path.getsize(out)) as pool:
         # Together they take twice as long; neither needs anything of the other
-        searched = pool.submit(_found, out, database, (auditing.searched,))
+        searched = pool.submit(_found, out, database, (auditing_bytes.searched,))
         findings: list[Finding] = []
         with _catalogue(out, database) as it:
             for done, check in enumerate(CHECKS):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import placing
-from .auditing import Catalogue, Finding, finding
+from .auditing import Catalogue, Finding
 from .connections import explained
 
 PIECE_BYTES = 1 << 20
@@ -30,8 +30,8 @@ def beside(it: Catalogue) -> list[Finding]:
     )
     extra = len(it.data) - pages * size
     return [
-        finding("files beside it", 3, there),
-        finding("bytes behind the last page", 1, [f"{extra} bytes"] if extra else []),
+        Finding.of("files beside it", 3, there),
+        Finding.of("bytes behind the last page", 1, [f"{extra} bytes"] if extra else []),
     ]
 
 
@@ -41,14 +41,16 @@ def header(it: Catalogue) -> list[Finding]:
     strange = [f"bytes {begin} to {end}" for begin, end in ZEROS if any(raw[begin:end])]
     if raw[18:20] != b"\x01\x01":
         strange.append("the file is in WAL mode")
-    return [finding("numbers in the header", len(ZEROS) + 1, strange)]
+    return [Finding.of("numbers in the header", len(ZEROS) + 1, strange)]
 
 
 def faults(it: Catalogue) -> list[Finding]:
     """Every index says what its table says, and every page belongs to one of them."""
     lines = [row[0] for row in it.conn.execute("pragma integrity_check(20)")]
     pages = it.conn.execute("pragma page_count").fetchone()[0]
-    return [finding("pages that belong to nothing, or say otherwise", pages, set(lines) - {"ok"})]
+    return [
+        Finding.of("pages that belong to nothing, or say otherwise", pages, set(lines) - {"ok"})
+    ]
 
 
 def room(it: Catalogue) -> list[Finding]:
@@ -57,7 +59,7 @@ def room(it: Catalogue) -> list[Finding]:
         copy = folder / "copy"
         it.conn.execute("vacuum into ?", [str(copy)])
         places = [f"at byte {place:,}" for place in _different(Path(it.path), copy)]
-    return [finding("free pages, and bytes that belong to no row", len(it.data), places)]
+    return [Finding.of("free pages, and bytes that belong to no row", len(it.data), places)]
 
 
 def _different(one: Path, other: Path) -> Iterator[int]:

@@ -83,7 +83,7 @@ def _copy_rows(private: Connection, conn: Connection, job: Job) -> None:
             sealed.update(printed.sealed)
         tables.insert(conn, table, [printed.row for printed in batch])
     if job.embeddings:
-        _copy_vectors(private, conn)
+        publishing.copy_vectors(private, conn, models.every(private))
     sealed.update(published.sealed_notes(job.notes))
     tables.note(conn, "seal", sealed.hexdigest())
 
@@ -103,13 +103,3 @@ def _printed(private: Connection, job: Job) -> Iterator[tuple[str, list[Printed]
                 yield table, batch
                 done += len(batch)
                 job.advance(table, done, total[table])
-
-
-def _copy_vectors(private: Connection, conn: Connection) -> None:
-    for model in models.every(private):
-        models.register(conn, model)
-        rows = publishing.vectors(private, model.id)
-        conn.executemany(
-            "insert into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
-            ((face_id, model.id, vector) for face_id, vector in rows),
-        )

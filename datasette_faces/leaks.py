@@ -3,14 +3,17 @@
 Aho and Corasick's machine (pyahocorasick) takes gigabytes for a million strings, and a package that has
 to be compiled. Here the last six bytes of each string are put into a table; each place of the file is
 looked up there at once, as in Rabin and Karp's search, and what is left is compared in full.
+
+A string is 16 bytes in an array, filled up with zeros in front, and its length: 18 bytes of memory.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,54 +22,146 @@ import numpy.typing as npt
 LEAST_BYTES = 6
 """Shorter strings are found by chance: of 10,000 with six bytes 0.03 in a gigabyte."""
 MOST_BYTES = 16
-"""So much of a longer one is looked for."""
-LEAST_DIFFERENT = 4
-"""Bytes of a string that differ: zeros are everywhere."""
+"""So much of a longer one is looked for: its beginning, and its end."""
+LEAST_DIFFERENT = 3
+"""Bytes of a text that differ: runs of one or two are everywhere."""
+LEAST_DIFFERENT_IN_ROW = 4
+"""The same for numbers: zeros are in many of them."""
 CHUNK_BYTES = 1 << 20
-TABLE_BITS = 24
+BATCH = 1 << 16
+MOST_TABLE_BITS, LEAST_TABLE_BITS = 24, 12
 _SIX = np.uint64((1 << 48) - 1)
+_TWO_BYTES = np.uint64(16)
 _FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 """Odd numbers whose multiples spread evenly: the golden ratio's (Knuth), one of xxHash's."""
-_SHIFT = np.uint64(64 - TABLE_BITS)
 
 Windows = npt.NDArray[np.uint64]
+ByteRows = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Strings as arrays: the first and the last eight of their 16 bytes, lengths, numbers of kinds."""
+
+    first: Windows
+    last: Windows
+    lengths: npt.NDArray[np.uint8]
+    kinds: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.last)
+
+    def text(self, place: int) -> bytes:
+        """One of them."""
+        whole: bytes = self.first[place].tobytes() + self.last[place].tobytes()
+        return whole[MOST_BYTES - int(self.lengths[place]) :]
+
+    def taken(self, places: Any) -> Packed:
+        """Some of them, or all in another order."""
+        columns = (self.first, self.last, self.lengths, self.kinds)
+        return Packed(*(column[places] for column in columns))
 
 
 @dataclass
 class Needles:
-    """What is looked for, by kind; `add` before `frozen`."""
+    """What is looked for, by kind; not what is a part of `public`."""
 
+    public: bytes = b""
     kinds: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
     too_short: dict[str, int] = field(default_factory=dict)
-    _of_kind: list[int] = field(default_factory=list)
-    _bytes: set[bytes] = field(default_factory=set)
-    _found: dict[bytes, int] = field(default_factory=dict)
+    """By kind, how many texts are too short, or too uniform, to be looked for."""
+    _parts: list[Packed] = field(default_factory=list)
+    _wholes: dict[bytes, list[bytes]] = field(default_factory=dict)
 
     def add(self, kind: str, texts: Iterable[bytes]) -> None:
-        """Look for these; of long ones for the first MOST_BYTES."""
-        if kind not in self.counts:
-            self.kinds.append(kind)
-            self.counts[kind] = self.too_short[kind] = 0
-        number = self.kinds.index(kind)
-        for text in texts:
-            cut = text[:MOST_BYTES]
-            if len(cut) < LEAST_BYTES or len(set(cut)) < LEAST_DIFFERENT:
-                self.too_short[kind] += 1
-            elif cut not in self._found:
-                self._found[cut] = number
-                self.counts[kind] += 1
+        """Look for these; of long ones for the first MOST_BYTES, and for the last."""
+        self.too_short.setdefault(kind, 0)
+        self.too_short[kind] += self._add(kind, texts)
 
-    def without(self, texts: Iterable[bytes]) -> None:
-        """Do not look for these: they may be there."""
-        for text in texts:
-            number = self._found.pop(text[:MOST_BYTES], None)
-            if number is not None:
-                self.counts[self.kinds[number]] -= 1
+    def add_spellings(self, kind: str, texts: Iterable[bytes]) -> None:
+        """Look for other forms of what was added, as far as they are long enough."""
+        self._add(kind, texts)
+
+    def add_rows(self, kind: str, rows: ByteRows) -> None:
+        """Look for each row (n, MOST_BYTES or less), but for those that nearly all numbers are like."""
+        ordered = np.sort(rows, axis=1)
+        different = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
+        rows = rows[different >= LEAST_DIFFERENT_IN_ROW]
+        lengths = np.full(len(rows), rows.shape[1], np.uint8)
+        whole = np.pad(rows, ((0, 0), (MOST_BYTES - rows.shape[1], 0)))
+        self._parts.append(_packed(whole.tobytes(), lengths, self._number(kind)))
 
     def search(self) -> Search:
         """What finds them."""
-        return Search(self.kinds, self._found)
+        empty = _packed(b"", np.empty(0, np.uint8), 0)
+        parts, self._parts = [*self._parts, empty], []
+        packed = _ordered(parts)
+        self._parts = [packed]
+        return Search(self.kinds, packed, self._wholes)
+
+    def _number(self, kind: str) -> int:
+        if kind not in self.kinds:
+            self.kinds.append(kind)
+        return self.kinds.index(kind)
+
+    def _add(self, kind: str, texts: Iterable[bytes]) -> int:
+        number, short, rest = self._number(kind), 0, iter(texts)
+        while batch := list(islice(rest, BATCH)):
+            long_enough = {it for it in batch if any(map(_is_enough, _ends(it)))}
+            short += sum(it not in long_enough for it in batch)
+            cuts = {cut for it in long_enough for cut in _ends(it) if _is_enough(cut)}
+            known = self._in_public(cuts)
+            for text in long_enough if known else ():
+                self._look_whole(text, known)
+            wanted = cuts.difference(known).union(it for it in known if it in self._wholes)
+            self._parts.append(_from_texts(wanted, number))
+        return short
+
+    def _in_public(self, cuts: Collection[bytes]) -> set[bytes]:
+        if not self.public:
+            return set()
+        found = Search([""], _ordered([_from_texts(cuts, 0)]), {}).everywhere(self.public)
+        return {hit.text for hit in found}
+
+    def _look_whole(self, text: bytes, known: set[bytes]) -> None:
+        """Compare all of a text whose two ends may be there, but not the whole of it."""
+        both = all(it in known for it in _ends(text))
+        if both and len(text) > MOST_BYTES and text not in self.public:
+            self._wholes.setdefault(text[-MOST_BYTES:], []).append(text)
+
+
+def _is_enough(cut: bytes) -> bool:
+    return len(cut) >= LEAST_BYTES and len(set(cut)) >= LEAST_DIFFERENT
+
+
+def _ends(text: bytes) -> tuple[bytes, bytes]:
+    return text[:MOST_BYTES], text[-MOST_BYTES:]
+
+
+def _from_texts(cuts: Collection[bytes], kind: int) -> Packed:
+    whole = b"".join(it.rjust(MOST_BYTES, b"\0") for it in cuts)
+    return _packed(whole, np.fromiter(map(len, cuts), np.uint8, len(cuts)), kind)
+
+
+def _packed(whole: bytes, lengths: npt.NDArray[np.uint8], kind: int) -> Packed:
+    words = np.frombuffer(whole, "<u8").reshape(-1, 2)
+    kinds = np.full(len(words), kind, np.uint8)
+    return Packed(words[:, 0].copy(), words[:, 1].copy(), lengths, kinds)
+
+
+def _ordered(parts: list[Packed]) -> Packed:
+    """All of them by their last bytes, each once, of the kind that was added first."""
+    whole = Packed(
+        np.concatenate([it.first for it in parts]),
+        np.concatenate([it.last for it in parts]),
+        np.concatenate([it.lengths for it in parts]),
+        np.concatenate([it.kinds for it in parts]),
+    )
+    parts.clear()
+    whole = whole.taken(np.lexsort((whole.first, whole.last)))
+    columns = (whole.first, whole.last, whole.lengths)
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
+    return whole.taken(np.append(True, ~same)[: len(whole)])
 
 
 @dataclass(frozen=True)
@@ -79,20 +174,25 @@ class Hit:
 
 
 class Search:
-    """Needles in a table, for several threads."""
+    """Needles in a table, for several threads. wholes: by their ends, texts to be compared in full."""
 
-    def __init__(self, kinds: list[str], found: dict[bytes, int]) -> None:
-        self.kinds = kinds
-        texts = list(found)
+    def __init__(
+        self, kinds: list[str], packed: Packed, wholes: Mapping[bytes, list[bytes]]
+    ) -> None:
+        self.kinds, self._packed, self._wholes = kinds, packed, wholes
         # The last six, not the first: times, names of files and paths begin alike
-        windows = np.frombuffer(b"".join(it[-LEAST_BYTES:] + b"\0\0" for it in texts), "<u8")
-        order = np.argsort(windows, kind="stable")
-        self._windows = windows[order]
-        self._texts = [texts[place] for place in order.tolist()]
-        self._kinds = [found[text] for text in self._texts]
-        self._tables = [np.zeros(1 << TABLE_BITS, np.bool_) for _ in _FACTORS]
+        windows = packed.last >> _TWO_BYTES
+        bits = int(np.clip(len(packed).bit_length() + 4, LEAST_TABLE_BITS, MOST_TABLE_BITS))
+        self._shift = np.uint64(64 - bits)
+        self._tables = [np.zeros(1 << bits, np.bool_) for _ in _FACTORS]
         for table, factor in zip(self._tables, _FACTORS, strict=True):
-            table[(self._windows * factor) >> _SHIFT] = True
+            table[(windows * factor) >> self._shift] = True
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many are looked for, by kind."""
+        counts = np.bincount(self._packed.kinds, minlength=len(self.kinds))
+        return dict(zip(self.kinds, counts.tolist(), strict=True))
 
     def everywhere(self, data: Any) -> list[Hit]:
         """All that is found in bytes, or in a mapped file; the least place first."""
@@ -117,26 +217,29 @@ class Search:
         return sorted(hits, key=lambda hit: hit.place)
 
     def _candidates(self, windows: Windows) -> npt.NDArray[np.int64]:
-        """The places of windows that begin something that is looked for."""
+        """The places of windows that end something that is looked for."""
         first, second = self._tables
         # Clipping spares a check of each index, which is within the table by its making
-        hashes = ((windows * _FACTORS[0]) >> _SHIFT).view(np.int64)
+        hashes = ((windows * _FACTORS[0]) >> self._shift).view(np.int64)
         places: npt.NDArray[np.int64] = np.flatnonzero(first.take(hashes, mode="clip"))
-        places = places[second[(windows[places] * _FACTORS[1]) >> _SHIFT]]
-        if not len(places) or not len(self._windows):
+        places = places[second[(windows[places] * _FACTORS[1]) >> self._shift]]
+        if not len(places) or not len(self._packed):
             return np.empty(0, np.int64)
-        found = np.searchsorted(self._windows, windows[places])
-        same = self._windows[np.minimum(found, len(self._windows) - 1)] == windows[places]
-        kept: npt.NDArray[np.int64] = places[same]
+        wanted = windows[places]
+        found = np.searchsorted(self._packed.last, wanted << _TWO_BYTES)
+        nearest = self._packed.last[np.minimum(found, len(self._packed) - 1)]
+        kept: npt.NDArray[np.int64] = places[nearest >> _TWO_BYTES == wanted]
         return kept
 
     def _compared(self, data: Any, at: int, window: int) -> list[Hit]:
-        place = int(np.searchsorted(self._windows, np.uint64(window)))
+        last = self._packed.last
+        place = int(np.searchsorted(last, np.uint64(window << 16)))
         hits = []
-        while place < len(self._windows) and int(self._windows[place]) == window:
-            text = self._texts[place]
-            begin = at + LEAST_BYTES - len(text)
-            if begin >= 0 and data[begin : at + LEAST_BYTES] == text:
-                hits.append(Hit(self.kinds[self._kinds[place]], begin, text))
+        while place < len(last) and int(last[place]) >> 16 == window:
+            text = self._packed.text(place)
+            for wanted in self._wholes.get(text, [text]):
+                begin = at + LEAST_BYTES - len(wanted)
+                if begin >= 0 and data[begin : at + LEAST_BYTES] == wanted:
+                    hits.append(Hit(self.kinds[self._packed.kinds[place]], begin, wanted))
             place += 1
         return hits

@@ -135,14 +135,9 @@ def photos_faces_embeddings(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations(name="0002_face_indexes")
-def face_indexes(db: Database) -> None:
-    """What changed in the embeddings, and the indexes that are kept of them.
-
-    Triggers write the log, so that an index knows what it lacks whoever changed the vectors, in
-    whatever process.
-    """
-    for statement in (
+def tables_of_indexes() -> tuple[str, ...]:
+    """What makes the tables of indexes, and the log of what changed: a catalogue may have them as well."""
+    return (
         """
         create table face_changes (
             id integer primary key autoincrement,
@@ -177,7 +172,17 @@ def face_indexes(db: Database) -> None:
             foreign key (model_id, index_id) references face_indexes on delete cascade
         )
         """,
-    ):
+    )
+
+
+@migrations(name="0002_face_indexes")
+def face_indexes(db: Database) -> None:
+    """What changed in the embeddings, and the indexes that are kept of them.
+
+    Triggers write the log, so that an index knows what it lacks whoever changed the vectors, in
+    whatever process.
+    """
+    for statement in tables_of_indexes():
         db.execute(statement)
 
 

@@ -17,8 +17,10 @@ from PIL import Image
 from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLACE, make_private
 from running import faces, rows
 
-from datasette_faces import audit, jpeg, leaks
-from datasette_faces.connections import load_vector_extension, sqlite
+from datasette_faces import audit, jpeg, leaks, registry, reprints
+from datasette_faces.connections import load_vector_extension, sqlite, transaction, writing
+from datasette_faces.indexes.pq import Pq
+from datasette_faces.indexes.sqlite_vec import SqliteVec
 
 Plant = Callable[[Path, Path], None]
 
@@ -132,93 +134,158 @@ SHA = value("select sha256 from photos where id = 1")
 NOTE = "insert into catalogue values ('about', :text)"
 TEXT = "create table extra(t)", "insert into extra values (:text)", "drop table extra"
 
-PLANTS: dict[str, Plant] = {
-    "a path in a cell": sql(
-        "update photos set path = :text where id = (select min(id) from photos)", text=PATH
+# What each check is called
+SCHEMA, NOTES = "tables, columns, triggers, views", "notes of the catalogue"
+PEOPLE, PHOTOS, FACES = "people", "cells of photos", "cells of faces"
+VECTORS, INDEXES = "embeddings and models", "indexes of embeddings"
+JPEGS = "EXIF, XMP and other metadata in pictures"
+PICTURES = "pictures of what is not published"
+BEHIND, BESIDE = "bytes behind the last page", "files beside it"
+FREE, HEADER = "free pages, and bytes that belong to no row", "numbers in the header"
+NAMES, ACTORS, PATHS = "names of other people", "who decided", "paths and parts of them"
+CAMERAS, TIMES, PLACES = "cameras", "exact times", "exact places"
+HASHES, KEYS, SECRETS = "hashes of photos", "keys of people and decisions", "secrets"
+LANDMARKS, OF_VECTORS, REASONS = "landmarks", "vectors", "reasons of errors"
+
+PLANTS: dict[str, tuple[str, Plant]] = {
+    "a path in a cell": (
+        PHOTOS,
+        sql("update photos set path = :text where id = (select min(id) from photos)", text=PATH),
     ),
-    "a part of a path in a note": sql(NOTE, text=lambda p: f"see {p.parent.name} and t1.jpg"),
-    "a hidden name": sql("update people set name = :text", text=lambda _: HIDDEN),
-    "a former name behind the end": behind(lambda _: FORMER.encode()),
-    "a hidden name in slack": in_slack(lambda _: HIDDEN.encode()),
-    "a hidden name in UTF-16 in slack": in_slack(lambda _: HIDDEN.encode("utf-16-le")),
-    "a hidden name as hex in slack": in_slack(lambda _: HIDDEN.encode().hex().encode()),
-    "a hidden name as base64 in slack": in_slack(
-        lambda _: base64.b64encode(b"x" + HIDDEN.encode())
+    "a part of a path in a note": (
+        NOTES,
+        sql(NOTE, text=lambda p: f"see {p.parent.name} and t1.jpg"),
     ),
-    "a hidden name in capitals in slack": in_slack(lambda _: HIDDEN.upper().encode()),
-    "who decided, in slack": in_slack(lambda _: ACTOR.encode()),
-    "a camera in slack": in_slack(lambda _: CAMERA.encode()),
-    "an exact time in a cell": sql("update photos set taken_at = :text", text=lambda _: MOMENT),
-    "an exact time in slack": in_slack(lambda _: MOMENT.encode()),
-    "a time as EXIF writes it, in slack": in_slack(lambda _: b"2019:05:31 14:23:11"),
-    "an exact place in slack": in_slack(lambda _: np.float64(SECRET_PLACE[0]).tobytes()),
-    "an exact place as text in slack": in_slack(lambda _: str(SECRET_PLACE[1]).encode()),
-    "a place in a column of its own": sql("alter table photos add column latitude real"),
-    "a hash as text in slack": in_slack(lambda p: SHA(p).encode()),
-    "a hash as bytes in slack": in_slack(lambda p: bytes.fromhex(SHA(p))),
-    "a person's key in slack": in_slack(
-        lambda p: value("select key from people limit 1")(p).encode()
+    "a hidden name": (PEOPLE, sql("update people set name = :text", text=lambda _: HIDDEN)),
+    "a former name behind the end": (NAMES, behind(lambda _: FORMER.encode())),
+    "a hidden name in slack": (NAMES, in_slack(lambda _: HIDDEN.encode())),
+    "a hidden name in UTF-16 in slack": (NAMES, in_slack(lambda _: HIDDEN.encode("utf-16-le"))),
+    "a hidden name as hex in slack": (NAMES, in_slack(lambda _: HIDDEN.encode().hex().encode())),
+    "a hidden name as base64 in slack": (
+        NAMES,
+        in_slack(lambda _: base64.b64encode(b"x" + HIDDEN.encode())),
     ),
-    "a decision's uid in slack": in_slack(lambda p: value("select uid from decisions")(p).encode()),
-    "the secret of the ids in slack": in_slack(lambda p: value("select key from face_keys")(p)),
-    "landmarks in slack": in_slack(lambda p: value("select landmarks from faces")(p).encode()),
-    "a vector in slack": in_slack(VECTOR),
-    "the middle of a vector in slack": in_slack(lambda p: VECTOR(p)[250:300]),
-    "a vector as hex in slack": in_slack(lambda p: VECTOR(p).hex().encode()),
-    "a vector as base64 behind the end": behind(lambda p: base64.b64encode(VECTOR(p))),
-    "a vector as JSON in slack": in_slack(
-        lambda p: json.dumps(np.frombuffer(VECTOR(p), "<f4").tolist()).encode()[:200]
+    "a hidden name in capitals in slack": (NAMES, in_slack(lambda _: HIDDEN.upper().encode())),
+    "who decided, in slack": (ACTORS, in_slack(lambda _: ACTOR.encode())),
+    "a camera in slack": (CAMERAS, in_slack(lambda _: CAMERA.encode())),
+    "an exact time in a cell": (
+        PHOTOS,
+        sql("update photos set taken_at = :text", text=lambda _: MOMENT),
     ),
-    "a vector in its table": sql(
-        "insert into models values ('sface', 's', 128, 0.3, 'x', 'y')",
-        "insert into face_embeddings select id, 'sface', :vector from faces limit 1",
-        vector=VECTOR,
+    "an exact time in slack": (TIMES, in_slack(lambda _: MOMENT.encode())),
+    "a time as EXIF writes it, in slack": (TIMES, in_slack(lambda _: b"2019:05:31 14:23:11")),
+    "an exact place in slack": (PLACES, in_slack(lambda _: np.float64(SECRET_PLACE[0]).tobytes())),
+    "an exact place as text in slack": (PLACES, in_slack(lambda _: str(SECRET_PLACE[1]).encode())),
+    "a place in a column of its own": (SCHEMA, sql("alter table photos add column latitude real")),
+    "a hash as text in slack": (HASHES, in_slack(lambda p: SHA(p).encode())),
+    "a hash as bytes in slack": (HASHES, in_slack(lambda p: bytes.fromhex(SHA(p)))),
+    "a person's key in slack": (
+        KEYS,
+        in_slack(lambda p: value("select key from people limit 1")(p).encode()),
     ),
-    "bytes behind the end": behind(lambda _: b"\0" * 512),
-    "a free page": sql(
-        "create table extra(t)", "insert into extra values (zeroblob(30000))", "drop table extra"
+    "a decision's uid in slack": (
+        KEYS,
+        in_slack(lambda p: value("select uid from decisions")(p).encode()),
     ),
-    "a deleted name": sql("pragma secure_delete = off", *TEXT, text=lambda _: HIDDEN * 900),
-    "a table": sql("create table decisions(id integer)"),
-    "a column": sql("alter table faces add column landmarks text"),
-    "a view": sql("create view those as select id from faces"),
-    "a trigger": sql("create trigger those after insert on faces begin select 1; end"),
-    "statistics": sql("analyze"),
-    "a comment in the schema": sql("create index those on faces(width) -- ask Ann\n"),
-    "a log beside": beside("-wal"),
-    "a journal beside": beside("-journal"),
-    "a number in the header": sql("pragma user_version = 7"),
-    "EXIF in a picture": picture(with_segment(0xE1, b"Exif\0\0MM")),
-    "XMP in a photo": picture(
-        with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0"), "photos", "thumbnail"
+    "the secret of the ids in slack": (
+        SECRETS,
+        in_slack(lambda p: value("select key from face_keys")(p)),
     ),
-    "a comment in a picture": picture(with_segment(0xFE, b"serial 12345")),
-    "a profile in a picture": picture(with_segment(0xE2, b"ICC_PROFILE\0")),
-    "something behind a picture's end": picture(lambda data: data + b"serial"),
-    "another picture": picture(redrawn),
-    "an unpublished crop": sql(
-        "update faces set crop = :crop", crop=value(f"select crop {OF_HIDDEN}")
+    "landmarks in slack": (
+        LANDMARKS,
+        in_slack(lambda p: value("select landmarks from faces")(p).encode()),
     ),
-    "another photo": picture(redrawn, "photos", "thumbnail"),
-    "a photo as it was, nobody blurred": sql(
-        "update photos set thumbnail = :t where width = :w",
-        t=value("select thumbnail from photos where id = 1"),
-        w=value("select width from photos where id = 1"),
+    "a vector in slack": (OF_VECTORS, in_slack(VECTOR)),
+    "the middle of a vector in slack": (OF_VECTORS, in_slack(lambda p: VECTOR(p)[250:300])),
+    "a vector as hex in slack": (OF_VECTORS, in_slack(lambda p: VECTOR(p).hex().encode())),
+    "a vector as base64 behind the end": (
+        OF_VECTORS,
+        behind(lambda p: base64.b64encode(VECTOR(p))),
     ),
-    "a face that is not published": sql(
-        "insert into faces select 77, photo_id, 1, 1, 9, 9, 1, 1, null, null, null, crop from faces limit 1"
+    "a vector as JSON in slack": (
+        OF_VECTORS,
+        in_slack(lambda p: json.dumps(np.frombuffer(VECTOR(p), "<f4").tolist()).encode()[:200]),
     ),
-    "an unnamed face's place": sql("update faces set x = x + 400"),
-    "a person without faces": sql(
-        "insert into people(id, name, key, faces) values (5, 'Q', 'p5', 0)"
+    "a vector in its table": (
+        VECTORS,
+        sql(
+            "insert into models values ('sface', 's', 128, 0.3, 'x', 'y')",
+            "insert into face_embeddings select id, 'sface', :vector from faces limit 1",
+            vector=VECTOR,
+        ),
     ),
-    "who said so": sql("update faces set person_source = 'person'"),
-    "a note": sql(NOTE, text=lambda _: "anything"),
-    "a note with a secret": sql(
-        "update catalogue set value = :text where name = 'made_on'", text=lambda _: HIDDEN
+    "bytes behind the end": (BEHIND, behind(lambda _: b"\0" * 512)),
+    "a free page": (
+        FREE,
+        sql(
+            "create table extra(t)",
+            "insert into extra values (zeroblob(30000))",
+            "drop table extra",
+        ),
     ),
-    "a cell of another type": sql("update faces set sharpness = 1.5"),
-    "text that is no text": sql("update people set name = cast(x'ff00ff' as text)"),
+    "a deleted name": (
+        NAMES,
+        sql("pragma secure_delete = off", *TEXT, text=lambda _: HIDDEN * 900),
+    ),
+    "a table": (SCHEMA, sql("create table decisions(id integer)")),
+    "a column": (SCHEMA, sql("alter table faces add column landmarks text")),
+    "a view": (SCHEMA, sql("create view those as select id from faces")),
+    "a trigger": (SCHEMA, sql("create trigger those after insert on faces begin select 1; end")),
+    "statistics": (SCHEMA, sql("analyze")),
+    "a comment in the schema": (SCHEMA, sql("create index those on faces(width) -- ask Ann\n")),
+    "a log beside": (BESIDE, beside("-wal")),
+    "a journal beside": (BESIDE, beside("-journal")),
+    "a number in the header": (HEADER, sql("pragma user_version = 7")),
+    "EXIF in a picture": (JPEGS, picture(with_segment(0xE1, b"Exif\0\0MM"))),
+    "XMP in a photo": (
+        JPEGS,
+        picture(with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0"), "photos", "thumbnail"),
+    ),
+    "a comment in a picture": (JPEGS, picture(with_segment(0xFE, b"serial 12345"))),
+    "a profile in a picture": (JPEGS, picture(with_segment(0xE2, b"ICC_PROFILE\0"))),
+    "something behind a picture's end": (JPEGS, picture(lambda data: data + b"serial")),
+    "something within a picture's scan": (
+        JPEGS,
+        picture(lambda data: data[:-2] + b"serial" * 9 + data[-2:]),
+    ),
+    "text for tables in a picture": (
+        JPEGS,
+        picture(lambda data: before(b"\xff\xdb", data, 0xDB, (b"\0" + TEXT_BYTES.ljust(64)) * 100)),
+    ),
+    "another picture": (PICTURES, picture(redrawn)),
+    "an unpublished crop": (
+        PICTURES,
+        sql("update faces set crop = :crop", crop=value(f"select crop {OF_HIDDEN}")),
+    ),
+    "another photo": (PICTURES, picture(redrawn, "photos", "thumbnail")),
+    "a photo as it was, nobody blurred": (
+        PICTURES,
+        sql(
+            "update photos set thumbnail = :t where width = :w",
+            t=value("select thumbnail from photos where id = 1"),
+            w=value("select width from photos where id = 1"),
+        ),
+    ),
+    "a face that is not published": (
+        FACES,
+        sql(
+            "insert into faces select 77, photo_id, 1, 1, 9, 9, 1, 1, null, null, null, crop "
+            "from faces limit 1"
+        ),
+    ),
+    "an unnamed face's place": (FACES, sql("update faces set x = x + 400")),
+    "a person without faces": (
+        PEOPLE,
+        sql("insert into people(id, name, key, faces) values (5, 'Q', 'p5', 0)"),
+    ),
+    "who said so": (FACES, sql("update faces set person_source = 'person'")),
+    "a note": (NOTES, sql(NOTE, text=lambda _: "anything")),
+    "a note with a secret": (
+        NOTES,
+        sql("update catalogue set value = :text where name = 'made_on'", text=lambda _: HIDDEN),
+    ),
+    "a cell of another type": (FACES, sql("update faces set sharpness = 1.5")),
+    "text that is no text": (PEOPLE, sql("update people set name = cast(x'ff00ff' as text)")),
 }
 
 
@@ -227,33 +294,166 @@ def test_there_are_enough_leaks_to_plant():
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_each_leak_is_reported(plain, private, tmp_path, name):
+def test_each_leak_is_reported_by_the_check_whose_matter_it_is(plain, private, tmp_path, name):
     out = Path(shutil.copy(plain, tmp_path / "out.db"))
-    PLANTS[name](out, private)
+    check, plant = PLANTS[name]
+    plant(out, private)
     result = faces("audit", out, "--against", private, "--json")
     told = json.loads(result.stdout)
     assert result.exit_code == 1
     assert told["leaks"] >= 1
-    assert [it for it in told["checks"] if it["found"] and it["examples"]]
+    assert check in {it["check"] for it in told["checks"] if it["found"] and it["examples"]}
 
 
-SEARCHABLE: dict[str, Plant] = {
-    "a hidden person's vector": sql("update face_embeddings set embedding = :v", v=VECTOR),
-    "one in vec0": sql("insert into vec_faces_sface(face_id, embedding) values (99, :v)", v=VECTOR),
-    "one in an index": sql(
-        "insert into face_index_parts values ('sface', 'pq', 0, 'x', :v)", v=VECTOR
+def half(vector: bytes) -> bytes:
+    return np.frombuffer(vector, "<f4").astype("<f2").tobytes()
+
+
+OF_PQ = "insert into face_indexes values ('sface', 'pq', 0, 7, '2019', 'x')"
+PART = "insert into face_index_parts values ('sface', 'pq', 0, 'ids', :v)"
+SEARCHABLE: dict[str, tuple[str, Plant]] = {
+    "a hidden person's vector": (
+        VECTORS,
+        sql("update face_embeddings set embedding = :v", v=VECTOR),
     ),
-    "one in slack": in_slack(VECTOR),
-    "another model": sql("insert into models values ('other', 'o', 3, 0.5, 'mine', 'x')"),
-    "a table like vec0's": sql("create table vec_faces_sface_extra(t)"),
+    "vectors that changed their people": (
+        VECTORS,
+        sql(
+            "update face_embeddings set embedding = "
+            "(select embedding from face_embeddings order by face_id desc limit 1)"
+        ),
+    ),
+    "numbers of rows": (VECTORS, sql("update face_embeddings set rowid = rowid * 1000 + 3")),
+    "another model": (
+        VECTORS,
+        sql("insert into models values ('other', 'o', 3, 0.5, 'mine', 'x')"),
+    ),
+    "another licence": (VECTORS, sql("update models set licence = 'of Ann'")),
+    "one in vec0": (
+        INDEXES,
+        sql("insert into vec_faces_sface(face_id, embedding) values (99, :v)", v=VECTOR),
+    ),
+    "one in vec0, a little changed": (
+        INDEXES,
+        sql(
+            "insert into vec_faces_sface(face_id, embedding) values (99, :v)",
+            v=lambda p: (np.frombuffer(VECTOR(p), "<f4") * np.float32(1.0000005)).tobytes(),
+        ),
+    ),
+    "a published one twice in vec0": (
+        INDEXES,
+        sql(
+            "insert into vec_faces_sface(face_id, embedding) "
+            "select 99, embedding from vec_faces_sface limit 1"
+        ),
+    ),
+    "one in the room of a chunk": (
+        INDEXES,
+        sql(
+            "update vec_faces_sface_vector_chunks00 set vectors = "
+            "cast(substr(vectors, 1, 5000) || :v || substr(vectors, 5001 + length(:v)) as blob)",
+            v=lambda p: half(VECTOR(p)),
+        ),
+    ),
+    "text in what vec0 says of itself": (
+        INDEXES,
+        sql("update vec_faces_sface_info set value = 'Bo' where key = 'CREATE_VERSION'"),
+    ),
+    "text in vec0's list of rows": (INDEXES, sql("update vec_faces_sface_rowids set id = 'Bo'")),
+    "one in an index": (INDEXES, sql(OF_PQ, PART, v=VECTOR)),
+    "private ids in an index": (
+        INDEXES,
+        sql(OF_PQ, PART, v=lambda _: np.arange(1, 8, dtype="<i8").tobytes()),
+    ),
+    "one as float16 in an index": (INDEXES, sql(OF_PQ, PART, v=lambda p: half(VECTOR(p)))),
+    "a name in the list of indexes": (INDEXES, sql("update face_indexes set built_at = 'by Bo'")),
+    "a private count there": (INDEXES, sql("update face_indexes set faces = 123456")),
+    "private ids in the log": (
+        INDEXES,
+        sql("insert into face_changes(model_id, face_id) values ('sface', 3)"),
+    ),
+    "a number in SQLite's own table": (
+        INDEXES,
+        sql("insert into sqlite_sequence values ('Bo', 1559305391)"),
+    ),
+    "one in slack": (OF_VECTORS, in_slack(VECTOR)),
+    "a table like vec0's": (SCHEMA, sql("create table vec_faces_sface_extra(t)")),
+    "a further chunk of vec0": (
+        SCHEMA,
+        sql('create table vec_faces_sface_vector_chunks77("lives at 12 Elm Rd" text)'),
+    ),
+    "a default in such a table": (
+        SCHEMA,
+        sql("create table vec_faces_sface_vector_chunks55(a text default 'Bo, 12 Elm Rd')"),
+    ),
+    "a table in place of vec0's": (
+        SCHEMA,
+        sql(
+            "drop table vec_faces_sface",
+            "create table vec_faces_sface(face_id integer, serial text, owner text)",
+            "vacuum",
+        ),
+    ),
+    "a vec0 with names in it": (
+        SCHEMA,
+        sql(
+            "drop table vec_faces_sface",
+            "create virtual table vec_faces_sface using vec0("
+            "who text partition key, face_id integer primary key, embedding float[128])",
+            "vacuum",
+        ),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SEARCHABLE)
 def test_each_leak_among_embeddings_is_reported(searchable, private, tmp_path, name):
     out = Path(shutil.copy(searchable, tmp_path / "out.db"))
-    SEARCHABLE[name](out, private)
-    assert audit.audit(str(out), str(private)).leaks
+    check, plant = SEARCHABLE[name]
+    plant(out, private)
+    assert check in found_in(out, private)
+
+
+def found_in(out: Path, private: Path) -> dict[str, tuple[str, ...]]:
+    """The checks of an audit that found something, with examples."""
+    report = audit.audit(str(out), str(private))
+    return {it.check: it.examples for it in report.findings if it.found}
+
+
+def test_a_large_catalogue_has_codes_that_are_compared_as_well(private, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        registry, "indexes", lambda: [SqliteVec(), Pq(least_values=1, least_faces=16)]
+    )
+    many = Path(shutil.copy(private, tmp_path / "many.db"))
+    with writing(str(many)) as conn, transaction(conn):
+        for number in range(2, 700):
+            conn.execute(
+                "insert into faces(photo_id, x, y, width, height, landmarks, detection_score, "
+                "sharpness, yaw, pitch, roll, person_id, crop) select photo_id, x, :n, width, height, "
+                "landmarks, detection_score, sharpness, yaw, pitch, roll, person_id, crop "
+                "from faces where id = 1",
+                {"n": number},
+            )
+            vector = np.random.default_rng(number).normal(size=128).astype("<f4")
+            conn.execute(
+                "insert into face_embeddings select max(id), 'sface', ? from faces",
+                [(vector / np.linalg.norm(vector)).tobytes()],
+            )
+    out = exported(many, tmp_path / "out.db", "--embeddings")
+    assert {row[0] for row in rows(out, "select name from face_index_parts")} == {
+        "ids",
+        "centroids",
+        "codes",
+    }
+    assert rows(out, "select count(*) from vec_faces_sface_chunks") == [(3,)]
+    assert found_in(out, many) == {}
+    for part in ("ids", "centroids", "codes"):
+        planted = Path(shutil.copy(out, tmp_path / f"{part}.db"))
+        change = "cast(substr(data, 1, 40) || x'0102030405060708' || substr(data, 49) as blob)"
+        sql(f"update face_index_parts set data = {change} where name = '{part}'")(planted, many)
+        [(_, told)] = found_in(planted, many).items()
+        assert told[0].startswith("face_index_parts 'sface', 'pq'")
+        assert "export again" in told[-1]
 
 
 def test_embeddings_are_a_leak_where_the_catalogue_does_not_say_that_it_has_them(
@@ -273,7 +473,13 @@ def test_a_clean_catalogue_has_no_leak_and_says_what_was_looked_for(request, pri
     assert (
         f"turned on: {'embeddings: yes' if which == 'searchable' else 'nothing'}" in result.output
     )
-    for check in ("paths and parts", "vectors", "EXIF", "names of other people", "free pages"):
+    for check in (
+        "paths and parts",
+        "vectors",
+        "EXIF",
+        "names of other people",
+        "free pages, and bytes that belong to no row",
+    ):
         assert check in result.output
 
 
@@ -334,16 +540,80 @@ def test_strings_are_found_wherever_they_lie(size):
     assert needles.too_short == {"a": 0, "b": 2}
 
 
-def test_a_jpeg_of_ours_has_no_fault_and_a_progressive_or_cut_one_has():
-    image = Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3))
+def saved(image: Image.Image | None = None, quality: int = 50, **options: Any) -> bytes:
+    out = io.BytesIO()
+    pixels = np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)
+    (image or Image.fromarray(pixels)).save(out, "JPEG", quality=quality, **options)
+    return out.getvalue()
 
-    def saved(**options: Any) -> bytes:
-        out = io.BytesIO()
-        image.save(out, "JPEG", **options)
-        return out.getvalue()
 
-    assert jpeg.fault(saved()) is None
-    assert jpeg.fault(saved(optimize=True)) is None
-    assert jpeg.fault(saved(comment=b"x")) == "a comment"
-    assert jpeg.fault(saved()[:-2]) == "it does not end"
-    assert jpeg.fault(b"GIF89a") == "no JPEG"
+@pytest.mark.parametrize("quality", [reprints.THUMBNAIL.quality, reprints.CROP.quality])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (320, 213)])
+@pytest.mark.parametrize("spread", [0, 3, 255])
+def test_a_jpeg_of_ours_has_no_fault_whatever_it_shows(quality, size, spread):
+    noise = np.random.default_rng(spread).normal(128, spread, (size[1], size[0], 3))
+    data = saved(Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)), quality)
+    assert jpeg.fault(data, quality) is None
+    assert jpeg.scan_fault(data, quality) is None
+
+
+def test_a_jpeg_that_no_export_writes_has_a_fault():
+    assert jpeg.fault(saved(comment=b"x"), 50) == "a comment"
+    assert jpeg.fault(saved()[:-2], 50) == "it does not end"
+    assert jpeg.fault(b"GIF89a", 50) == "no JPEG"
+    for options in ({"quality": 75}, {"optimize": True}, {"progressive": True}, {"subsampling": 0}):
+        assert jpeg.fault(saved(**options), 50) == jpeg.OTHER_TABLES
+    assert jpeg.fault(saved(Image.new("L", (20, 20))), 50) == jpeg.OTHER_TABLES
+    assert "JFIF" in str(jpeg.fault(saved(dpi=(72, 72)), 50))
+
+
+TEXT_BYTES = b"GPS 48.137154 serial 4711 "
+IN_A_HEAD: dict[str, Callable[[bytes], bytes]] = {
+    "a hundred further quantization tables": lambda data: before(
+        b"\xff\xdb", data, 0xDB, (b"\0" + TEXT_BYTES.ljust(64, b"!")) * 100
+    ),
+    "text for a quantization table": lambda data: over(data, data.index(b"\xff\xdb") + 40),
+    "text for a Huffman table": lambda data: before(
+        b"\xff\xda", data, 0xC4, b"\x13" + bytes(15) + bytes([len(TEXT_BYTES)]) + TEXT_BYTES
+    ),
+    "text behind the last Huffman table": lambda data: before(
+        b"\xff\xda", data, 0xC4, b"\x13" + bytes(16) + TEXT_BYTES
+    ),
+    "a version and density of text": lambda data: over(data, 11, b"4711lat"),
+    "a frame with more in it": lambda data: longer(data, b"\xff\xc0"),
+    "a scan with more in its head": lambda data: longer(data, b"\xff\xda"),
+    "a preview in its first segment": lambda data: longer(data, b"\xff\xe0"),
+}
+
+
+def before(mark: bytes, data: bytes, kind: int, content: bytes) -> bytes:
+    at = data.index(mark)
+    return data[:at] + with_segment(kind, content)(b"\xff\xd8")[2:] + data[at:]
+
+
+def over(data: bytes, at: int, text: bytes = TEXT_BYTES) -> bytes:
+    return data[:at] + text + data[at + len(text) :]
+
+
+def longer(data: bytes, mark: bytes) -> bytes:
+    at = data.index(mark) + 2
+    size = int.from_bytes(data[at : at + 2], "big")
+    grown = (size + len(TEXT_BYTES)).to_bytes(2, "big")
+    return data[:at] + grown + data[at + 2 : at + size] + TEXT_BYTES + data[at + size :]
+
+
+@pytest.mark.parametrize("name", IN_A_HEAD)
+def test_no_table_of_a_jpeg_can_hold_a_text(name):
+    assert jpeg.fault(IN_A_HEAD[name](saved()), 50)
+
+
+def test_nothing_lies_within_a_scan_behind_its_last_code():
+    data = saved()
+    ends = "bytes within the scan, behind the picture"
+    for added in (b"B", TEXT_BYTES, b"\xff\0" * 9):
+        padded = data[:-2] + added + data[-2:]
+        assert jpeg.fault(padded, 50) is None
+        held = len(added.replace(b"\xff\0", b"\xff"))
+        assert jpeg.scan_fault(padded, 50) == f"{held} {ends}"
+    assert jpeg.scan_fault(data[:-12] + data[-2:], 50) == "a picture that is cut off"
+    assert jpeg.fault(data[:-9] + b"\xff\xfeab" + data[-9:], 50) == "a segment within the picture"

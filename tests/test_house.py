@@ -69,6 +69,8 @@ FLOORS = {
         "auditing",
         "auditing_file",
         "filling",
+        "auditing_bytes",
+        "auditing_indexes",
         "doctor",
         "mending",
         "recutting",

@@ -39,6 +39,8 @@ STALE_SHARE = 0.05
 """From this share of changed faces on, the index that is kept in the file is made anew."""
 MOST_GROWTH = 2
 """An index that has grown so many times over is made anew: its centroids lie where faces were once."""
+PARTS = ("ids", "centroids", "codes")
+"""What the arrays that are kept are called."""
 USUAL_K = 20
 MOST_SHARDS = 4
 """On so many processors at most one query is worked at."""
@@ -258,12 +260,8 @@ def _wanted_coarse(k: int, faces: int) -> int:
 
 
 def _parts(codes: Codes) -> list[tuple[str, memoryview]]:
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "ids": codes.ids,
-        "centroids": codes.centroids,
-        "codes": codes.codes,
-    }
-    return [(name, memoryview(array.tobytes())) for name, array in arrays.items()]
+    arrays: tuple[npt.NDArray[Any], ...] = (codes.ids, codes.centroids, codes.codes)
+    return [(name, memoryview(it.tobytes())) for name, it in zip(PARTS, arrays, strict=True)]
 
 
 def _from_parts(parts: dict[str, bytes], dimensions: int, seen: int) -> Codes:

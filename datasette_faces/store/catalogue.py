@@ -5,11 +5,11 @@ Each name here is on the list of what may be published; nothing else gets into t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..connections import Connection, sqlite
+from .. import migrations
+from ..connections import Connection
 
 FORMAT = "1"
 PLACE_COLUMNS = "latitude real, longitude real"
@@ -109,31 +109,35 @@ def make(conn: Connection, notes: Notes) -> None:
 
 def make_index_tables(conn: Connection) -> None:
     """What the indexes of embeddings are kept in, as in the private file."""
-    for statement in index_tables():
+    for statement in migrations.tables_of_indexes():
         conn.execute(statement)
 
 
-def index_tables() -> list[str]:
-    """The statements of the migration that made those tables."""
-    from ..migrations import face_indexes
-
-    said: list[str] = []
-
-    class Listener:
-        def execute(self, statement: str) -> None:
-            said.append(statement)
-
-    face_indexes(Listener())  # type: ignore[arg-type]
-    return said
+def schema(conn: Connection) -> set[tuple[Any, ...]]:
+    """Every table, index, trigger and view as SQLite keeps it: type, name, table, SQL."""
+    rows = conn.execute("select type, name, tbl_name, sql from sqlite_master")
+    return {tuple(row) for row in rows}
 
 
-def schema(notes: Notes, *, indexed: bool) -> set[tuple[str, str, str]]:
-    """The schema of a catalogue as SQLite keeps it, without vec0's: type, name, SQL."""
-    with closing(sqlite().connect(":memory:")) as conn:
-        for statement in [*statements(notes), *(index_tables() if indexed else ()), *INDEXES]:
-            conn.execute(statement)
-        rows = conn.execute("select type, name, sql from sqlite_master where sql is not null")
-        return {tuple(row) for row in rows}
+def ordinary(schema: set[tuple[Any, ...]]) -> set[str]:
+    """The tables of a schema that hold rows of their own; a virtual one's lie in those behind it."""
+    own = {name: sql.lower() for kind, name, _, sql in schema if kind == "table"}
+    return {name for name, sql in own.items() if not sql.startswith("create virtual")}
+
+
+def texts(conn: Connection) -> Iterator[str]:
+    """All texts in the cells of a file, those of tables behind virtual ones, too."""
+    for name in sorted(ordinary(schema(conn))):
+        for row in conn.execute(f"select * from {name}"):
+            yield from (value for value in row if isinstance(value, str))
+
+
+def typed(conn: Connection) -> Iterator[str]:
+    """What somebody typed as an option, wherever it stands."""
+    yield from (str(row[0]) for row in conn.execute("select value from catalogue"))
+    if any(row[1] == "original_url" for row in conn.execute("pragma table_info(photos)")):
+        urls = conn.execute("select original_url from photos where original_url is not null")
+        yield from (str(row[0]) for row in urls)
 
 
 def forget_moments(conn: Connection, day: str) -> None:

@@ -8,15 +8,25 @@ import re
 import struct
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from ..connections import Connection
-from ..leaks import LEAST_BYTES, MOST_BYTES
+from ..leaks import LEAST_BYTES, MOST_BYTES, ByteRows
 
 NUMBERS = re.compile(r"[\d\s._:-]{1,15}")
 """A folder or file that is called after a day, or a number: published days would be taken for it."""
+DIGEST = re.compile("[0-9a-fA-F]{64}")
+BATCH = 16_384
+BASE64 = np.frombuffer(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8
+)
+LOWER, UPPER = (np.frombuffer(it, np.uint8) for it in (b"0123456789abcdef", b"0123456789ABCDEF"))
 
 
 def names(conn: Connection) -> set[str]:
@@ -38,11 +48,17 @@ def actors(conn: Connection) -> set[str]:
 
 def paths(conn: Connection) -> set[str]:
     """Parts of paths: each folder, each file's name without its ending."""
-    sql = "select path from photos union select path from photo_paths union select path from ingest_errors"
+    sql = (
+        "select path from photos union select path from photo_paths "
+        "union select path from ingest_errors "
+        "union select path_bytes from photo_paths where path_bytes is not null"
+    )
     found: set[str] = set()
     folders: set[str] = set()
     for (path,) in conn.execute(sql):
-        text = str(path)
+        # The name itself, where it is no UTF-8
+        named = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
+        text = str(named)
         pure = PureWindowsPath(text) if "\\" in text and "/" not in text else PurePath(text)
         stem = pure.stem
         found.add(stem if len(stem.encode("utf-8", "replace")) >= LEAST_BYTES else pure.name)
@@ -58,6 +74,7 @@ def moments(conn: Connection) -> Iterator[bytes]:
         select taken_at from photos where length(taken_at) > 10
         union select modified_at from photos where length(modified_at) > 10
         union select ingested_at from photos union select made_at from decisions
+        union select seen_at from ingest_errors
     """
     for (moment,) in conn.execute(sql):
         text = str(moment)[:16]
@@ -71,17 +88,30 @@ def cameras(conn: Connection) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def digests(conn: Connection) -> Iterator[bytes]:
-    """Hashes of photos' bytes, as text and as bytes."""
+def reasons(conn: Connection) -> set[str]:
+    """Why files were not read."""
+    return {str(row[0]) for row in conn.execute("select distinct reason from ingest_errors")}
+
+
+def digests(conn: Connection) -> set[str]:
+    """Hashes of photos' bytes, and of what lies beside them, as text."""
     sql = (
         "select sha256 from photos union select sha256 from photo_paths "
         "union select sha256 from photo_contents union select sha256 from decision_faces"
     )
-    for (digest,) in conn.execute(sql):
-        text = str(digest)
-        yield text.encode()
-        if re.fullmatch("[0-9a-fA-F]{64}", text):
-            yield bytes.fromhex(text)
+    if "names_read" in tables(conn):
+        sql += " union select sidecars from names_read where sidecars != ''"
+    return {str(row[0]) for row in conn.execute(sql)}
+
+
+def digest_rows(texts: Iterable[str]) -> Iterator[ByteRows]:
+    """The two halves of hashes as bytes, and in capitals."""
+    rest = (bytes.fromhex(it) for it in texts if DIGEST.fullmatch(it))
+    while some := list(islice(rest, BATCH)):
+        rows = _rows(some)
+        for start in (0, MOST_BYTES):
+            yield rows[:, start : start + MOST_BYTES]
+            yield _hex(rows[:, start : start + MOST_BYTES // 2], UPPER)
 
 
 def keys(conn: Connection) -> Iterator[bytes]:
@@ -92,10 +122,12 @@ def keys(conn: Connection) -> Iterator[bytes]:
 
 def secrets(conn: Connection) -> Iterator[bytes]:
     """What public ids are made with."""
-    if conn.execute("select 1 from sqlite_master where name = 'face_keys'").fetchone():
-        for (key,) in conn.execute("select key from face_keys"):
-            yield bytes(key)
-            yield bytes(key).hex().encode()
+    if "face_keys" not in tables(conn):
+        return
+    for (key,) in conn.execute("select key from face_keys"):
+        raw = bytes(key)
+        yield from (raw, raw[8:], raw.hex().encode(), raw.hex().upper().encode())
+        yield base64.b64encode(raw)
 
 
 def coordinates(conn: Connection, decimals: int) -> Iterator[bytes]:
@@ -113,24 +145,83 @@ def landmarks(conn: Connection) -> Iterator[bytes]:
     """Where eyes, noses and mouths are."""
     for (text,) in conn.execute("select landmarks from faces where length(landmarks) > 20"):
         yield str(text).encode()[1:]
+    for kept in _kept(conn):
+        yield str(kept.get("face", {}).get("landmarks", "")).encode()[1:]
 
 
-def vectors(conn: Connection, allowed: Iterable[int]) -> Iterator[bytes]:
+def vectors(conn: Connection, allowed: Iterable[int]) -> Iterator[ByteRows]:
     """Embeddings of faces that are not among these: as they are, and written in other ways."""
     public = set(allowed)
-    for face_id, raw in conn.execute("select face_id, embedding from face_embeddings"):
-        if face_id in public or not isinstance(raw, bytes) or len(raw) < 2 * MOST_BYTES:
-            continue
-        middle = len(raw) // 8 * 4
-        yield raw[:MOST_BYTES]
-        yield raw[middle : middle + MOST_BYTES]
-        yield raw[:8].hex().encode()
-        yield raw[:8].hex().upper().encode()
-        yield base64.b64encode(raw[:12])
-        # Nine characters of a number in JSON: whether it was written as float32 or as float64
-        for number in struct.unpack("<2f", raw[:8]):
-            if 1e-3 < abs(number) < 1:
-                yield f"{abs(number):.12f}"[:9].encode()
+    stored = conn.execute("select face_id, embedding from face_embeddings")
+    rest = (raw for face_id, raw in stored if face_id not in public)
+    while some := list(islice(rest, BATCH)):
+        yield from _vectors_written(some)
+    yield from _vectors_written(list(_kept_vectors(conn)))
+
+
+def _vectors_written(raws: list[Any]) -> Iterator[ByteRows]:
+    whole = [it for it in raws if isinstance(it, bytes) and len(it) >= 2 * MOST_BYTES]
+    for length in {len(it) // 4 * 4 for it in whole}:
+        rows = _rows([it[:length] for it in whole if len(it) // 4 * 4 == length])
+        middle = length // 8 * 4
+        yield rows[:, :MOST_BYTES]
+        yield rows[:, middle : middle + MOST_BYTES]
+        yield _hex(rows[:, :8], LOWER)
+        yield _hex(rows[:, :8], UPPER)
+        yield _base64(rows[:, :12])
+        with np.errstate(all="ignore"):
+            numbers = rows.view("<f4")
+            yield numbers[:, :8].astype("<f2").view(np.uint8)
+            yield numbers[:, :2].astype("<f8").view(np.uint8)
+            yield _decimals(np.abs(numbers[:, :2].astype(np.float64)).ravel())
+
+
+def _kept_vectors(conn: Connection) -> Iterator[bytes]:
+    """The embeddings of faces whose drawing is undone."""
+    for kept in _kept(conn):
+        for text in dict(kept.get("embeddings", {})).values():
+            with suppress(ValueError):
+                yield base64.b64decode(str(text))
+
+
+def _kept(conn: Connection) -> Iterator[dict[str, Any]]:
+    if "face_drawings" not in tables(conn):
+        return
+    for (text,) in conn.execute("select kept from face_drawings where kept is not null"):
+        found = json.loads(text)
+        if isinstance(found, dict):
+            yield found
+
+
+def _rows(raws: list[bytes]) -> ByteRows:
+    return np.frombuffer(b"".join(raws), np.uint8).reshape(len(raws), -1)
+
+
+def _hex(rows: ByteRows, digits: ByteRows) -> ByteRows:
+    """Bytes (n, m) as digits (n, 2 m)."""
+    return digits[np.stack([rows >> 4, rows & 15], axis=2).reshape(len(rows), -1)]
+
+
+def _base64(rows: ByteRows) -> ByteRows:
+    """Bytes (n, 3 m) as base64 (n, 4 m)."""
+    three = rows.reshape(len(rows), -1, 3).astype(np.uint32)
+    word = three[:, :, 0] << 16 | three[:, :, 1] << 8 | three[:, :, 2]
+    parts = np.stack([word >> shift & 63 for shift in (18, 12, 6, 0)], axis=2)
+    return BASE64[parts.reshape(len(rows), -1)]
+
+
+def _decimals(numbers: np.ndarray[Any, Any]) -> ByteRows:
+    """Nine characters of each number as JSON has it, whether as float32 or as float64: (n, 9)."""
+    kept = numbers[(numbers > 1e-3) & (numbers < 1)]
+    seven = np.minimum(np.round(kept * 1e12) // 100_000, 9_999_999).astype(np.int64)
+    places = seven[:, np.newaxis] // 10 ** np.arange(6, -1, -1) % 10
+    zero_and_point = np.broadcast_to(np.frombuffer(b"0.", np.uint8), (len(kept), 2))
+    return np.concatenate([zero_and_point, (places + ord("0")).astype(np.uint8)], axis=1)
+
+
+def plain(texts: Iterable[str]) -> Iterator[bytes]:
+    """Texts as they are."""
+    return (text.encode("utf-8", "surrogateescape") for text in texts)
 
 
 def spelt(texts: Iterable[str]) -> Iterator[bytes]:

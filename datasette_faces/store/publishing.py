@@ -13,6 +13,8 @@ from typing import Any
 
 from .. import public_ids
 from ..connections import Connection, sqlite
+from ..shapes import ModelInfo
+from . import models
 from .browse import Row
 from .people import NOT_A_FACE
 
@@ -282,6 +284,16 @@ def vectors(conn: Connection, model_id: str) -> Iterator[tuple[int, bytes]]:
             [model_id],
         )
     )
+
+
+def copy_vectors(private: Connection, conn: Connection, among: Iterable[ModelInfo]) -> None:
+    """Put the embeddings of chosen faces by these models into another file, with the models."""
+    for model in among:
+        models.register(conn, model)
+        conn.executemany(
+            "insert into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
+            ((face_id, model.id, vector) for face_id, vector in vectors(private, model.id)),
+        )
 
 
 def to_blur(conn: Connection, *, others: bool) -> dict[int, list[tuple[Any, ...]]]:
