@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -46,32 +47,58 @@ def text(value: object) -> str | None:
 
 def box(*sides: object) -> Box:
     """A box of these: x, y, width, height; with 0 for what is no number, so that it is no face's."""
-    x, y, width, height = (number(side) or 0.0 for side in sides)
-    return Box(x, y, width, height)
+    x, y, width, height = sides
+    if type(x) is type(y) is type(width) is type(height) is float and isfinite(
+        x + y + width + height
+    ):
+        return Box(x, y, width, height)
+    return Box(*(number(side) or 0.0 for side in sides))
 
 
-Read = Callable[[object], Any]
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a column's values are read; of these types, and where `right` says so, they stay as they are."""
 
-OF_COLUMN: dict[str, Read] = {
-    **dict.fromkeys(("x", "y", "detection_score", "sharpness", "yaw", "pitch", "roll"), number),
-    **dict.fromkeys(("latitude", "longitude", "bytes", "similarity", "probability"), number),
-    **dict.fromkeys(("width", "height"), length),
-    **dict.fromkeys(("faces", "photos"), count),
-    "hidden": truth,
-    **dict.fromkeys(("face_id", "photo_id", "person_id", "first_id", "second_id"), row_id),
-    **dict.fromkeys(("path", "sha256", "format", "camera", "original_url", "name", "value"), text),
-    **dict.fromkeys(("taken_at", "modified_at", "ingested_at", "missing_since", "made_at"), text),
-    **dict.fromkeys(("uid", "actor", "kind", "person_key", "other_key", "target"), text),
-    **dict.fromkeys(("first_key", "second_key", "model_id", "person_source"), text),
+    read: Callable[[object], Any]
+    types: frozenset[type]
+    right: Callable[[list[Any]], bool] = lambda column: True
+
+
+def _finite(column: list[Any]) -> bool:
+    return all(map(isfinite, column))
+
+
+_NUMBER = Kind(number, frozenset((int, float)), _finite)
+_LENGTH = Kind(length, frozenset((int, float)), lambda it: min(it) > 0 and _finite(it))
+_COUNT = Kind(count, frozenset((int,)), lambda it: min(it) >= 0)
+_TRUTH = Kind(truth, frozenset())
+_ID = Kind(row_id, frozenset((int, type(None))))
+_TEXT = Kind(text, frozenset((str, type(None))))
+
+OF_COLUMN: dict[str, Kind] = {
+    **dict.fromkeys(("x", "y", "detection_score", "sharpness", "yaw", "pitch", "roll"), _NUMBER),
+    **dict.fromkeys(("latitude", "longitude", "bytes", "similarity", "probability"), _NUMBER),
+    **dict.fromkeys(("width", "height"), _LENGTH),
+    **dict.fromkeys(("faces", "photos"), _COUNT),
+    "hidden": _TRUTH,
+    **dict.fromkeys(("face_id", "photo_id", "person_id", "first_id", "second_id"), _ID),
+    **dict.fromkeys(("path", "sha256", "format", "camera", "original_url", "name", "value"), _TEXT),
+    **dict.fromkeys(("taken_at", "modified_at", "ingested_at", "missing_since", "made_at"), _TEXT),
+    **dict.fromkeys(("uid", "actor", "kind", "person_key", "other_key", "target"), _TEXT),
+    **dict.fromkeys(("first_key", "second_key", "model_id", "person_source"), _TEXT),
 }
-"""How the values of a column are read, by its name in a query."""
+"""Of what kind a column is, by its name in a query."""
 
 
 def read(rows: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
     """These rows, each value as its column is read; those of other columns as they are."""
-    for name in names:
-        of_column = OF_COLUMN.get(name)
-        if of_column is not None:
+    for name in names if rows else ():
+        kind = OF_COLUMN.get(name)
+        if kind is None:
+            continue
+        column = [row[name] for row in rows]
+        # All at once: a page has hundreds of values, and hardly ever a wrong one
+        if not kind.types.issuperset(map(type, column)) or not kind.right(column):
             for row in rows:
-                row[name] = of_column(row[name])
+                row[name] = kind.read(row[name])
     return rows
