@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .store import browse
+from .store import browse, traits
 
 
 def hide_internal_tables(datasette: Any) -> None:
@@ -25,6 +25,7 @@ def _wrap_hidden(database: Any) -> None:
     async def hidden_table_names() -> list[str]:
         hidden = await listed()
         ours = await database.execute_fn(browse.internal_tables)
+        ours += await database.execute_fn(traits.unused_tables)
         return [*hidden, *(table for table in ours if table not in hidden)]
 
     database.hidden_table_names = hidden_table_names

@@ -13,7 +13,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from .. import compat, headers, permissions
 from ..connections import sqlite
-from ..store import browse
+from ..store import browse, traits
 from ..store.browse import Query, Row
 
 Answer = TypeVar("Answer")
@@ -101,6 +101,7 @@ class Page:
                     "datasette_faces", name
                 ),
                 "json_url": self._json_url(),
+                **await self.read(traits.of_file),
                 **context,
             },
             request=self.request,

@@ -17,7 +17,7 @@ from ..queries import QueryPhoto
 from ..search import MAX_K
 from ..shapes import Match
 from ..state import state_of
-from ..store import browse, models
+from ..store import browse, models, traits
 from . import limits
 from .asked import Asked, NoSuchQuery, Ready, alive, asked, model_meant, ready
 from .calibration import calibration_url
@@ -48,12 +48,21 @@ CSV_COLUMNS = [
 @page_view("faces", "photos", "face_embeddings")
 async def search(page: Page) -> Response:
     """GET shows a search, POST brings pictures to search with."""
+    if not await page.read(traits.is_searched):
+        return await _without(page)
     if page.request.method == "POST":
         return await _upload(page)
     wanted = asked({name: page.request.args.getlist(name) for name in page.request.args})
     if page.format == "html":
         return await _show(page, wanted)
     return await _data(page, wanted)
+
+
+async def _without(page: Page) -> Response:
+    """What a catalogue without embeddings says instead. Raises NotFound for who is not just looking."""
+    if page.format != "html" or page.request.method == "POST":
+        raise NotFound("This catalogue was published without a search")
+    return await page.html("search.html", {})
 
 
 async def _show(page: Page, wanted: Asked, error: Base400 | None = None) -> Response:
