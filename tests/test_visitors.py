@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
-from publishing import make_private
+from publishing import DAY, NAMED, OTHER, make_private
 from running import rows
 from serving import Site, copied, site
 
 from datasette_faces.catalogue import Wanted, export
+from datasette_faces.views.who import photo_title
 
 BASE = "/catalogue/-/faces"
 EMPTY = {"face_embeddings", "models"}
@@ -103,3 +105,100 @@ class TestWithoutASearch:
         with site(empty) as served:
             assert "/-/faces/search" in served.get("/empty/-/faces").text
             assert re.search(r"<input type=.file", served.get("/empty/-/faces/search").text)
+
+
+class TestNames:
+    def test_results_of_a_search_say_who_it_is(self, searched: Site, searched_db: Path) -> None:
+        face = one(searched_db, "faces")
+        [(mine, other)] = rows(
+            searched_db,
+            "select a.id, b.id from people as a join people as b on a.name = ? and b.name = ?",
+            NAMED,
+            OTHER,
+        )
+        answer = searched.json(f"{BASE}/search.json?face={face}")
+        found = {(it["person_id"], it["name"]) for it in answer["results"]}
+        assert found == {(mine, NAMED), (other, OTHER)}
+        text = searched.get(f"{BASE}/search?face={face}").text
+        for person, name in found:
+            assert f'href="{BASE}/people/{person}"><bdi>{name}</bdi></a>' in text
+        table = searched.get(f"{BASE}/search.csv?face={face}").text.splitlines()
+        assert table[0].split(",")[3:5] == ["person_id", "name"]
+        assert f",{other},{OTHER}," in table[1] + table[2]
+
+    def test_who_may_not_see_people_learns_no_names(self, searched_db: Path) -> None:
+        told = {"databases": {"catalogue": {"tables": {"people": {"allow": False}}}}}
+        face, photo = one(searched_db, "faces"), one(searched_db, "photos")
+        with site(immutables=[str(searched_db)], metadata=told) as served:
+            answer = served.json(f"{BASE}/search.json?face={face}")
+            assert {(it["person_id"], it["name"]) for it in answer["results"]} == {(None, None)}
+            for path in ("", f"/photo/{photo}", f"/face/{face}", f"/search?face={face}"):
+                text = served.get(BASE + path).text
+                assert NAMED not in text
+                assert OTHER not in text
+
+    def test_a_private_file_names_who_is_found_and_still_says_where_photos_lie(
+        self, private: Path
+    ) -> None:
+        with site(private) as served:
+            for path in ("", "/face/1", "/search?face=1"):
+                text = served.get(f"/private/-/faces{path}").text
+                assert f"<bdi>{NAMED}</bdi></a>" in text
+                assert "t1.jpg" in text
+            assert "Detection score" in served.get("/private/-/faces/face/1").text
+            assert "Row 1 of photos" in served.get("/private/-/faces/photo/1").text
+
+    def test_no_page_shows_a_made_up_name(self, searched: Site, searched_db: Path) -> None:
+        made_up = [row[0] for row in rows(searched_db, "select path from photos")]
+        people = [row[0] for row in rows(searched_db, "select id from people")]
+        pages = ["", f"/search?face={one(searched_db, 'faces')}"]
+        for kind, table in (("photo", "photos"), ("face", "faces")):
+            pages += [f"/{kind}/{row[0]}" for row in rows(searched_db, f"select id from {table}")]
+        for path in (*pages, *(f"/people/{it}" for it in people)):
+            text = searched.get(BASE + path).text
+            assert not [name for name in made_up if name in text], path
+            for word in ("Row", "Detection score", "Sharpness<"):
+                assert f">{word}" not in text, path
+
+    def test_a_photo_is_called_after_its_day_and_who_is_in_it(
+        self, searched: Site, searched_db: Path
+    ) -> None:
+        [(dated,)] = rows(searched_db, "select id from photos where taken_at is not null")
+        assert title(searched.get(f"{BASE}/photo/{dated}").text) == f"{DAY}: {NAMED}"
+        [(undated,)] = rows(searched_db, "select id from photos where taken_at is null")
+        assert title(searched.get(f"{BASE}/photo/{undated}").text) == OTHER
+
+    @pytest.mark.parametrize(
+        ("names", "expected"),
+        [
+            ([], "A photograph"),
+            ([None, "Ada", "Ada"], "Ada"),
+            (["Ada", "Eve"], "Ada and Eve"),
+            (["a", "b", "c", "d"], "a, b, c and d"),
+            (["a", "b", "c", "d", "e"], "a, b, c and 2 more"),
+        ],
+    )
+    def test_a_title_names_no_more_than_four(self, names: list[str], expected: str) -> None:
+        faces = [{"person": {"name": name}} for name in names]
+        assert photo_title({"taken_at": None}, [*faces, {"person": None}]) == expected
+
+    def test_a_face_is_called_after_its_person(self, searched: Site, searched_db: Path) -> None:
+        for face, name in rows(
+            searched_db, "select faces.id, name from faces join people on people.id = person_id"
+        ):
+            text = searched.get(f"{BASE}/face/{face}").text
+            assert title(text) == name
+            assert str(face) not in re.sub(r"<[^>]+>", "", text)
+
+    def test_a_face_without_a_name_is_one(self, private: Path, tmp_path: Path) -> None:
+        out = published(private, tmp_path, unnamed=True)
+        [(face,)] = rows(out, "select max(id) from faces where person_id is null")
+        with site(immutables=[str(out)]) as served:
+            assert title(served.get(f"{BASE}/face/{face}").text) == "A face without a name"
+
+
+def title(text: str) -> str:
+    """A page's heading."""
+    found = re.search(r"<h1[^>]*>(.*?)</h1>", text, re.S)
+    assert found
+    return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()

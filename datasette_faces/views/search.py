@@ -24,6 +24,7 @@ from .calibration import calibration_url
 from .looking import NoFace, Overloaded, Pictures, described, face_model, look
 from .requests import BadRequest, Page, page_view, with_links, with_name
 from .uploads import NothingUploaded, read_pictures
+from .who import named_in_json, people_of, with_people
 
 SPREAD = 500
 """The histogram and the slider's count are of so many of the most similar faces."""
@@ -32,6 +33,8 @@ CSV_COLUMNS = [
     "face_id",
     "similarity",
     "probability",
+    "person_id",
+    "name",
     "photo_id",
     "path",
     "taken_at",
@@ -79,7 +82,7 @@ async def _show(page: Page, wanted: Asked, error: Base400 | None = None) -> Resp
     context = {
         "asked": wanted,
         "error": error and str(error),
-        "examples": _examples(page, wanted),
+        "examples": await _examples(page, wanted),
         "json_url": _address(page, wanted, ".json"),
         "csv_url": _address(page, wanted, ".csv"),
         **(await _found(page, wanted, found) if found else {}),
@@ -94,7 +97,7 @@ async def _found(page: Page, wanted: Asked, found: Ready) -> dict[str, Any]:
     nearest = await _nearest(page, wanted, found)
     spread = [match for match in nearest if match.face_id not in found.own]
     return {
-        "results": [with_name(row) for row in rows],
+        "results": [with_name(row) for row in await with_people(page, rows)],
         "model": found.model.id,
         "model_threshold": found.model.threshold,
         "calibration_url": await calibration_url(page, found.model.id),
@@ -160,11 +163,12 @@ def _more_url(page: Page, wanted: Asked, shown: int, ending: str = "") -> str | 
     return _address(page, wanted, ending, k=min(MAX_K, wanted.k * 2))
 
 
-def _examples(page: Page, wanted: Asked) -> list[dict[str, Any]]:
+async def _examples(page: Page, wanted: Asked) -> list[dict[str, Any]]:
     """The faces that are searched with: their pictures, and the same search without each."""
     every = [("key", key, wanted.keys) for key in wanted.keys]
     every += [("face", face, wanted.faces) for face in wanted.faces]
     every += [("not", key, wanted.unlike) for key in wanted.unlike]
+    whose = await people_of(page, [int(key) for _, key, _ in every if key.isdigit()])
     examples = []
     for name, key, among in every:
         stored = key.isdigit()
@@ -172,7 +176,8 @@ def _examples(page: Page, wanted: Asked) -> list[dict[str, Any]]:
         rest = tuple(other for other in among if other != key)
         examples.append(
             {
-                "label": f"Face {key}" if stored else "Your photo",
+                "label": whose.get(int(key), {}).get("name") if stored else "Your photo",
+                "key": key,
                 "crop_url": page.url(path),
                 "url": page.url(f"/face/{key}") if stored else None,
                 "unlike": name == "not",
@@ -249,7 +254,7 @@ async def _data(page: Page, wanted: Asked, photos: list[dict[str, Any]] | None =
     rows = await _rows(page, wanted, found)
     absolute = page.datasette.absolute_url
     results = []
-    for row in rows:
+    for row in map(named_in_json, await with_people(page, rows)):
         photo_url = absolute(page.request, page.url(f"/photo/{row['photo_id']}"))
         results.append({**with_links(page, row), "photo_url": photo_url})
     if page.format == "csv":
