@@ -197,6 +197,43 @@ class TestNames:
             assert title(served.get(f"{BASE}/face/{face}").text) == "A face without a name"
 
 
+class TestWhatOnlyTheOwnerNeeds:
+    @pytest.mark.parametrize("path", ["", "/people", "/people/{}", "/calibration"])
+    def test_visitors_are_told_of_nothing_that_they_cannot_do(
+        self, searched: Site, searched_db: Path, path: str
+    ) -> None:
+        text = searched.get(BASE + path.format(one(searched_db, "people"))).text
+        assert "immutable" not in text
+        assert "datasette faces " not in text
+
+    def test_an_owner_who_serves_the_private_file_so_is_told(self, private: Path) -> None:
+        with site(immutables=[str(private)]) as served:
+            assert "served as immutable" in served.get("/private/-/faces/people").text
+            assert "datasette faces calibrate" in served.get("/private/-/faces/calibration").text
+
+    def test_tabs_are_there_where_they_differ(
+        self, searched: Site, private: Path, tmp_path: Path
+    ) -> None:
+        def tabs(served: Site, name: str, show: str = "") -> list[str]:
+            text = served.get(f"/{name}/-/faces/people?show={show}").text
+            found = re.findall(r"/people\?show=(\w+)", text)
+            assert text.count('aria-current="page"') == bool(found)
+            return found
+
+        assert tabs(searched, "catalogue") == []
+        with site(private) as served:
+            assert tabs(served, "private") == ["all", "hidden"]
+            assert tabs(served, "private", "named") == ["all", "hidden"]
+            assert tabs(served, "private", "hidden") == ["all", "hidden"]
+        mixed = copied(
+            private,
+            tmp_path / "mixed.db",
+            "update people set name = null where name = 'Eve Armstrong'",
+        )
+        with site(mixed) as served:
+            assert tabs(served, "mixed") == ["all", "named", "unnamed", "hidden"]
+
+
 def title(text: str) -> str:
     """A page's heading."""
     found = re.search(r"<h1[^>]*>(.*?)</h1>", text, re.S)
