@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browser import browser, serving
 from publishing import DAY, NAMED, OTHER, make_private
 from running import rows
 from serving import Site, copied, site
+from test_browser import NARROW, WIDE, opened, show
 
 from datasette_faces.catalogue import Wanted, export
 from datasette_faces.views.who import photo_title
@@ -211,6 +214,14 @@ class TestWhatOnlyTheOwnerNeeds:
             assert "served as immutable" in served.get("/private/-/faces/people").text
             assert "datasette faces calibrate" in served.get("/private/-/faces/calibration").text
 
+    def test_a_persons_cover_is_not_shown_twice(
+        self, searched: Site, searched_db: Path, private: Path
+    ) -> None:
+        text = searched.get(f"{BASE}/people/{one(searched_db, 'people')}").text
+        assert "faces-portrait" not in text
+        with site(private) as served:
+            assert "faces-portrait" in served.get("/private/-/faces/people/1").text
+
     def test_tabs_are_there_where_they_differ(
         self, searched: Site, private: Path, tmp_path: Path
     ) -> None:
@@ -234,8 +245,69 @@ class TestWhatOnlyTheOwnerNeeds:
             assert tabs(served, "mixed") == ["all", "named", "unnamed", "hidden"]
 
 
+def test_a_photo_without_an_original_has_no_link_to_one(private: Path, tmp_path: Path) -> None:
+    out = published(private, tmp_path, originals_url="https://photos.example.org/{id}.jpg")
+    (first,), (second,) = rows(out, "select id from photos")
+    some = copied(
+        out, tmp_path / "some.db", f"update photos set original_url = null where id = {first}"
+    )
+    with site(some) as served:
+        pages = [served.get(f"/some/-/faces/photo/{it}").text for it in (first, second)]
+        assert ["full size" in it for it in pages] == [False, True]
+
+
 def title(text: str) -> str:
     """A page's heading."""
     found = re.search(r"<h1[^>]*>(.*?)</h1>", text, re.S)
     assert found
     return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
+
+
+@pytest.fixture(scope="module")
+def address(searched_db: Path, private: Path) -> Iterator[str]:
+    """The catalogue and the private file, served by a process of its own."""
+    with serving(searched_db, private) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as it:
+        yield it
+
+
+class TestLooks:
+    @pytest.mark.parametrize("path", ["", "/search", "/search?face={}", "/people"])
+    def test_buttons_stand_out_and_look_alike(
+        self, chromium: Any, address: str, searched_db: Path, path: str
+    ) -> None:
+        with opened(chromium) as (page, _):
+            show(page, address + BASE + path.format(one(searched_db, "faces")))
+            found = page.evaluate(COLOURS)
+            assert {tuple(it) for it in found} == {("rgb(255, 255, 255)", "rgb(39, 104, 144)")}
+
+    def test_a_small_photo_is_shown_no_larger_than_it_bears(
+        self, chromium: Any, address: str, searched_db: Path
+    ) -> None:
+        for size in (WIDE, NARROW):
+            with opened(chromium, size) as (page, _):
+                for (photo,) in rows(searched_db, "select id from photos"):
+                    show(page, f"{address}{BASE}/photo/{photo}")
+                    box = page.locator("figure.faces-picture").bounding_box()
+                    assert 300 < max(box["width"], box["height"]) <= 400
+                show(page, f"{address}/private/-/faces/photo/1")
+                box = page.locator("figure.faces-picture").bounding_box()
+                assert box["width"] > (400 if size == WIDE else 300)
+
+    def test_a_long_name_has_two_lines(self, chromium: Any, address: str) -> None:
+        with opened(chromium) as (page, _):
+            show(page, f"{address}{BASE}/people")
+            lines = """it => {
+                it.textContent = "Zoë de la Fontaine-Saint-Exupéry von und zu Hohenstein";
+                return Math.round(it.clientHeight / parseFloat(getComputedStyle(it).lineHeight));
+            }"""
+            assert page.locator(".faces-wall bdi").first.evaluate(lines) == 2
+
+
+COLOURS = """() => [...document.querySelectorAll("section.content :is(button, [type=submit])")]
+    .map(it => [getComputedStyle(it).color, getComputedStyle(it).backgroundColor])"""
