@@ -294,10 +294,10 @@ class TestLooks:
                 for (photo,) in rows(searched_db, "select id from photos"):
                     show(page, f"{address}{BASE}/photo/{photo}")
                     box = page.locator("figure.faces-picture").bounding_box()
-                    assert 300 < max(box["width"], box["height"]) <= 400
+                    assert 300 < max(box["width"], box["height"]) <= 450
                 show(page, f"{address}/private/-/faces/photo/1")
                 box = page.locator("figure.faces-picture").bounding_box()
-                assert box["width"] > (400 if size == WIDE else 300)
+                assert box["width"] > (450 if size == WIDE else 300)
 
     def test_a_long_name_has_two_lines(self, chromium: Any, address: str) -> None:
         with opened(chromium) as (page, _):
