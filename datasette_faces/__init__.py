@@ -155,6 +155,13 @@ def extra_template_vars(datasette: Any, request: Any) -> dict[str, Any]:
 
 
 @hookimpl
+def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
+    from .views import footer
+
+    footer.prepare(env, datasette)
+
+
+@hookimpl
 def render_cell(
     row: Any, value: Any, column: str, table: str | None, database: str, datasette: Any
 ) -> Markup | None:

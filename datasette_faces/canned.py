@@ -13,7 +13,7 @@ from typing import Any
 from . import permissions
 from .compat import V1, allowed
 from .connections import Connection
-from .store import browse
+from .store import browse, traits
 
 SOURCE = "datasette-faces"
 """How Datasette 1.0 remembers who added a query: others of the same name are not ours to replace."""
@@ -74,7 +74,7 @@ with looked_at as (
     order by faces.id desc
     limit case when :faces != '' then cast(:faces as integer) else coalesce((
         -- as many as Datasette's second allows where each search goes through every value
-        select max(30, min(300, 250000000 / dimensions / (select max(id) from faces)))
+        select max(30, min(300, 250000000 / dimensions / (select count(*) from faces)))
         from models order by rowid limit 1
     ), 30) end
 ),
@@ -259,7 +259,8 @@ async def _offered(datasette: Any, database: str) -> dict[str, Canned]:
 def _tables(conn: Connection) -> set[str]:
     if not browse.is_faces_database(conn):
         return set()
-    return {row[0] for row in conn.execute("select name from sqlite_master")}
+    tables = {row[0] for row in conn.execute("select name from sqlite_master")}
+    return tables.difference(traits.unused_tables(conn))
 
 
 async def _visible(datasette: Any, database: str, actor: Any) -> dict[str, Canned]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import permissions
 from .compat import V1
-from .store import browse, derived
+from .store import browse, derived, traits
 
 DONE = "_datasette_faces_hides"
 
@@ -40,6 +40,7 @@ def _wrap_hidden(database: Any) -> None:
     async def hidden_table_names() -> list[str]:
         hidden = await listed()
         ours = await database.execute_fn(derived.internal_tables)
+        ours += await database.execute_fn(traits.unused_tables)
         return [*hidden, *(table for table in ours if table not in hidden)]
 
     database.hidden_table_names = hidden_table_names

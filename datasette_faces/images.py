@@ -29,6 +29,9 @@ MAX_PIXELS = 178_956_970
 
 THUMBNAIL_PX = 640
 CROP_PX = 160
+NO_PICTURE = (232, 236, 241)
+"""What a crop shows beyond its photo's edge: the ground on which the pages lay crops, not a part of the
+picture. A mean colour looks like something that was covered, a mirrored edge like half a face more."""
 CROP_MARGIN_PX = (CROP_PX - geometry.ALIGNED_PX) / 2
 JPEG_QUALITY = 82
 JPEG_END = b"\xff\xd9"
@@ -267,12 +270,13 @@ def _warp(
     *,
     surround: bool = False,
 ) -> Image.Image:
-    """Sample a picture so that landmarks fall on a target; beyond its edges black, or its mean."""
+    """Sample a picture so that landmarks fall on a target; beyond its edges black, or NO_PICTURE."""
+    fill = NO_PICTURE if surround else (0, 0, 0)
     source = landmarks * np.float32(picture.scale)
     inverse = geometry.invert_transform(geometry.similarity_transform(source, target))
     left, top, right, bottom = _region(inverse, picture, side_px)
     if right <= left or bottom <= top:
-        return Image.new("RGB", (side_px, side_px))
+        return Image.new("RGB", (side_px, side_px), fill)
     region = picture.region(left, top, right, bottom)
     # Bilinear sampling alone would skip pixels of a large face: halve it until it does not
     shrink = max(1, int(math.hypot(*inverse[:, 0])))
@@ -281,13 +285,12 @@ def _warp(
     inverse[:, 2] -= (left, top)
     inverse /= shrink
     coefficients = tuple(float(value) for value in inverse.ravel())
-    mean = region.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) if surround else None
     return region.transform(
         (side_px, side_px),
         Image.Transform.AFFINE,
         coefficients,
         Image.Resampling.BILINEAR,
-        fillcolor=mean,
+        fillcolor=fill,
     )
 
 

@@ -141,6 +141,19 @@ class TestWhatTheyGive:
             rows(served, "faces_like_face", "many", face_id=10)  # the index is opened once
             assert rows(served, "near_duplicates", "many")
 
+    def test_near_duplicates_look_at_as_many_faces_whatever_their_ids(
+        self, faces_db: Path, tmp_path: Path
+    ) -> None:
+        few = many_faces(faces_db, tmp_path / "few.db", 100)
+        # Ids of a catalogue are made of days, and have gaps everywhere
+        moved = (
+            "update face_embeddings set face_id = face_id + 100000000000000 where face_id > 9",
+            "update faces set id = id + 100000000000000 where id > 9",
+        )
+        with site(few, copied(few, tmp_path / "large.db", *moved)) as served:
+            counts = [len(rows(served, "near_duplicates", it)) for it in ("few", "large")]
+            assert counts[0] == counts[1] > 5
+
     def test_both_faces_of_a_pair_are_shown(self, faces_db: Path, tmp_path: Path) -> None:
         with site(many_faces(faces_db, tmp_path / "many.db", 20)) as served:
             first = rows(served, "near_duplicates", "many")[0]

@@ -362,3 +362,14 @@ def test_faces_smaller_than_the_minimum_are_left_out(sface, t1_jpg):
     sides = sorted(min(face.detection.box.width, face.detection.box.height) for face in all_faces)
     fewer = analyse(data, sface, detect_px=640, min_face_px=sides[2] - 0.01).faces
     assert len(fewer) == len(all_faces) - 2
+
+
+def test_beyond_the_edge_a_crop_is_plainly_no_picture_and_what_the_model_sees_is_black(sface):
+    red = Image.new("RGB", (100, 100), (200, 40, 40))
+    picture = images.decode(encoded(red, "PNG"))
+    # A face on the left edge, as large as the picture: half of its crop lies beyond
+    landmarks = images.geometry.ARCFACE_TEMPLATE - np.float32([56, 6])
+    crop = np.asarray(Image.open(io.BytesIO(images.crop(picture, landmarks))).convert("RGB"), int)
+    assert np.abs(crop[80, 40] - images.NO_PICTURE).max() < 4
+    assert np.abs(crop[80, 130] - (200, 40, 40)).max() < 8
+    assert images.align(picture, landmarks)[56, 20].tolist() == [0, 0, 0]

@@ -435,7 +435,7 @@ class TestUploads:
         first = answer["results"][0]
         assert set(first) == {
             "face_id", "similarity", "probability", "photo_id", "path", "taken_at",
-            "x", "y", "width", "height", "url", "crop_url", "photo_url",
+            "person_id", "name", "x", "y", "width", "height", "url", "crop_url", "photo_url",
         }  # fmt: skip
         assert (first["face_id"], first["similarity"] >= 0.999) == (37, True)
         for url in (answer["url"], first["url"], first["crop_url"], first["photo_url"]):

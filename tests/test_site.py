@@ -107,6 +107,63 @@ def test_the_page_about_the_site_says_who_and_where_to_write(served: Site) -> No
     assert "biometric data" in text
 
 
+def test_the_page_about_the_site_tells_how_many_people_have_a_name(
+    database: Path, served: Site
+) -> None:
+    def told(path: str) -> str:
+        return re.sub(r"<[^>]+>", "", served.get(path).text)
+
+    assert "12 faces in 12 photographs. 3 people are told apart, of whom 2 have a name." in told(
+        "/about"
+    )
+    assert "2 people with a name, 12 faces" in told("/")
+    with writing(str(database)) as conn, transaction(conn):
+        people.name(conn, 3, "Emmy")
+    assert "12 faces in 12 photographs, of 3 people." in told("/about")
+    assert "3 people, 12 faces" in told("/")
+
+
+FOOT = re.compile(r"<footer.*?</footer>", re.S)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/about", "/catalogue", "/catalogue/faces", "/nowhere"]
+    + [
+        f"/catalogue/-/faces{it}"
+        for it in ("", "/people", "/people/1", "/photo/1", "/face/1", "/search", "/face/99999")
+    ],
+)
+def test_every_page_says_where_to_write_and_the_licence(served: Site, path: str) -> None:
+    page = served.get(path)
+    assert page.status_code == (
+        404 if path in ("/nowhere", "/catalogue/-/faces/face/99999") else 200
+    )
+    (foot,) = FOOT.findall(page.text)
+    assert 'href="/about"' in foot
+    assert 'href="/about#taken-out"' in foot
+    assert foot.count("CC BY 4.0") == 1
+    assert "Powered by" in foot
+    assert 'id="taken-out"' in served.get("/about").text
+
+
+def test_the_end_of_a_page_leads_below_a_prefix(database: Path) -> None:
+    told = {"metadata": metadata(), "template_dir": str(TEMPLATES)}
+    with site(database, settings={"base_url": "/prefix/"}, **told) as it:
+        assert 'href="/prefix/about#taken-out"' in it.get("/prefix/catalogue/-/faces/face/99").text
+
+
+def test_what_stands_at_the_end_is_text_and_nothing_without_a_site(database: Path) -> None:
+    told = metadata() | {"license": HOSTILE}
+    with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
+        assert "<img src=x" not in FOOT.findall(it.get("/nowhere").text)[0]
+    with site(database, template_dir=str(TEMPLATES)) as it:
+        for path in ("/nowhere", "/catalogue/-/faces"):
+            (foot,) = FOOT.findall(it.get(path).text)
+            assert "about" not in foot
+            assert "Powered by" in foot
+
+
 def test_what_the_publisher_wrote_is_text(database: Path) -> None:
     told = metadata(about=HOSTILE, publisher=HOSTILE, contact=HOSTILE, takedown="javascript:x")
     with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:

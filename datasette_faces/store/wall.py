@@ -145,3 +145,13 @@ def called(conn: Connection, person_ids: Iterable[int | None]) -> dict[int, Row]
         ),
     )
     return {row["person_id"]: row for row in found}
+
+
+def of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, Row]:
+    """The person that each of these faces is of, by the face's id; nothing for a face of nobody."""
+    found = conn.execute(
+        "select id, person_id from faces where id in (select value from json_each(?))",
+        [json.dumps(list(face_ids))],
+    ).fetchall()
+    known = called(conn, [person_id for _, person_id in found])
+    return {face_id: known[person_id] for face_id, person_id in found if person_id in known}

@@ -6,14 +6,14 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from datasette.utils.asgi import Response
+from datasette.utils.asgi import NotFound, Response
 
 from .. import calibration, permissions, search
 from ..calibration import Curve, Evaluation
 from ..connections import Connection
 from ..errors import SearchError
 from ..shapes import ModelInfo
-from ..store import browse, calibrations, models
+from ..store import browse, calibrations, models, traits
 from ..store.browse import Query
 from ..store.calibrations import Kept
 from .requests import BadRequest, Page, page_view
@@ -61,6 +61,8 @@ async def calibration_url(page: Page, model_id: str) -> str | None:
 @page_view(*TABLES)
 async def calibrated(page: Page) -> Response:
     """The curve, the reliability plot and the accept rates of one model."""
+    if not await page.read(traits.is_searched):
+        raise NotFound("This catalogue was published without a search: nothing is compared in it")
     try:
         shown = await page.read(_shown, page.request.args.get("model") or None)
     except SearchError as error:

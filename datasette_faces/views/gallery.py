@@ -10,7 +10,7 @@ from typing import Any
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from .. import permissions, why
-from ..store import browse, models, reasons, wall
+from ..store import browse, catalogue, models, reasons
 from ..store.browse import Filters, Query, Row
 from . import editing, marking
 from .calibration import calibration_url
@@ -25,6 +25,7 @@ from .requests import (
     with_links,
     with_name,
 )
+from .who import photo_title, sees_people, with_people
 
 PAGE_FACES = 60
 NEAREST_FACES = 24
@@ -48,14 +49,14 @@ async def gallery(page: Page) -> Response:
     if page.as_json:
         return _gallery_json(page, faces, next_url)
     context = {
-        "faces": [with_name(face) for face in faces],
+        "faces": [with_name(face) for face in await with_people(page, faces)],
         "totals": await page.read(browse.totals),
         "models": [model.id for model in await page.read(models.every)],
         "filters": chosen,
         "filtered": any(value is not None for value in chosen.values()),
         "after": after,
         "next_url": next_url,
-        "people_url": page.url("/people") if await _sees_people(page) else None,
+        "people_url": page.url("/people") if await sees_people(page) else None,
         "sql_url": await page.sql_url(shown),
     }
     return await page.html("gallery.html", context)
@@ -114,9 +115,7 @@ async def photo(page: Page) -> Response:
     if page.request.method == "POST":
         return await _decided(page)
     hidden = _hidden(page.request)
-    faces = await _with_people(
-        page, await page.read(browse.faces_of_photo, photo_id, hidden=hidden)
-    )
+    faces = await with_people(page, await page.read(browse.faces_of_photo, photo_id, hidden=hidden))
     paths = await page.read(browse.photo_paths, photo_id)
     if page.as_json:
         linked = [with_links(page, face) for face in faces]
@@ -124,7 +123,12 @@ async def photo(page: Page) -> Response:
     values = {"photo": with_name(found), "paths": paths, "faces": faces}
     values["boxed"] = _boxed(found, faces)
     return await page.html(
-        "photo.html", {**values, **await _photo_context(page, photo_id, len(faces), hidden)}
+        "photo.html",
+        {
+            **values,
+            "title": await _title(page, found, faces),
+            **await _photo_context(page, photo_id, len(faces), hidden),
+        },
     )
 
 
@@ -138,7 +142,7 @@ async def _photo_context(page: Page, photo_id: int, shown: int, hidden: bool) ->
         "after": after,
         "hidden": await _hidden_here(page, photo_id, shown, hidden),
         "sql_url": await page.sql_url(query),
-        **(await _drawing(page, photo_id) if await _sees_people(page) else {}),
+        **(await _drawing(page, photo_id) if await sees_people(page) else {}),
     }
 
 
@@ -158,7 +162,7 @@ async def face(page: Page) -> Response:
     found = await _found(page, browse.face, "face", face_id)
     if page.request.method == "POST":
         return await _decided(page)
-    [found] = await _with_people(page, [found])
+    [found] = await with_people(page, [found])
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
@@ -170,7 +174,7 @@ async def face(page: Page) -> Response:
         told = {"face": with_links(page, found), "model": model, "nearest": linked, "why": told_why}
         return Response.json(told)
     values = {"face": found, "model": model, "why": told_why}
-    values["nearest"] = [with_name(other) for other in nearest]
+    values["nearest"] = [with_name(other) for other in await with_people(page, nearest)]
     values["sql_url"] = query and await page.sql_url(query)
     return await page.html("face.html", {**values, **await _face_context(page, found, model)})
 
@@ -185,14 +189,14 @@ async def _face_context(page: Page, face: Row, model: str | None) -> dict[str, A
         "picture_url": page.url(f"/thumbnail/{face['photo_id']}.jpg"),
         "threshold": by and by.threshold,
         "calibration_url": model and await calibration_url(page, model),
-        **(await editing.context(page) if await _sees_people(page) else {}),
+        **(await editing.context(page) if await sees_people(page) else {}),
     }
 
 
 async def _decided(page: Page) -> Response:
     """Do what a form of a photo's or a face's page says."""
     await editing.require_people(page)
-    if not await _sees_people(page):
+    if not await sees_people(page):
         raise Forbidden("Permission denied: view-table")
     return await editing.edited(page)
 
@@ -206,7 +210,7 @@ async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:
 
 async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
     """Why a face is whose it is, for those who may know who is who and what was decided."""
-    if not await _sees_people(page) or not await permissions.may_view(
+    if not await sees_people(page) or not await permissions.may_view(
         page.datasette, page.request, page.database, *editing.DECIDED
     ):
         return None
@@ -216,18 +220,11 @@ async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
     return {"reasons": why.reasons(facts), "near": [asdict(near) for near in facts.near]}
 
 
-async def _sees_people(page: Page) -> bool:
-    """Whether this actor may know who is who, and the file does."""
-    may = await permissions.may_view(page.datasette, page.request, page.database, "people")
-    return may and bool(await page.read(wall.is_kept))
-
-
-async def _with_people(page: Page, faces: list[Row]) -> list[Row]:
-    """Faces with the person that each is of: a row of `people`, or None."""
-    if not await _sees_people(page):
-        return [{**face, "person": None} for face in faces]
-    known = await page.read(wall.called, [face["person_id"] for face in faces])
-    return [{**face, "person": known.get(face["person_id"])} for face in faces]
+async def _title(page: Page, found: Row, faces: list[Row]) -> str:
+    """A photo's file name; of one of a catalogue, where that is made up, who is in it."""
+    if await page.read(catalogue.is_catalogue):
+        return photo_title(found, faces)
+    return str(with_name(found)["file_name"])
 
 
 async def _hidden_here(page: Page, photo_id: int, shown: int, asked: bool) -> dict[str, Any] | None:

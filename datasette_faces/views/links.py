@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import permissions
-from ..store import browse, wall
+from ..store import browse, traits, wall
 from .requests import Page
 
 TABLES = ("faces", "photos", "people", "decisions", "face_embeddings")
@@ -34,7 +34,7 @@ async def for_database(datasette: Any, request: Any, database: str) -> list[dict
     if await _has_people(datasette, request, database):
         who = "Everybody in these photographs, by name"
         links.append({"href": f"{gallery}/people", "label": "People", "description": who})
-    if await permissions.may_view(datasette, request, database, *permissions.SEARCHED):
+    if await _has_search(datasette, request, database):
         who = "Who is it? With a photo of yours, or a face from here"
         links.append({"href": f"{gallery}/search", "label": "Search by a face", "description": who})
     return links
@@ -57,6 +57,12 @@ async def _has_people(datasette: Any, request: Any, database: str) -> bool:
     if not await permissions.may_view(datasette, request, database, "people"):
         return False
     return bool(await Page(datasette, request, database, "html").read(wall.is_kept))
+
+
+async def _has_search(datasette: Any, request: Any, database: str) -> bool:
+    if not await permissions.may_view(datasette, request, database, *permissions.SEARCHED):
+        return False
+    return bool(await Page(datasette, request, database, "html").read(traits.is_searched))
 
 
 def _gallery(datasette: Any, database: str) -> str:

@@ -17,7 +17,7 @@ from .. import compat, headers, permissions, probabilities
 from ..connections import sqlite
 from ..errors import SearchError
 from ..state import state_of
-from ..store import browse, models, wall
+from ..store import browse, models, traits, wall
 from ..store.browse import Query, Row
 
 Answer = TypeVar("Answer")
@@ -56,6 +56,8 @@ READ_ONCE = frozenset(
         browse.totals,
         models.every,
         probabilities.only_curve,
+        traits.is_searched,
+        traits.of_file,
         wall.counts,
         wall.is_kept,
     }
@@ -138,6 +140,7 @@ class Page:
                     "datasette_faces", name
                 ),
                 "json_url": self._json_url(),
+                **await self.read(traits.of_file),
                 **context,
             },
             request=self.request,

@@ -18,13 +18,14 @@ from ..search import MAX_K
 from ..shapes import Match
 from ..slots import Keep
 from ..state import state_of
-from ..store import browse, models
+from ..store import browse, models, traits
 from . import limits
 from .asked import Asked, NoSuchQuery, Ready, alive, asked, model_meant, ready
 from .calibration import calibration_url
 from .looking import NoFace, Overloaded, Pictures, described, face_model, look, missing
 from .requests import BadRequest, Page, page_view, with_links, with_name
 from .uploads import NothingUploaded, read_pictures
+from .who import named_in_json, people_of, with_people
 
 SPREAD = 500
 """The histogram and the slider's count are of so many of the most similar faces."""
@@ -33,6 +34,8 @@ CSV_COLUMNS = [
     "face_id",
     "similarity",
     "probability",
+    "person_id",
+    "name",
     "photo_id",
     "path",
     "taken_at",
@@ -49,12 +52,21 @@ CSV_COLUMNS = [
 @page_view("faces", "photos", "face_embeddings")
 async def search(page: Page) -> Response:
     """GET shows a search, POST brings pictures to search with."""
+    if not await page.read(traits.is_searched):
+        return await _without(page)
     if page.request.method == "POST":
         return await _upload(page)
     wanted = asked({name: page.request.args.getlist(name) for name in page.request.args})
     if page.format == "html":
         return await _show(page, wanted)
     return await _data(page, wanted)
+
+
+async def _without(page: Page) -> Response:
+    """What a catalogue without embeddings says instead. Raises NotFound for who is not just looking."""
+    if page.format != "html" or page.request.method == "POST":
+        raise NotFound("This catalogue was published without a search")
+    return await page.html("search.html", {})
 
 
 async def _show(page: Page, wanted: Asked, error: Base400 | None = None) -> Response:
@@ -71,7 +83,7 @@ async def _show(page: Page, wanted: Asked, error: Base400 | None = None) -> Resp
     context = {
         "asked": wanted,
         "error": error and str(error),
-        "examples": _examples(page, wanted),
+        "examples": await _examples(page, wanted),
         "json_url": _address(page, wanted, ".json"),
         "csv_url": _address(page, wanted, ".csv"),
         **(await _found(page, wanted, found) if found else {}),
@@ -86,7 +98,7 @@ async def _found(page: Page, wanted: Asked, found: Ready) -> dict[str, Any]:
     nearest = await _nearest(page, wanted, found)
     spread = [match for match in nearest if match.face_id not in found.own]
     return {
-        "results": [with_name(row) for row in rows],
+        "results": [with_name(row) for row in await with_people(page, rows)],
         "model": found.model.id,
         "model_threshold": found.model.threshold,
         "calibration_url": await calibration_url(page, found.model.id),
@@ -148,11 +160,12 @@ def _more_url(page: Page, wanted: Asked, shown: int, ending: str = "") -> str | 
     return _address(page, wanted, ending, k=min(MAX_K, wanted.k * 2))
 
 
-def _examples(page: Page, wanted: Asked) -> list[dict[str, Any]]:
+async def _examples(page: Page, wanted: Asked) -> list[dict[str, Any]]:
     """The faces that are searched with: their pictures, and the same search without each."""
     every = [("key", key, wanted.keys) for key in wanted.keys]
     every += [("face", face, wanted.faces) for face in wanted.faces]
     every += [("not", key, wanted.unlike) for key in wanted.unlike]
+    whose = await people_of(page, [int(key) for _, key, _ in every if key.isdigit()])
     examples = []
     for name, key, among in every:
         stored = key.isdigit()
@@ -160,7 +173,8 @@ def _examples(page: Page, wanted: Asked) -> list[dict[str, Any]]:
         rest = tuple(other for other in among if other != key)
         examples.append(
             {
-                "label": f"Face {key}" if stored else "Your photo",
+                "label": whose.get(int(key), {}).get("name") if stored else "Your photo",
+                "key": key,
                 "crop_url": page.url(path),
                 "url": page.url(f"/face/{key}") if stored else None,
                 "unlike": name == "not",
@@ -233,7 +247,8 @@ async def _data(page: Page, wanted: Asked, photos: list[dict[str, Any]] | None =
         raise BadRequest(
             "Name what to search with: ?face=<id> or ?key=<key of an upload>, or POST a picture"
         )
-    results = [_with_photo(page, row) for row in await _rows(page, wanted, found)]
+    rows = await with_people(page, await _rows(page, wanted, found))
+    results = [_with_photo(page, named_in_json(row)) for row in rows]
     if page.format == "csv":
         return _csv(results)
     more = _more_url(page, wanted, len(results), ".json")

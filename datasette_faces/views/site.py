@@ -59,6 +59,7 @@ async def _site(page: Page, limit: int) -> Site:
     told = permissions.setting(page.datasette, page.database, SETTING) or {}
     sees_people = await _may(page, "people") and await page.read(wall.is_kept)
     people = await _people(page, limit) if sees_people else []
+    counts = await page.read(wall.counts) if sees_people else {"named": 0, "all": 0}
     embedded = await page.read(browse.has_embeddings)
     searched = embedded and await _may(page, *permissions.SEARCHED)
     return {
@@ -66,7 +67,8 @@ async def _site(page: Page, limit: int) -> Site:
         "faces_url": page.url,
         "static_url": lambda name: page.datasette.urls.static_plugins("datasette_faces", name),
         "people": people,
-        "people_count": (await page.read(wall.counts))["named"] if sees_people else 0,
+        "people_count": counts["named"],
+        "people_total": counts["all"],
         "faces": [] if people else await _faces(page, limit),
         "totals": await page.read(browse.totals),
         "embedded": embedded,
