@@ -1,7 +1,7 @@
 """Find any of very many short strings of bytes in very many bytes, with numpy alone.
 
 Aho and Corasick's machine (pyahocorasick) takes gigabytes for a million strings, and a package that has
-to be compiled. Here the last six bytes of each string are put into a table; each place of the file is
+to be compiled. Here the last six bytes of each string are marked in a table; each place of the file is
 looked up there at once, as in Rabin and Karp's search, and what is left is compared in full.
 
 A string is 16 bytes in an array, filled up with zeros in front, and its length: 18 bytes of memory.
@@ -31,7 +31,8 @@ CHUNK_BYTES = 1 << 20
 BATCH = 1 << 16
 MOST_TABLE_BITS, LEAST_TABLE_BITS = 24, 12
 _SIX = np.uint64((1 << 48) - 1)
-_TWO_BYTES = np.uint64(16)
+_TWO_BYTES, _THREE_BITS = np.uint64(16), np.uint64(3)
+_ONE, _LOWEST = np.uint8(1), np.uint8(7)
 _FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 """Odd numbers whose multiples spread evenly: the golden ratio's (Knuth), one of xxHash's."""
 
@@ -164,6 +165,29 @@ def _ordered(parts: list[Packed]) -> Packed:
     return whole.taken(np.append(True, ~same)[: len(whole)])
 
 
+class Marks:
+    """A filter of numbers, as Bloom's: a bit of a byte is set for each, and for few others."""
+
+    def __init__(self, numbers: Windows, factor: np.uint64) -> None:
+        bits = int(np.clip(len(numbers).bit_length() + 4, LEAST_TABLE_BITS, MOST_TABLE_BITS))
+        self._factor, self._shift = factor, np.uint64(64 - bits)
+        self._table = np.zeros(1 << bits, np.uint8)
+        places, bit = self._placed(numbers)
+        np.bitwise_or.at(self._table, places, np.left_shift(np.uint8(1), bit))
+
+    def may_hold(self, numbers: Windows) -> npt.NDArray[np.uint8]:
+        """1 for each that is marked, and for one in some dozens of others; else 0."""
+        places, bit = self._placed(numbers)
+        # Clipping spares a check of each index, which is within the table by its making
+        found: npt.NDArray[np.uint8] = self._table.take(places, mode="clip") >> bit & _ONE
+        return found
+
+    def _placed(self, numbers: Windows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+        spread = numbers * self._factor
+        bit = (spread >> self._shift - _THREE_BITS).astype(np.uint8) & _LOWEST
+        return (spread >> self._shift).view(np.int64), bit
+
+
 @dataclass(frozen=True)
 class Hit:
     """Where something was found: its kind, the first byte, the bytes."""
@@ -181,12 +205,7 @@ class Search:
     ) -> None:
         self.kinds, self._packed, self._wholes = kinds, packed, wholes
         # The last six, not the first: times, names of files and paths begin alike
-        windows = packed.last >> _TWO_BYTES
-        bits = int(np.clip(len(packed).bit_length() + 4, LEAST_TABLE_BITS, MOST_TABLE_BITS))
-        self._shift = np.uint64(64 - bits)
-        self._tables = [np.zeros(1 << bits, np.bool_) for _ in _FACTORS]
-        for table, factor in zip(self._tables, _FACTORS, strict=True):
-            table[(windows * factor) >> self._shift] = True
+        self._marks = [Marks(packed.last >> _TWO_BYTES, factor) for factor in _FACTORS]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -218,11 +237,9 @@ class Search:
 
     def _candidates(self, windows: Windows) -> npt.NDArray[np.int64]:
         """The places of windows that end something that is looked for."""
-        first, second = self._tables
-        # Clipping spares a check of each index, which is within the table by its making
-        hashes = ((windows * _FACTORS[0]) >> self._shift).view(np.int64)
-        places: npt.NDArray[np.int64] = np.flatnonzero(first.take(hashes, mode="clip"))
-        places = places[second[(windows[places] * _FACTORS[1]) >> self._shift]]
+        first, second = self._marks
+        places: npt.NDArray[np.int64] = np.flatnonzero(first.may_hold(windows))
+        places = places[np.flatnonzero(second.may_hold(windows[places]))]
         if not len(places) or not len(self._packed):
             return np.empty(0, np.int64)
         wanted = windows[places]
