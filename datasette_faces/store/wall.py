@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..connections import Connection
-from . import catalogue
+from . import catalogue, values
 from .browse import Query, Row, rows
 
 SHOWN = {
@@ -153,5 +153,10 @@ def of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, Row]:
         "select id, person_id from faces where id in (select value from json_each(?))",
         [json.dumps(list(face_ids))],
     ).fetchall()
-    known = called(conn, [person_id for _, person_id in found])
-    return {face_id: known[person_id] for face_id, person_id in found if person_id in known}
+    person_of = {face_id: values.row_id(person_id) for face_id, person_id in found}
+    known = called(conn, person_of.values())
+    return {
+        face_id: known[person_id]
+        for face_id, person_id in person_of.items()
+        if person_id is not None and person_id in known
+    }
