@@ -560,6 +560,7 @@ def test_a_jpeg_of_ours_has_no_fault_whatever_it_shows(quality, size, spread):
 def test_a_jpeg_that_no_export_writes_has_a_fault():
     assert jpeg.fault(saved(comment=b"x"), 50) == "a comment"
     assert jpeg.fault(saved()[:-2], 50) == "it does not end"
+    assert jpeg.fault(saved() + b"serial", 50) == "6 bytes behind its end"
     assert jpeg.fault(b"GIF89a", 50) == "no JPEG"
     for options in ({"quality": 75}, {"optimize": True}, {"progressive": True}, {"subsampling": 0}):
         assert jpeg.fault(saved(**options), 50) == jpeg.OTHER_TABLES

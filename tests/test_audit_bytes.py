@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import struct
 import unicodedata
 from collections.abc import Callable
 from contextlib import closing
@@ -40,7 +41,7 @@ from datasette_faces.connections import load_vector_extension, sqlite
 from datasette_faces.store import private as kept
 
 PUBLISHED, LIKE_IT = "Maximilian Schneider-Bach", "Maximilian Schneider-Geheim"
-BETWEEN = "Maximilian Schneider-Gross-Schneider-Bach"
+BETWEEN = "Maximilian Schneider, Jan Schneider-Bach"
 """Begins and ends as the published name does."""
 ACCENTS, SHORT = "Zoë Größe-Ünlü", "莉莉"
 SAID = "Said Bysomebody"
@@ -133,8 +134,8 @@ IN_SLACK: dict[str, tuple[str, bytes | Callable[[Path], bytes]]] = {
     "when a file was changed": (TIMES, b"2018-07-06T05:04"),
     "when it was ingested": (TIMES, b"2021-08-09T10:11"),
     "when somebody decided": (TIMES, b"2022:10:11 12:13"),
-    "a place as SQLite has it": (PLACES, np.float64(SECRET_PLACE[0]).astype(">f8").tobytes()),
-    "a place as other programs have it": (PLACES, np.float64(SECRET_PLACE[0]).tobytes()),
+    "a place as SQLite has it": (PLACES, struct.pack(">d", SECRET_PLACE[0])),
+    "a place as other programs have it": (PLACES, struct.pack("<d", SECRET_PLACE[0])),
     "a place as text": (PLACES, str(SECRET_PLACE[1]).encode()),
     "a hash in capitals": (HASHES, lambda p: SHA(p).upper().encode()),
     "its second half": (HASHES, lambda p: SHA(p)[32:].encode()),
