@@ -10,7 +10,7 @@ A string is 16 bytes in an array, filled up with zeros in front, and its length:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -108,9 +108,10 @@ class Needles:
     def _add(self, kind: str, texts: Iterable[bytes]) -> int:
         number, short, rest = self._number(kind), 0, iter(texts)
         while batch := list(islice(rest, BATCH)):
-            long_enough = {it for it in batch if any(map(_is_enough, _ends(it)))}
-            short += sum(it not in long_enough for it in batch)
-            cuts = {cut for it in long_enough for cut in _ends(it) if _is_enough(cut)}
+            ends = {it: [cut for cut in _ends(it) if _is_enough(cut)] for it in batch}
+            long_enough = [it for it, cuts_of in ends.items() if cuts_of]
+            short += sum(not ends[it] for it in batch)
+            cuts = {cut for it in long_enough for cut in ends[it]}
             known = self._in_public(cuts)
             for text in long_enough if known else ():
                 self._look_whole(text, known)
@@ -135,7 +136,9 @@ def _is_enough(cut: bytes) -> bool:
     return len(cut) >= LEAST_BYTES and len(set(cut)) >= LEAST_DIFFERENT
 
 
-def _ends(text: bytes) -> tuple[bytes, bytes]:
+def _ends(text: bytes) -> tuple[bytes, ...]:
+    if len(text) <= MOST_BYTES:
+        return (text,)
     return text[:MOST_BYTES], text[-MOST_BYTES:]
 
 
@@ -223,16 +226,21 @@ class Search:
 
     def _chunk(self, data: Any, start: int, size: int) -> list[Hit]:
         end = min(start + CHUNK_BYTES, size)
-        raw = bytes(data[start : min(end + 8, size)]).ljust(end - start + 16, b"\0")
+        there = bytes(data[start : min(end + 8, size)])
+        raw = there.ljust(end - start + 16, b"\0")
         hits = []
+
+        def part(begin: int, until: int) -> bytes:
+            # From memory: of a hundred thousand places, each read from the file takes longer than the rest
+            return there[begin - start : until - start] if begin >= start else data[begin:until]
+
         for offset in range(8):
             count = (end - start - offset + 7) // 8
             if count <= 0:
                 continue
             windows = np.frombuffer(raw, "<u8", count, offset) & _SIX
             for place in self._candidates(windows).tolist():
-                at = start + offset + 8 * place
-                hits += self._compared(data, at, int(windows[place]))
+                hits += self._compared(part, start + offset + 8 * place, int(windows[place]))
         return sorted(hits, key=lambda hit: hit.place)
 
     def _candidates(self, windows: Windows) -> npt.NDArray[np.int64]:
@@ -248,7 +256,7 @@ class Search:
         kept: npt.NDArray[np.int64] = places[nearest >> _TWO_BYTES == wanted]
         return kept
 
-    def _compared(self, data: Any, at: int, window: int) -> list[Hit]:
+    def _compared(self, part: Callable[[int, int], bytes], at: int, window: int) -> list[Hit]:
         last = self._packed.last
         place = int(np.searchsorted(last, np.uint64(window << 16)))
         hits = []
@@ -256,7 +264,7 @@ class Search:
             text = self._packed.text(place)
             for wanted in self._wholes.get(text, [text]):
                 begin = at + LEAST_BYTES - len(wanted)
-                if begin >= 0 and data[begin : at + LEAST_BYTES] == wanted:
+                if begin >= 0 and part(begin, at + LEAST_BYTES) == wanted:
                     hits.append(Hit(self.kinds[self._packed.kinds[place]], begin, wanted))
             place += 1
         return hits

@@ -19,19 +19,22 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 PROCESSES_FROM = 2_000
-"""Threads have printed fewer pictures before processes have begun; of more, they wait for each other:
-Pillow's own Python takes a third of the time that a crop takes."""
-TASKS_AHEAD = 8
+"""Threads have printed fewer pictures before processes have begun."""
+TASKS_AHEAD = 3
 """While rows are written, each worker has so many tasks to go on with."""
-TASK_ROWS = 16
+TASK_ROWS = 64
 """So many pictures a worker takes at once: to hand over each of them takes as long as a tenth of it."""
 
 
 @contextmanager
-def workers(pictures: int) -> Iterator[Executor]:
-    """Who prints so many pictures, one for each processor."""
+def workers(pictures: int, *, small: bool) -> Iterator[Executor]:
+    """Who prints so many pictures, one for each processor.
+
+    small: Pillow's own Python takes a third of the time that a crop takes, and threads wait for each
+    other's; of a photo it takes little, but to hand it to a process takes a tenth.
+    """
     count = max(os.cpu_count() or 1, 1)
-    if pictures < PROCESSES_FROM:
+    if pictures < PROCESSES_FROM or not small:
         with ThreadPoolExecutor(count, thread_name_prefix="print") as threads:
             yield threads
         return
