@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,11 +16,16 @@ from .indexes.sqlite_vec import SqliteVec, table_name
 from .shapes import ModelInfo
 from .store import changes, health, indexes, models, summary
 
+FEW_VECTORS = 3
+"""Of fewer, most may be broken by chance."""
 UNIT_TOLERANCE = 1e-3
 """float32 rounds a unit vector's length by less than 1e-6; a model's own rounding stays below this."""
 EXAMPLES = 5
 STALE_SHARE = 0.05
 """An index that proposes candidates may lack a few changes: searches look at those themselves."""
+
+OF_AN_INDEX = re.compile(r"row \d+ missing from index |wrong # of entries in index ")
+"""What `pragma integrity_check` says where SQLite can make an index anew and all is well."""
 
 Level = Literal["problem", "note"]
 
@@ -62,15 +68,31 @@ def examine(conn: Connection) -> list[Finding]:
             found += look(conn)
         # Numbers that are text, as another program may have written them
         except (sqlite().DatabaseError, TypeError, ValueError) as error:
-            # A catalogue has not every table
+            # Which one is lacking, `schema` says
             if "no such table" not in str(error):
                 found.append(Finding(check, f"{check} could not be looked at: {error}", 1))
     return found
 
 
+def _schema(conn: Connection) -> Iterator[Finding]:
+    lacking = health.lacking(conn)
+    yield from _found(
+        "schema",
+        "table is lacking",
+        "tables are lacking",
+        lacking["table"],
+        mend="bring back a copy of the file",
+    )
+    for kind, one, many in (
+        ("index", "index of a table is lacking", "indexes of tables are lacking"),
+        ("trigger", "trigger is lacking", "triggers are lacking"),
+    ):
+        yield from _found("schema", one, many, lacking[kind], fixable=True)
+
+
 def _file(conn: Connection) -> Iterator[Finding]:
     lines = health.broken_pages(conn)
-    of_indexes = all("index" in line for line in lines)
+    of_indexes = all(OF_AN_INDEX.match(line) for line in lines)
     how = "SQLite makes its indexes anew" if of_indexes else "bring back a copy of the file"
     one, many = "fault in the file itself", "faults in the file itself"
     yield from _found("file", one, many, lines, mend=how, fixable=of_indexes)
@@ -98,12 +120,19 @@ class Vectors:
 
     broken: list[int]
     not_unit: list[int]
+    seen: int = 0
+
+    @property
+    def model_is_wrong(self) -> bool:
+        """Whether it is the model's row that says something wrong, rather than most of its vectors."""
+        return self.seen >= FEW_VECTORS and len(self.broken) > self.seen / 2
 
 
 def vectors_of(conn: Connection, model: ModelInfo) -> Vectors:
     found = Vectors([], [])
     for piece in health.vectors_of(conn, model):
         ids, stored, broken = _decoded(piece, model)
+        found.seen += len(piece)
         found.broken += broken
         # Of numbers that are too large the square is infinite
         lengths = np.linalg.norm(stored.astype(np.float64), axis=1)
@@ -120,12 +149,18 @@ def _decoded(piece: list[tuple[int, Any]], model: ModelInfo) -> tuple[Any, Any, 
     known = {face for face, _ in fitting}
     stored = np.frombuffer(b"".join(it for _, it in fitting), "<f4")
     ids = np.array([face for face, _ in fitting], np.int64)
-    return ids, stored.reshape(len(fitting), -1), [face for face, _ in piece if face not in known]
+    rows = stored.reshape(len(fitting), model.dimensions)
+    return ids, rows, [face for face, _ in piece if face not in known]
 
 
 def _embeddings(conn: Connection) -> Iterator[Finding]:
     for model in models.every(conn):
         found = vectors_of(conn, model)
+        if found.model_is_wrong:
+            one = f"model, {model.id}, has other vectors than its row in `models` says"
+            mend = "bring back a copy of the file; no vector is taken out"
+            yield Finding("embeddings", one, 1, mend=mend, one=one)
+            continue
         yield from _found(
             "embeddings",
             f"embedding by {model.id} is no {model.dimensions} numbers with a length",
@@ -155,9 +190,9 @@ def _indexes(conn: Connection) -> Iterator[Finding]:
 
 
 def unknown_tables(conn: Connection) -> list[str]:
-    """Tables of vec0 that `face_indexes` does not name; a file without that table says nothing of them."""
+    """Tables of vec0 that `face_indexes` does not name."""
     known = {it["name"] for it in summary.indexed(conn)}
-    return sorted(set(summary.indexes(conn)) - known) if known else []
+    return sorted(set(summary.indexes(conn)) - known)
 
 
 def fault_of(conn: Connection, kind: str, model: ModelInfo) -> str | None:
@@ -256,6 +291,7 @@ def _decisions(conn: Connection) -> Iterator[Finding]:
 
 CHECKS: dict[str, Callable[[Connection], Iterator[Finding]]] = {
     "file": _file,
+    "schema": _schema,
     "references": _references,
     "embeddings": _embeddings,
     "indexes": _indexes,

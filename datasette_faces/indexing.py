@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import registry
 from .connections import Connection, sqlite, transaction
-from .store import changes, indexes, models
+from .store import changes, health, indexes, models, summary
 
 
 def follow(conn: Connection) -> None:
@@ -47,6 +47,9 @@ def drop(conn: Connection) -> None:
         for model in models.every(conn):
             for kind in registry.indexes():
                 kind.drop(conn, model)
+        # Also one of a model that is not known any more: a file without indexes opens anywhere
+        for name in summary.vector_tables(conn):
+            health.drop_table(conn, name)
         indexes.forget_all(conn)
 
 

@@ -33,6 +33,12 @@ def _file(conn: Connection) -> None:
     conn.execute("reindex")
 
 
+def _schema(conn: Connection) -> None:
+    lacking = health.lacking(conn)
+    with transaction(conn):
+        health.make(conn, [*lacking["index"].values(), *lacking["trigger"].values()])
+
+
 def _references(conn: Connection) -> None:
     with transaction(conn):
         faces, covered = health.without_person(conn), health.without_cover(conn)
@@ -48,7 +54,9 @@ def _references(conn: Connection) -> None:
 def _embeddings(conn: Connection) -> None:
     with transaction(conn):
         for model in models.every(conn):
-            health.take_out(conn, model, vectors_of(conn, model).broken)
+            found = vectors_of(conn, model)
+            if not found.model_is_wrong:
+                health.take_out(conn, model, found.broken)
         indexing.follow(conn)
 
 
@@ -106,6 +114,7 @@ def _files(conn: Connection) -> None:
 
 MENDERS: dict[str, Callable[[Connection], list[tuple[str, str]] | None]] = {
     "file": _file,
+    "schema": _schema,
     "references": _references,
     "embeddings": _embeddings,
     "lengths": _lengths,

@@ -88,6 +88,12 @@ SET_VECTOR = "update face_embeddings set embedding = ? where face_id = 1"
 TABLE = "vec_faces_toy"
 
 MENDED: dict[str, tuple[str, Any]] = {
+    "a trigger that is lacking": ("schema", ["drop trigger face_embeddings_inserted"]),
+    "an index of a table that is lacking": ("schema", ["drop index faces_person"]),
+    "a table of vec0 that nobody knows, and no other": (
+        "indexes",
+        ["delete from face_indexes", "create virtual table vec_faces_old using vec0(a float[2])"],
+    ),
     "embeddings of no face": (
         "references",
         ["insert into face_embeddings values (99, 'toy', x'00')"],
@@ -248,6 +254,56 @@ def test_what_cannot_be_mended_is_reported_and_left_alone(database: Path, fault:
         assert status == 1
         assert check in checks(told), told
     assert (decided(database), names(database)) == (before, called)
+
+
+@pytest.mark.parametrize(
+    "table", ["face_embeddings", "photo_paths", "decision_faces", "face_clusters", "analyses"]
+)
+def test_a_table_that_is_lacking_is_told(database: Path, table: str) -> None:
+    plant(database, f"drop table {table}")
+    status, told = run(database)
+    assert status == 1
+    assert [it["examples"] for it in told["problems"] if it["check"] == "schema"] == [[table]]
+
+
+def test_vectors_of_another_length_than_the_models_row_says_are_all_kept(database: Path) -> None:
+    before = asked(database, "select count(*) from face_embeddings")
+    plant(database, "update models set dimensions = 64")
+    status, told = run(database, "--fix")
+    assert status == 1
+    assert "embeddings" in checks(told)
+    assert not any("reshape" in it["message"] for it in told["problems"])
+    assert asked(database, "select count(*) from face_embeddings") == before
+
+
+def test_all_vectors_of_a_wrong_length_are_told_in_words(database: Path) -> None:
+    plant(database, "update face_embeddings set embedding = x'0000'")
+    told = run(database)[1]
+    assert "embeddings" in checks(told)
+    assert not any("reshape" in it["message"] for it in told["problems"])
+
+
+def test_no_index_is_left_when_all_are_dropped(database: Path) -> None:
+    plant(database, "create virtual table vec_faces_old using vec0(a float[2])")
+    result = CliRunner().invoke(cli, ["faces", "index", str(database), "--drop"])
+    assert "vec_faces_old: removed" in result.output
+    left = asked(database, "select name from sqlite_master where name like 'vec_faces_%'")
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("line", "of_an_index"),
+    [
+        ("row 3 missing from index faces_person", True),
+        ("wrong # of entries in index faces_person", True),
+        ("NULL value in face_indexes.nn", False),
+        ("non-unique entry in index people_key", False),
+    ],
+)
+def test_only_what_sqlite_can_make_anew_is_called_so(line: str, of_an_index: bool) -> None:
+    from datasette_faces import doctor
+
+    assert bool(doctor.OF_AN_INDEX.match(line)) is of_an_index
 
 
 def test_every_check_has_a_fault_that_it_finds() -> None:

@@ -56,7 +56,8 @@ def _remove(database: str) -> dict[str, Any]:
     with changing(database) as conn:
         indexing.drop(conn)
         made = summary.indexed(conn)
-    return {"indexes": made, "removed": before}
+        left = summary.indexes(conn)
+    return {"indexes": made, "removed": [name for name in before if name not in left]}
 
 
 def _in_sentences(done: dict[str, Any], database: str) -> str:

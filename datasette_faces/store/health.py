@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
-from ..connections import Connection, sqlite
+from ..connections import MIGRATION_SET, Connection, load_vector_extension, sqlite
 from ..shapes import Box, ModelInfo
 from . import decisions
 from .decisions import FaceRef
@@ -77,6 +78,47 @@ ROWS = {
     """,
 }
 """Queries for the ids of rows that are not as they should be, by the check that finds them."""
+
+
+def lacking(conn: Connection) -> dict[str, dict[str, str]]:
+    """What migrations make and the file has not: for table, index and trigger, by name, the SQL.
+
+    Nothing of a file of an earlier version: it gets the rest when it is written.
+    """
+    there = {row[0] for row in conn.execute("select name from sqlite_master")}
+    made, applied = _made_by_migrations()
+    sql = "select name from _sqlite_migrations where migration_set = ?"
+    found: dict[str, dict[str, str]] = {"table": {}, "index": {}, "trigger": {}}
+    if applied - {row[0] for row in conn.execute(sql, [MIGRATION_SET])}:
+        return found
+    for kind, name, table, statement in made:
+        # What belongs to a table that is not there cannot be made without it
+        if name not in there and (kind == "table" or table in there):
+            found[kind][name] = statement
+    return found
+
+
+def _made_by_migrations() -> tuple[list[tuple[str, str, str, str]], set[str]]:
+    """Each kind, name, table and SQL of a new file's schema; the names of all migrations."""
+    from sqlite_utils import Database
+
+    from ..migrations import migrations
+
+    with closing(sqlite().connect(":memory:", isolation_level=None)) as conn:
+        load_vector_extension(conn)
+        migrations.apply(Database(conn, execute_plugins=False))
+        made = conn.execute(
+            "select type, name, tbl_name, sql from sqlite_master where sql is not null "
+            "and name not like 'sqlite~_%' escape '~'"
+        ).fetchall()
+        applied = conn.execute("select name from _sqlite_migrations").fetchall()
+    return [tuple(row) for row in made], {row[0] for row in applied}
+
+
+def make(conn: Connection, statements: Iterable[str]) -> None:
+    """Make what is lacking of indexes and triggers."""
+    for statement in statements:
+        conn.execute(statement)
 
 
 def broken_pages(conn: Connection) -> list[str]:

@@ -42,11 +42,16 @@ def models(conn: Connection) -> list[dict[str, Any]]:
 
 def indexes(conn: Connection) -> list[str]:
     """The indexes in the file by name: vec0 tables, then others by kind and model (`pq sface`)."""
+    tables = vector_tables(conn)
+    return tables + [item["name"] for item in indexed(conn) if item["name"] not in tables]
+
+
+def vector_tables(conn: Connection) -> list[str]:
+    """The names of all vec0 tables of ours, whatever else the file knows of them."""
     rows = conn.execute(
         "select name from sqlite_master where type = 'table' and sql like '%using vec0%' order by 1"
     )
-    tables = [row[0] for row in rows]
-    return tables + [item["name"] for item in indexed(conn) if item["name"] not in tables]
+    return [row[0] for row in rows]
 
 
 def indexed(conn: Connection) -> list[dict[str, Any]]:
