@@ -59,9 +59,6 @@ class Finding:
         return cls(check, looked_for, len(listed), tuple(listed[:EXAMPLES]))
 
 
-_finding = Finding.of
-
-
 @dataclass(frozen=True)
 class Catalogue:
     """What an audit reads: the file's path, connection and bytes, and the private file beside it.
