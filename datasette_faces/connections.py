@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -160,8 +160,18 @@ def _explanation(path: str, error: str, mend: str) -> DatabaseError:
 
 
 def _connect_to_read(path: str) -> Connection:
+    _roll_back(path)
     address = Path(path).resolve().as_uri() + "?mode=ro"
     return sqlite().connect(address, uri=True, timeout=BUSY_SECONDS)
+
+
+def _roll_back(path: str) -> None:
+    """Undo what a process had begun that was killed within a transaction: no reader may that only reads."""
+    if not os.path.exists(os.path.realpath(path) + "-journal"):
+        return
+    # One that still writes is left alone; where nothing may be written, the reader says so
+    with suppress(sqlite().Error), closing(sqlite().connect(path, timeout=BUSY_SECONDS)) as conn:
+        conn.execute("pragma schema_version").fetchone()
 
 
 def _check(path: str, mend: str) -> bool:

@@ -144,6 +144,30 @@ def test_a_lock_that_a_killed_ingest_left_does_not_stop_the_next(some, database)
     assert beside(database) == []
 
 
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_what_a_killed_process_left_half_written_is_undone(some, database, tmp_path, through_a_link):
+    ingest(database, some)
+    with closing(sqlite().connect(database, isolation_level=None)) as conn:
+        conn.execute("pragma cache_size = 1")
+        conn.execute("begin")
+        conn.execute("update photos set thumbnail = randomblob(20000)")
+        killed = tmp_path / "killed.db"
+        killed.write_bytes(database.read_bytes())
+        journal = Path(f"{killed}-journal")
+        journal.write_bytes(Path(f"{database}-journal").read_bytes())
+        conn.execute("rollback")
+    assert killed.read_bytes() != database.read_bytes()
+    named = killed
+    if through_a_link:
+        named = tmp_path / "link.db"
+        named.symlink_to(killed)
+    assert faces("status", named).exit_code == 0
+    assert not journal.exists()
+    sql = "select id, hex(thumbnail) from photos order by id"
+    assert rows(killed, sql) == rows(database, sql)
+    assert ingest(killed, some)["new"] == 0
+
+
 def test_a_database_that_another_program_writes_to_is_busy(some, database, monkeypatch):
     monkeypatch.setattr(connections, "BUSY_SECONDS", 0.2)
     ingest(database, some)
