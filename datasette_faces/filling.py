@@ -91,15 +91,14 @@ def _copy_rows(private: Connection, conn: Connection, job: Job) -> None:
 def _printed(private: Connection, job: Job) -> Iterator[tuple[str, list[Printed]]]:
     """Photos and faces as they go out, a table and some of its rows at a time, in their order."""
     total = publishing.counts(private)
-    for table, rows, small in (
-        ("photos", publishing.photos(private), False),
-        ("faces", publishing.faces(private), True),
+    for table, rows in (
+        ("photos", publishing.photos(private)),
+        ("faces", publishing.faces(private)),
     ):
         work = partial(published.printed, table=table, notes=job.notes, secret=job.secret)
         taken = ((row, job.blurred.get(row["photo_id"], ())) for row in rows)
-        with printing.workers(total[table], small=small) as pool:
-            printed, done = printing.in_order(pool, work, taken), 0
-            while batch := list(islice(printed, BATCH_ROWS)):
-                yield table, batch
-                done += len(batch)
-                job.advance(table, done, total[table])
+        printed, done = printing.in_order(work, taken), 0
+        while batch := list(islice(printed, BATCH_ROWS)):
+            yield table, batch
+            done += len(batch)
+            job.advance(table, done, total[table])

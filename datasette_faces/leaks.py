@@ -10,9 +10,10 @@ A string is 16 bytes in an array, filled up with zeros in front, and its length:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -85,9 +86,7 @@ class Needles:
 
     def add_rows(self, kind: str, rows: ByteRows) -> None:
         """Look for each row (n, MOST_BYTES or less), but for those that nearly all numbers are like."""
-        ordered = np.sort(rows, axis=1)
-        different = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
-        rows = rows[different >= LEAST_DIFFERENT_IN_ROW]
+        rows = rows[_different(rows) >= LEAST_DIFFERENT_IN_ROW]
         lengths = np.full(len(rows), rows.shape[1], np.uint8)
         whole = np.pad(rows, ((0, 0), (MOST_BYTES - rows.shape[1], 0)))
         self._parts.append(_packed(whole.tobytes(), lengths, self._number(kind)))
@@ -106,45 +105,74 @@ class Needles:
         return self.kinds.index(kind)
 
     def _add(self, kind: str, texts: Iterable[bytes]) -> int:
+        """Take in these; how many of them are too short."""
         number, short, rest = self._number(kind), 0, iter(texts)
         while batch := list(islice(rest, BATCH)):
-            ends = {it: [cut for cut in _ends(it) if _is_enough(cut)] for it in batch}
-            long_enough = [it for it, cuts_of in ends.items() if cuts_of]
-            short += sum(not ends[it] for it in batch)
-            cuts = {cut for it in long_enough for cut in ends[it]}
-            known = self._in_public(cuts)
-            for text in long_enough if known else ():
-                self._look_whole(text, known)
-            wanted = cuts.difference(known).union(it for it in known if it in self._wholes)
-            self._parts.append(_from_texts(wanted, number))
+            ends = _Ends.of(batch, number)
+            short += len(batch) - len(np.unique(ends.of_text))
+            public = self._is_public(ends.cuts)
+            for place in np.unique(ends.of_text[public]).tolist():
+                self._look_whole(batch[place])
+            places = np.flatnonzero(public).tolist()
+            public[[it for it in places if ends.cuts.text(it) in self._wholes]] = False
+            self._parts.append(ends.cuts.taken(~public))
         return short
 
-    def _in_public(self, cuts: Collection[bytes]) -> set[bytes]:
-        if not self.public:
-            return set()
-        found = Search([""], _ordered([_from_texts(cuts, 0)]), {}).everywhere(self.public)
-        return {hit.text for hit in found}
+    def _is_public(self, cuts: Packed) -> npt.NDArray[np.bool_]:
+        """Which of them are a part of `public`: (n,)."""
+        found = np.isin(cuts.last >> _TWO_BYTES, self._windows)
+        places = np.flatnonzero(found)
+        found[places] = [cuts.text(it) in self.public for it in places.tolist()]
+        return found
 
-    def _look_whole(self, text: bytes, known: set[bytes]) -> None:
+    @cached_property
+    def _windows(self) -> Windows:
+        """Each six bytes of `public`, one after another."""
+        raw = self.public.ljust(LEAST_BYTES, b"\0") + b"\0\0"
+        every = [np.frombuffer(raw, "<u8", (len(raw) - it) // 8, it) for it in range(8)]
+        return np.unique(np.concatenate(every) & _SIX)
+
+    def _look_whole(self, text: bytes) -> None:
         """Compare all of a text whose two ends may be there, but not the whole of it."""
-        both = all(it in known for it in _ends(text))
+        both = all(it in self.public for it in (text[:MOST_BYTES], text[-MOST_BYTES:]))
         if both and len(text) > MOST_BYTES and text not in self.public:
             self._wholes.setdefault(text[-MOST_BYTES:], []).append(text)
 
 
-def _is_enough(cut: bytes) -> bool:
-    return len(cut) >= LEAST_BYTES and len(set(cut)) >= LEAST_DIFFERENT
+@dataclass(frozen=True)
+class _Ends:
+    """What is looked for of texts: cuts, and of which text each is."""
+
+    cuts: Packed
+    of_text: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, texts: list[bytes], kind: int) -> _Ends:
+        """The first and the last MOST_BYTES of each, as far as they are long enough and not uniform."""
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        ends = np.cumsum(lengths)
+        most = np.minimum(lengths, MOST_BYTES)
+        long = np.flatnonzero(lengths > MOST_BYTES)
+        of_text = np.concatenate([np.arange(len(texts)), long])
+        begins = np.concatenate([ends - lengths, ends[long] - MOST_BYTES])
+        lengths = most[of_text]
+        data = np.frombuffer(b"".join(texts), np.uint8)
+        long_enough = lengths >= LEAST_BYTES
+        begins, lengths, of_text = (it[long_enough] for it in (begins, lengths, of_text))
+        # At the right end of 16 bytes; in front of a shorter one, its own first byte as yet
+        places = (begins + lengths)[:, np.newaxis] + np.arange(-MOST_BYTES, 0)
+        rows = data[np.maximum(places, begins[:, np.newaxis])]
+        kept = _different(rows) >= LEAST_DIFFERENT
+        rows[places < begins[:, np.newaxis]] = 0
+        found = _packed(rows[kept].tobytes(), lengths[kept].astype(np.uint8), kind)
+        return cls(found, of_text[kept])
 
 
-def _ends(text: bytes) -> tuple[bytes, ...]:
-    if len(text) <= MOST_BYTES:
-        return (text,)
-    return text[:MOST_BYTES], text[-MOST_BYTES:]
-
-
-def _from_texts(cuts: Collection[bytes], kind: int) -> Packed:
-    whole = b"".join(it.rjust(MOST_BYTES, b"\0") for it in cuts)
-    return _packed(whole, np.fromiter(map(len, cuts), np.uint8, len(cuts)), kind)
+def _different(rows: ByteRows) -> npt.NDArray[np.int64]:
+    """How many different bytes each row has."""
+    ordered = np.sort(rows, axis=1)
+    changes = ordered[:, 1:] != ordered[:, :-1]
+    return np.asarray(1 + changes.sum(axis=1), np.int64)
 
 
 def _packed(whole: bytes, lengths: npt.NDArray[np.uint8], kind: int) -> Packed:
@@ -178,17 +206,21 @@ class Marks:
         places, bit = self._placed(numbers)
         np.bitwise_or.at(self._table, places, np.left_shift(np.uint8(1), bit))
 
-    def may_hold(self, numbers: Windows) -> npt.NDArray[np.uint8]:
-        """1 for each that is marked, and for one in some dozens of others; else 0."""
+    def may_hold(self, numbers: Windows) -> npt.NDArray[np.bool_]:
+        """Whether each is marked; of those that are not, it holds for one in some dozens, too."""
         places, bit = self._placed(numbers)
         # Clipping spares a check of each index, which is within the table by its making
-        found: npt.NDArray[np.uint8] = self._table.take(places, mode="clip") >> bit & _ONE
-        return found
+        found = self._table.take(places, mode="clip")
+        found >>= bit
+        found &= _ONE
+        return found.view(np.bool_)
 
     def _placed(self, numbers: Windows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
         spread = numbers * self._factor
-        bit = (spread >> self._shift - _THREE_BITS).astype(np.uint8) & _LOWEST
-        return (spread >> self._shift).view(np.int64), bit
+        bit = (spread >> self._shift - _THREE_BITS).astype(np.uint8)
+        bit &= _LOWEST
+        spread >>= self._shift
+        return spread.view(np.int64), bit
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from datetime import date
+from functools import lru_cache
 
 KEY_BYTES = 32
 HASH_BITS = 31
@@ -23,6 +24,8 @@ NAME_BYTES = 8
 """Of the hash in a photo's name, 13 characters of base32: of a million undated photos two have the same
 one once in thirty million archives."""
 UNDATED = "undated"
+DAYS_KEPT = 1 << 16
+"""Photos are many, their days few: of 180 years at most."""
 
 
 def number(key: bytes, kind: str, *parts: object, day: str | None = None) -> int:
@@ -44,7 +47,11 @@ def seal(key: bytes) -> hmac.HMAC:
 
 def day_of(taken_at: object) -> str | None:
     """The day of an ISO 8601 time, or the month or year if it says no more; None for what is none."""
-    text = str(taken_at or "")[:10]
+    return _day(str(taken_at or "")[:10])
+
+
+@lru_cache(maxsize=DAYS_KEPT)
+def _day(text: str) -> str | None:
     try:
         date.fromisoformat(f"{text}{'0000-01-01'[len(text) :]}")
     except ValueError:
@@ -52,6 +59,7 @@ def day_of(taken_at: object) -> str | None:
     return text if len(text) in (4, 7, 10) else None
 
 
+@lru_cache(maxsize=DAYS_KEPT)
 def _day_number(day: str | None) -> int:
     if day is None:
         return 0

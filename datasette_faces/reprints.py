@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from . import geometry
+from . import geometry, quick_jpeg
 from .errors import BrokenPicture
 from .images import CROP_MARGIN_PX, CROP_PX, decode
 from .shapes import Box, FloatArray
@@ -38,6 +38,8 @@ FONTS = (
     "msgothic.ttc",
 )
 """Looked for among the system's where Pillow's own, which is Latin alone, has not every letter."""
+PROBE_PX = (320, 213)
+"""Sides that go by none of the scales: how they are rounded is compared, too."""
 NO_LETTER = "\U0010ffff"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -59,6 +61,29 @@ def reprint(
     data: bytes, look: Look, *, blurred: Sequence[Box] = (), watermark: str | None = None
 ) -> bytes:
     """A JPEG of the same pixels, smaller, with nothing else in it. Raises PictureError."""
+    found = None
+    if not blurred and not watermark and _quick_agrees(look.quality):
+        found = quick_jpeg.reprint(data, look.long_px, look.quality)
+    return found or _by_pillow(data, look, blurred, watermark)
+
+
+@lru_cache
+def _quick_agrees(quality: int) -> bool:
+    """Whether OpenCV is there and gives Pillow's bytes: that is where both bring the same libjpeg."""
+    if quick_jpeg.opencv() is None:
+        return False
+    rows = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(rows).resize(PROBE_PX, Image.Resampling.BICUBIC).save(out, "JPEG")
+    data = out.getvalue()
+    looks = [Look(PROBE_PX[0] // scale, quality) for scale in quick_jpeg.SCALES]
+    return all(
+        quick_jpeg.reprint(data, it.long_px, quality) == _by_pillow(data, it, (), None)
+        for it in looks
+    )
+
+
+def _by_pillow(data: bytes, look: Look, blurred: Sequence[Box], watermark: str | None) -> bytes:
     image = _opened(data, look.long_px)
     if max(image.size) > look.long_px:
         image.thumbnail((look.long_px, look.long_px), Image.Resampling.BILINEAR)

@@ -23,12 +23,10 @@ from publishing import DAY, HIDDEN, NAMED, OTHER, SECRET_PLACE, make_private
 from running import faces, rows
 from serving import Site, site
 
-from datasette_faces import audit, catalogue, printing, public_ids, published, reprints
+from datasette_faces import audit, catalogue, public_ids, reprints
 from datasette_faces.catalogue import Wanted
 from datasette_faces.connections import transaction, writing
 from datasette_faces.errors import CatalogueError
-from datasette_faces.published import Printed
-from datasette_faces.store import catalogue as tables
 from datasette_faces.store import people as store
 from datasette_faces.store import publishing
 
@@ -392,31 +390,24 @@ def test_an_export_that_fails_its_audit_leaves_nothing(private, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
-def test_processes_make_the_same_catalogue_as_threads(private, tmp_path, monkeypatch):
-    (tmp_path / "by processes").mkdir()
-    by_threads = made(private, tmp_path, "--unnamed", "--blur-others")
-    monkeypatch.setattr(printing, "PROCESSES_FROM", 1)
+def test_a_process_of_its_own_finds_what_a_thread_finds(private, tmp_path, monkeypatch):
+    out = made(private, tmp_path)
+    with out.open("ab") as file:
+        file.write(HIDDEN.encode())
+    by_thread = audit.audit(str(out), str(private))
     monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
-    by_processes = made(private, tmp_path / "by processes", "--unnamed", "--blur-others")
-    assert by_processes.read_bytes() == by_threads.read_bytes()
+    assert by_thread.leaks > 1
+    assert audit.audit(str(out), str(private)) == by_thread
 
 
-def _end_at_a_face(taken: Any, *, table: str, **options: Any) -> Any:
-    """Photos are printed by threads of the test's own process, faces by others."""
-    if table == "photos":
-        return Printed({}, b"")
+def _end(*arguments: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-    return None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
-def test_an_export_whose_workers_are_killed_leaves_nothing_and_says_so(
-    private, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(printing, "PROCESSES_FROM", 1)
-    monkeypatch.setattr(published, "printed", _end_at_a_face)
-    monkeypatch.setattr(tables, "insert", lambda *arguments: None)
+def test_an_export_whose_audit_is_killed_leaves_nothing_and_says_so(private, tmp_path, monkeypatch):
+    monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
+    monkeypatch.setattr(audit, "_found", _end)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "ended from outside" in result.output

@@ -27,6 +27,7 @@ FLOORS = {
         "calibration",
         "public_ids",
         "reprints",
+        "quick_jpeg",
         "jpeg",
         "leaks",
         "processes",

@@ -145,7 +145,9 @@ def test_a_lock_that_a_killed_ingest_left_does_not_stop_the_next(some, database)
 
 
 @pytest.mark.parametrize("through_a_link", [False, True])
-def test_what_a_killed_process_left_half_written_is_undone(some, database, tmp_path, through_a_link):
+def test_what_a_killed_process_left_half_written_is_undone(
+    some, database, tmp_path, through_a_link
+):
     ingest(database, some)
     with closing(sqlite().connect(database, isolation_level=None)) as conn:
         conn.execute("pragma cache_size = 1")

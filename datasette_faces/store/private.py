@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import ntpath
+import posixpath
 import re
 import struct
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from pathlib import PurePath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
 
@@ -59,13 +60,13 @@ def paths(conn: Connection) -> set[str]:
         # The name itself, where it is no UTF-8
         named = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
         text = str(named)
-        pure = PureWindowsPath(text) if "\\" in text and "/" not in text else PurePath(text)
-        stem = pure.stem
-        found.add(stem if len(stem.encode("utf-8", "replace")) >= LEAST_BYTES else pure.name)
-        folders.add(str(pure.parent))
+        folder, name = (ntpath if "\\" in text and "/" not in text else posixpath).split(text)
+        stem = posixpath.splitext(name)[0]
+        found.add(stem if len(stem.encode("utf-8", "replace")) >= LEAST_BYTES else name)
+        folders.add(folder)
     for folder in folders:
         found.update(part for part in re.split(r"[\\/]", folder) if part)
-    return {it for it in found if not NUMBERS.fullmatch(it)}
+    return {it for it in found if it and not NUMBERS.fullmatch(it)}
 
 
 def moments(conn: Connection) -> Iterator[bytes]:

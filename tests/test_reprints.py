@@ -1,0 +1,151 @@
+"""Pictures are printed by OpenCV where it is installed, and not a byte tells whether they were."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from datasette_faces import quick_jpeg, reprints
+from datasette_faces.errors import PictureError
+from datasette_faces.reprints import CROP, THUMBNAIL, Look, reprint
+
+needs_opencv = pytest.mark.skipif(quick_jpeg.opencv() is None, reason="OpenCV is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew() -> Iterator[None]:
+    reprints._quick_agrees.cache_clear()
+    yield
+    reprints._quick_agrees.cache_clear()
+
+
+def picture(width: int, height: int, *, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    """Something with edges and slopes, as photographs have."""
+    few = np.random.default_rng(seed).integers(0, 256, (9, 13, 3), np.uint8)
+    return Image.fromarray(few).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+def jpeg(image: Image.Image, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", **{"quality": 82, **options})
+    return out.getvalue()
+
+
+def by_pillow(data: bytes, look: Look) -> bytes:
+    return reprints._by_pillow(data, look, (), None)
+
+
+@needs_opencv
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    width=st.integers(1, 1300),
+    height=st.integers(1, 700),
+    long_px=st.sampled_from([CROP.long_px, THUMBNAIL.long_px]),
+    quality=st.integers(20, 95),
+    options=st.sampled_from(
+        [{}, {"optimize": True}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}]
+    ),
+)
+def test_opencv_prints_what_pillow_prints(width, height, long_px, quality, options):
+    data, look = jpeg(picture(width, height), **options), Look(long_px, quality)
+    assert reprint(data, look) == by_pillow(data, look)
+
+
+@needs_opencv
+@pytest.mark.parametrize(
+    ("size", "long_px"),
+    [
+        ((160, 160), 160),
+        ((640, 427), 320),
+        ((427, 640), 320),
+        ((1280, 853), 160),
+    ],
+)
+def test_what_ingest_stores_is_printed_by_opencv(size, long_px):
+    data = jpeg(picture(*size), optimize=True)
+    quick = quick_jpeg.reprint(data, long_px, 50)
+    assert quick == by_pillow(data, Look(long_px, 50))
+    assert quick == reprint(data, Look(long_px, 50))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff\xd8\xff", id="a beginning"),
+        pytest.param(b"GIF89a" + bytes(50), id="no JPEG"),
+        pytest.param(jpeg(picture(90, 60))[:-200], id="cut off"),
+        pytest.param(jpeg(picture(90, 60, mode="L")), id="grey"),
+        pytest.param(jpeg(picture(90, 60, mode="CMYK")), id="four colours"),
+        pytest.param(jpeg(picture(500, 60)), id="no scale gives that size"),
+    ],
+)
+def test_the_rest_is_left_to_pillow(data):
+    assert quick_jpeg.reprint(data, 160, 50) is None
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_other_colours_become_rgb(mode):
+    printed = Image.open(io.BytesIO(reprint(jpeg(picture(90, 60, mode=mode)), CROP)))
+    assert (printed.mode, printed.size) == ("RGB", (90, 60))
+
+
+def test_a_picture_that_is_cut_off_is_an_error():
+    with pytest.raises(PictureError):
+        reprint(jpeg(picture(90, 60))[:40], CROP)
+
+
+@needs_opencv
+@pytest.mark.parametrize("place", range(200, 1000, 100))
+def test_a_wrong_byte_shows_the_same_in_both_or_is_an_error_in_both(place):
+    data = bytearray(jpeg(picture(160, 120)))
+    data[place] ^= 0x55
+    try:
+        wanted: bytes | None = by_pillow(bytes(data), CROP)
+    except PictureError:
+        wanted = None
+    try:
+        found: bytes | None = reprint(bytes(data), CROP)
+    except PictureError:
+        found = None
+    assert found == wanted
+
+
+def test_metadata_is_left_behind():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Secret Maker", 6
+    data = jpeg(
+        picture(160, 120), exif=exif, comment=b"Secret words", icc_profile=b"Secret profile"
+    )
+    printed = reprint(data, CROP)
+    assert b"Secret" in data
+    assert b"Secret" not in printed
+    assert Image.open(io.BytesIO(printed)).size == (160, 120)
+
+
+def test_without_opencv_the_bytes_are_the_same(monkeypatch):
+    data = jpeg(picture(640, 427), optimize=True)
+    found = reprint(data, THUMBNAIL)
+    reprints._quick_agrees.cache_clear()
+    monkeypatch.setattr(quick_jpeg, "opencv", lambda: None)
+    monkeypatch.setattr(quick_jpeg, "_reprint", None)
+    assert reprint(data, THUMBNAIL) == found
+
+
+@needs_opencv
+def test_an_opencv_with_another_libjpeg_is_not_used(monkeypatch):
+    own = quick_jpeg._reprint
+    monkeypatch.setattr(
+        quick_jpeg, "_reprint", lambda cv2, data, scale, quality: own(cv2, data, scale, quality - 1)
+    )
+    data = jpeg(picture(160, 160), optimize=True)
+    assert reprint(data, CROP) == by_pillow(data, CROP)
