@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import auditing, auditing_bytes, auditing_file, auditing_indexes, processes
-from .auditing import Catalogue, Finding
+from .auditing import Catalogue, File, Finding, Known
 from .connections import explained, load_vector_extension, reading, sqlite
 from .errors import CatalogueError
 from .store import catalogue as tables
 from .store import publishing
 
 Advance = Callable[[str, int, int], None]
-Check = Callable[[Catalogue], list[Finding]]
 
 PROCESS_FROM_BYTES = 64_000_000
 """A smaller file has been searched before a process has begun."""
@@ -45,10 +44,13 @@ class FileBytes:
             return self._file.read(max(stop - start, 0))
 
 
-CHECKS: tuple[Check, ...] = (
+ALONE: tuple[Callable[[File], list[Finding]], ...] = (
     auditing_file.beside,
     auditing_file.header,
     auditing_file.faults,
+)
+"""Checks that need nothing of the private file."""
+CHECKS: tuple[Callable[[Catalogue], list[Finding]], ...] = (
     auditing_file.room,
     auditing_indexes.schema,
     auditing.notes,
@@ -82,16 +84,17 @@ def audit(out: str, database: str, *, advance: Advance = lambda what, done, tota
     if os.path.exists(database) and os.path.samefile(out, database):
         raise CatalogueError(f"{out} and the private file are one and the same")
     notes = _notes(out)
-    with _beside(os.path.getsize(out)) as pool:
-        # Together they take twice as long; neither needs anything of the other
-        searched = pool.submit(_found, out, database, (auditing_bytes.searched,))
-        findings: list[Finding] = []
-        with _catalogue(out, database) as it:
+    with _beside(os.path.getsize(out)) as other:
+        # Together they take twice as long: one finds out who is published, and compares; one searches
+        alone = other.submit(_alone, out)
+        with _catalogue(out, database, notes) as it:
+            searched = other.submit(_searched, out, database, notes, it.faces)
+            findings: list[Finding] = []
             for done, check in enumerate(CHECKS):
                 advance("audit", done, len(CHECKS) + 1)
                 findings += check(it)
         advance("audit", len(CHECKS), len(CHECKS) + 1)
-        findings += searched.result()
+        findings = [*alone.result(), *findings, *searched.result()]
     advance("audit", len(CHECKS) + 1, len(CHECKS) + 1)
     return Report(tuple(findings), notes)
 
@@ -106,7 +109,7 @@ def _notes(out: str) -> dict[str, str]:
 
 @contextmanager
 def _beside(size: int) -> Iterator[Executor]:
-    """Who searches a file of so many bytes, beside the other checks."""
+    """Who looks at a file of so many bytes, beside us."""
     if size >= PROCESS_FROM_BYTES:
         with processes.pool(1, __name__) as pool:
             yield pool
@@ -115,16 +118,22 @@ def _beside(size: int) -> Iterator[Executor]:
         yield thread
 
 
-def _found(out: str, database: str, checks: Iterable[Check]) -> list[Finding]:
-    """What these checks find."""
-    with _catalogue(out, database) as it:
-        return [finding for check in checks for finding in check(it)]
+def _alone(out: str) -> list[Finding]:
+    """What is found by looking at the file alone."""
+    with _opened(out) as (conn, data):
+        return [finding for check in ALONE for finding in check(File(out, conn, data))]
+
+
+def _searched(out: str, database: str, notes: dict[str, str], faces: list[int]) -> list[Finding]:
+    """What is found among the file's bytes. faces: private ids of those that are published."""
+    with reading(database) as private, _opened(out) as (conn, data):
+        publishing.choose_faces(private, faces)
+        return auditing_bytes.searched(Known(out, conn, data, private, notes, faces))
 
 
 @contextmanager
-def _catalogue(out: str, database: str) -> Iterator[Catalogue]:
+def _catalogue(out: str, database: str, notes: dict[str, str]) -> Iterator[Catalogue]:
     """Both files, opened, with what is published of the private one."""
-    notes = _notes(out)
     with reading(database) as private, _opened(out) as (conn, data):
         secret = publishing.key(private) or b"none"
         publishing.number_all(private, secret)
@@ -138,7 +147,7 @@ def _catalogue(out: str, database: str) -> Iterator[Catalogue]:
                 "made anew, or is it a copy of before the first export? Export again"
             )
         blurred = publishing.to_blur(private, others=bool(notes.get("blur_others")))
-        yield Catalogue(out, conn, data, private, notes, secret, known, blurred)
+        yield Catalogue(out, conn, data, private, notes, known, secret, blurred)
 
 
 @contextmanager

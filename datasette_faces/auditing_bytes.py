@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from . import jpeg, public_ids, registry
-from .auditing import KNOWN_NOTES, LOOKS, METADATA, Catalogue, Finding
+from .auditing import KNOWN_NOTES, LOOKS, METADATA, Finding, Known
 from .auditing_indexes import made_anew
 from .indexes import pq
 from .leaks import CHUNK_BYTES, Hit, Needles, Search
@@ -22,7 +22,7 @@ SHORT_BYTES = 8
 TOO_SHORT = "too short, or too uniform, to be looked for"
 
 
-def searched(it: Catalogue) -> list[Finding]:
+def searched(it: Known) -> list[Finding]:
     """The file's bytes, all of them, hold nothing of what the private file keeps for itself."""
     needles = _needles(it, b"\n".join(_public(it)))
     search = needles.search()
@@ -44,9 +44,9 @@ def _readable(found: bytes) -> str:
     return f"“{text}”" if text.isprintable() else found.hex(" ")
 
 
-def _needles(it: Catalogue, public: bytes) -> Needles:
+def _needles(it: Known, public: bytes) -> Needles:
     needles, conn = Needles(public), it.private
-    permitted = {row["name"] for row in publishing.people(conn)}
+    permitted = publishing.names(conn)
     for kind, texts in (
         ("names of other people", private.names(conn) - permitted),
         (ACTORS, private.actors(conn)),
@@ -72,7 +72,7 @@ def _needles(it: Catalogue, public: bytes) -> Needles:
     return needles
 
 
-def _public(it: Catalogue) -> Iterator[bytes]:
+def _public(it: Known) -> Iterator[bytes]:
     """What may be read in the file: a folder or a name that is a part of it tells nothing.
 
     Nothing that an option says is in it, such as a watermark.
@@ -81,7 +81,7 @@ def _public(it: Catalogue) -> Iterator[bytes]:
         for row in tables.schema(anew):
             yield from private.plain(map(str, row))
         yield from private.plain(tables.texts(anew))
-    for name in {row["name"] for row in publishing.people(it.private)} - {None}:
+    for name in publishing.names(it.private):
         yield from private.plain((name, name.lower(), name.upper()))
     yield from (jpeg.head(look.quality).raw for look in LOOKS.values())
     said = (*KNOWN_NOTES.values(), *pq.PARTS, public_ids.UNDATED, "SQLite format 3")
@@ -89,7 +89,7 @@ def _public(it: Catalogue) -> Iterator[bytes]:
     yield from private.plain(kind.id for kind in registry.indexes())
 
 
-def _unexplained(it: Catalogue, search: Search, hits: list[Hit]) -> Iterator[Hit]:
+def _unexplained(it: Known, search: Search, hits: list[Hit]) -> Iterator[Hit]:
     """Hits of what lies in the file more often than in the cells where it may be.
 
     Those cells are compared with what they should be by other checks.
@@ -107,7 +107,7 @@ def _unexplained(it: Catalogue, search: Search, hits: list[Hit]) -> Iterator[Hit
             yield hit
 
 
-def _pictures(it: Catalogue) -> Iterator[bytes]:
+def _pictures(it: Known) -> Iterator[bytes]:
     for table, column in PICTURE.items():
         for (data,) in it.conn.execute(f"select {column} from {table}"):
             if isinstance(data, bytes):

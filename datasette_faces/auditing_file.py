@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import placing
-from .auditing import Catalogue, Finding
+from .auditing import File, Finding
 from .connections import explained
 
 PIECE_BYTES = 1 << 20
@@ -18,7 +18,7 @@ ZEROS = ((20, 21), (48, 56), (60, 92))
 """What a page reserves, a cache's size, vacuum's settings, user_version, application_id, the future's."""
 
 
-def beside(it: Catalogue) -> list[Finding]:
+def beside(it: File) -> list[Finding]:
     """Nothing lies beside the file, or behind its last page."""
     there = [
         os.path.basename(it.path) + end
@@ -35,7 +35,7 @@ def beside(it: Catalogue) -> list[Finding]:
     ]
 
 
-def header(it: Catalogue) -> list[Finding]:
+def header(it: File) -> list[Finding]:
     """The header says how large the file is, and keeps nothing else."""
     raw = it.data[:HEADER_BYTES]
     strange = [f"bytes {begin} to {end}" for begin, end in ZEROS if any(raw[begin:end])]
@@ -44,7 +44,7 @@ def header(it: Catalogue) -> list[Finding]:
     return [Finding.of("numbers in the header", len(ZEROS) + 1, strange)]
 
 
-def faults(it: Catalogue) -> list[Finding]:
+def faults(it: File) -> list[Finding]:
     """Every index says what its table says, and every page belongs to one of them."""
     lines = [row[0] for row in it.conn.execute("pragma integrity_check(20)")]
     pages = it.conn.execute("pragma page_count").fetchone()[0]
@@ -53,7 +53,7 @@ def faults(it: Catalogue) -> list[Finding]:
     ]
 
 
-def room(it: Catalogue) -> list[Finding]:
+def room(it: File) -> list[Finding]:
     """Between rows, and on pages that were given back, is nothing: a copy of the rows is the same file."""
     with placing.scratch_beside(it.path) as folder, explained(it.path):
         copy = folder / "copy"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import indexing
-from .auditing import KNOWN_NOTES, Catalogue, Finding
+from .auditing import KNOWN_NOTES, Catalogue, Finding, Known
 from .connections import Connection, load_vector_extension, sqlite, transaction
 from .store import catalogue as tables
 from .store import models, publishing
@@ -60,7 +60,7 @@ def _compared(check: str, it: Catalogue, anew: Connection, names: set[str]) -> F
 
 
 @contextmanager
-def made_anew(it: Catalogue, *, filled: bool) -> Iterator[Connection]:
+def made_anew(it: Known, *, filled: bool) -> Iterator[Connection]:
     """The tables of a catalogue as an export makes them, in a file of their own that nobody sees.
 
     filled: with the embeddings of the faces that are published, and their indexes.
@@ -87,7 +87,7 @@ def made_anew(it: Catalogue, *, filled: bool) -> Iterator[Connection]:
         yield conn
 
 
-def _copy(it: Catalogue, conn: Connection, *, filled: bool) -> None:
+def _copy(it: Known, conn: Connection, *, filled: bool) -> None:
     """The models that both files have, and what is published of their embeddings."""
     there = {row[0] for row in it.conn.execute("select id from models")}
     known = [model for model in models.every(it.private) if model.id in there]

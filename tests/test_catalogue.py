@@ -407,7 +407,7 @@ def _end(*arguments: Any) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_an_export_whose_audit_is_killed_leaves_nothing_and_says_so(private, tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
-    monkeypatch.setattr(audit, "_found", _end)
+    monkeypatch.setattr(audit, "_searched", _end)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "ended from outside" in result.output
