@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from . import placing
 from .auditing import File, Finding
-from .connections import explained
+from .connections import explained, load_vector_extension, sqlite
 
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 100
@@ -59,7 +61,29 @@ def room(it: File) -> list[Finding]:
         copy = folder / "copy"
         it.conn.execute("vacuum into ?", [str(copy)])
         places = [f"at byte {place:,}" for place in _different(Path(it.path), copy)]
+        places += _behind_the_last_column(copy)
     return [Finding.of("free pages, and bytes that belong to no row", len(it.data), places)]
+
+
+def _behind_the_last_column(copy: Path) -> Iterator[str]:
+    """Values of rows for which their table has no column: a further one would show them."""
+    column = f"c{secrets.token_hex(8)}"
+    ordinary = "type = 'table' and rootpage > 0 and name not like 'sqlite~_%' escape '~'"
+    with closing(sqlite().connect(str(copy), isolation_level=None)) as conn:
+        load_vector_extension(conn)
+        conn.execute("begin")
+        tables = conn.execute(f"select name from sqlite_master where {ordinary}").fetchall()
+        for table in ('"{}"'.format(row[0].replace('"', '""')) for row in tables):
+            try:
+                conn.execute(f"alter table {table} add column {column}")
+                sql = f"select count(*) from {table} where {column} is not null"
+                count = conn.execute(sql).fetchone()[0]
+            except sqlite().OperationalError as error:
+                yield f"{table} cannot be looked at ({error})"
+                continue
+            if count:
+                yield f"{count:,} values behind the last column of {table}"
+        conn.execute("rollback")
 
 
 def _different(one: Path, other: Path) -> Iterator[int]:

@@ -59,6 +59,13 @@ def merge(conn: Connection, into_id: int, other_id: int, *, by: Editor = NOBODY)
     if into.id == other.id:
         raise DecisionError("That is the same person: choose another one to merge with")
     _not_reserved(into, other)
+    if into.hidden != other.hidden:
+        # Merged, faces would be shown, and published, that somebody wanted hidden; or the other way round
+        hidden, shown = (into.id, other.id) if into.hidden else (other.id, into.id)
+        raise DecisionError(
+            f"Person {hidden} is hidden, and person {shown} is not: unhide the one, or hide the other, "
+            "and merge them then"
+        )
     ids = [*people.faces_of(conn, into.id), *people.faces_of(conn, other.id)]
     faces = decisions.refs(conn, MEMBER, ids)
     called = into.name or other.name

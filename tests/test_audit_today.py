@@ -95,6 +95,21 @@ def test_a_page_that_nobody_knows_is_found(out, private):
     assert {ROOM, FAULTS} <= set(found(out, private))
 
 
+@pytest.mark.parametrize("table", ["photos", "faces", "people"])
+def test_a_value_behind_the_last_column_is_found(out, private, table):
+    with closing(sqlite().connect(str(out))) as conn:
+        [(sql,)] = conn.execute("select sql from sqlite_master where name = ?", [table]).fetchall()
+    changed(
+        out,
+        f"alter table {table} add column more",
+        f"update {table} set more = 'q' where id = (select min(id) from {table})",
+        "pragma writable_schema = on",
+        f"update sqlite_master set sql = '{sql.replace(chr(39), 2 * chr(39))}' where name = '{table}'",
+    )
+    changed(out, "vacuum")
+    assert found(out, private) == {ROOM: 1}
+
+
 def test_an_index_that_says_something_else_is_found(out, private):
     changed(
         out,

@@ -177,6 +177,20 @@ def test_hidden_people_stay_together_and_come_back(conn: Any) -> None:
     assert groups(conn)[A] == (None, False)
 
 
+def test_a_merge_neither_shows_nor_hides_anybody(conn: Any) -> None:
+    people.hide(conn, person_of(conn, 1))
+    before = groups(conn)
+    for into, other in ((1, 5), (5, 1)):
+        with pytest.raises(DecisionError, match="is hidden"):
+            people.merge(conn, person_of(conn, into), person_of(conn, other))
+    assert groups(conn) == before
+    people.hide(conn, person_of(conn, 5))
+    people.merge(conn, person_of(conn, 1), person_of(conn, 5))
+    assert groups(conn)[A | B] == (None, True)
+    people.unhide(conn, person_of(conn, 1))
+    assert groups(conn)[A | B] == (None, False)
+
+
 def test_the_cover_that_was_chosen_stays_while_the_face_is_theirs(conn: Any) -> None:
     person = person_of(conn, 1)
     people.cover(conn, person, 3)
