@@ -25,6 +25,7 @@ from serving import Site, site
 
 from datasette_faces import audit, catalogue, public_ids, reprints
 from datasette_faces.catalogue import Wanted
+from datasette_faces.compat import V1
 from datasette_faces.connections import transaction, writing
 from datasette_faces.errors import CatalogueError
 from datasette_faces.store import people as store
@@ -332,6 +333,20 @@ def test_the_pages_of_its_photos_faces_and_people_work(public):
             assert found["results"]
     for (row_id,) in rows(out, "select id from photos"):
         assert served.get(f"/catalogue/-/faces/thumbnail/{row_id}.jpg").status_code == 200
+
+
+def test_rows_as_a_gallery_are_called_after_people_and_not_after_what_is_made_up(public):
+    served, _, out = public
+    query = "/catalogue/-/query.faces" if V1 else "/catalogue.faces"
+    for address in (
+        "/catalogue/faces.faces",
+        f"{query}?sql=select+faces.id+as+face_id,+path+from+faces+join+photos+on+photos.id=photo_id",
+    ):
+        page = served.get(address)
+        assert page.status_code == 200, page.text[:500]
+        for (name,) in rows(out, "select path from photos"):
+            assert name not in page.text
+    assert page.text.count(f'alt="{NAMED}"') == 2
 
 
 def test_nothing_leads_to_what_a_catalogue_has_not(public):

@@ -16,9 +16,10 @@ from .. import permissions, probabilities
 from ..calibration import Curve
 from ..compat import V1
 from ..errors import SearchError
-from ..store import browse, listed
+from ..store import browse, catalogue, listed
 from ..store.browse import Row
 from .requests import MAX_ID, BadRequest, Page, id_of
+from .who import people_of
 
 FORMAT = "faces"
 MAX_FACTS = 4
@@ -42,6 +43,22 @@ class Found:
     rows: Sequence[Any]
     next_url: str | None
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """What is written under faces, by their ids: where their photos lie, or who they are."""
+
+    texts: dict[int, str]
+    are_names: bool = False
+
+    def of(self, face_id: int, path: Any) -> dict[str, str]:
+        """A face's caption, and its text for who sees no pictures. path: what its row says, if anything."""
+        if self.are_names:
+            name = self.texts[face_id]
+            return {"caption": name, "alt": name or "A face without a name"}
+        caption = os.path.basename(path if isinstance(path, str) else self.texts[face_id])
+        return {"caption": caption, "alt": f"Face {face_id}{f' in {caption}' if caption else ''}"}
 
 
 def output_renderer() -> dict[str, Any]:
@@ -91,15 +108,14 @@ async def _gallery(page: Page, found: Found) -> Response:
     named = [_face_id(row.get(name)) for row in rows for name in (column, "other_face_id")]
     paths = await page.read(listed.paths_of, [face_id for face_id in named if face_id is not None])
     shown = [row for row in rows if _face_id(row.get(column)) in paths]
-    if not await permissions.may_view(page.datasette, page.request, page.database, "photos"):
-        paths = dict.fromkeys(paths, "")
+    captions = await _captions(page, paths)
     curve = await page.read(probabilities.only_curve) if "similarity" in found.columns else None
     limit = page.datasette.setting("max_returned_rows")
     return await page.html(
         "results.html",
         {
             "faces": [
-                {**_tile(row, column, paths, _facts(page, found, row)), **_alike(row, curve)}
+                {**_tile(row, column, captions, _facts(page, found, row)), **_alike(row, curve)}
                 for row in shown
             ],
             "left_out": len(rows) - len(shown),
@@ -153,14 +169,25 @@ def _face_id(value: Any) -> int | None:
     return value if isinstance(value, int) and 0 <= value <= MAX_ID else None
 
 
-def _tile(row: Row, column: str, paths: dict[int, str], facts: list[tuple[str, str]]) -> Row:
+async def _captions(page: Page, paths: dict[int, str]) -> Captions:
+    """The file that each face is in; in a catalogue, where its name is made up, who it is."""
+    if await page.read(catalogue.is_catalogue):
+        people = await people_of(page, paths)
+        named = {face_id: (people.get(face_id) or {}).get("name") or "" for face_id in paths}
+        return Captions(named, are_names=True)
+    if not await permissions.may_view(page.datasette, page.request, page.database, "photos"):
+        return Captions(dict.fromkeys(paths, ""))
+    return Captions(paths)
+
+
+def _tile(row: Row, column: str, captions: Captions, facts: list[tuple[str, str]]) -> Row:
     """What the template shows of a row: one face, or a pair."""
     named = ((_face_id(row[column]), "path"), (_face_id(row.get("other_face_id")), "other_path"))
     return {
         "faces": [
-            {"face_id": face_id, "file_name": _file_name(row, path, paths[face_id])}
+            {"face_id": face_id, **captions.of(face_id, row.get(path))}
             for face_id, path in named
-            if face_id is not None and face_id in paths
+            if face_id is not None and face_id in captions.texts
         ],
         "facts": facts,
     }
@@ -175,11 +202,6 @@ def _alike(row: Row, curve: Curve | None) -> Row:
         with suppress(SearchError):
             chance = probabilities.of(curve, similarity)
     return {"similarity": similarity, "probability": chance}
-
-
-def _file_name(row: Row, column: str, stored: str) -> str:
-    path = row.get(column)
-    return os.path.basename(path if isinstance(path, str) else stored)
 
 
 def _facts(page: Page, found: Found, row: Row) -> list[tuple[str, str]]:
