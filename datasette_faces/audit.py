@@ -111,8 +111,8 @@ def _notes(out: str) -> dict[str, str]:
 def _beside(size: int) -> Iterator[Executor]:
     """Who looks at a file of so many bytes, beside us."""
     if size >= PROCESS_FROM_BYTES:
-        with processes.pool(1, __name__) as pool:
-            yield pool
+        with processes.worker(__name__) as process:
+            yield process
         return
     with ThreadPoolExecutor(1, thread_name_prefix="audit") as thread:
         yield thread

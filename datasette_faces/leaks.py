@@ -133,8 +133,9 @@ class Needles:
         return np.unique(np.concatenate(every) & _SIX)
 
     def _look_whole(self, text: bytes) -> None:
-        """Compare all of a text whose two ends may be there, but not the whole of it."""
-        both = all(it in self.public for it in (text[:MOST_BYTES], text[-MOST_BYTES:]))
+        """Compare all of a text whose ends may be there, or say nothing, but not the whole of it."""
+        ends = (text[:MOST_BYTES], text[-MOST_BYTES:])
+        both = all(len(set(it)) < LEAST_DIFFERENT or it in self.public for it in ends)
         if both and len(text) > MOST_BYTES and text not in self.public:
             self._wholes.setdefault(text[-MOST_BYTES:], []).append(text)
 

@@ -17,13 +17,13 @@ from .errors import WorkerEnded
 
 
 @contextmanager
-def pool(count: int, preload: str) -> Iterator[ProcessPoolExecutor]:
-    """So many workers, which begin when there is something to do. Raises WorkerEnded.
+def worker(preload: str) -> Iterator[ProcessPoolExecutor]:
+    """One that begins when there is something to do, and does it in turn. Raises WorkerEnded.
 
-    preload: the module whose functions they run.
+    preload: the module whose functions it runs.
     """
     with ProcessPoolExecutor(
-        count, mp_context=context(preload), initializer=leave_the_end_to_the_parent
+        1, mp_context=context(preload), initializer=leave_the_end_to_the_parent
     ) as found:
         try:
             yield found

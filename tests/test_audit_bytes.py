@@ -253,3 +253,11 @@ def test_rows_and_texts_are_found_alike_and_counted_once():
         ("texts", b"row-one!"),
     ]
     assert needles.search().counts == search.counts
+
+
+def test_a_text_whose_beginning_says_nothing_is_compared_whole():
+    public, secret = b"a public text that ends like others", b"_" * 20 + b" ends like others"
+    needles = leaks.Needles(public)
+    needles.add("texts", [secret])
+    assert [hit.text for hit in needles.search().everywhere(b"x" + secret + b"x")] == [secret]
+    assert needles.search().everywhere(public) == []
