@@ -74,12 +74,17 @@ def rounded(degrees: object) -> float | None:
 
 def face_row(row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes) -> dict[str, Any]:
     """A face as a catalogue has it; blurred: the boxes in its photo that must not be made out."""
+    crop = _picture(row["crop"], reprints.CROP, _seen(row, blurred) if blurred else (), None)
+    return {**face_facts(row), "crop": crop}
+
+
+def _seen(row: dict[str, Any], blurred: Boxes) -> list[Box]:
+    """Where a face's crop shows others that must not be made out, in shares of it."""
     own = Box(row["x"], row["y"], row["width"], row["height"])
     others = [Box(*box) for box in blurred]
     landmarks = landmarks_of(row["landmarks"])
     seen = [reprints.in_crop(it, own, landmarks) for it in others if it != own]
-    crop = _picture(row["crop"], reprints.CROP, [it for it in seen if it], None)
-    return {**face_facts(row), "crop": crop}
+    return [it for it in seen if it]
 
 
 def face_facts(row: dict[str, Any]) -> dict[str, Any]:
