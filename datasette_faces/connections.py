@@ -24,6 +24,8 @@ Connection: TypeAlias = Any
 PAGE_BYTES = 8192
 """Vectors of 512 dimensions fit three to a page; on SQLite's 4,096 each would fill one."""
 BUSY_SECONDS = 30
+SETTLE_MS = 1000
+"""So long a change that is written already waits for readers to let go of its log."""
 MIGRATION_SET = "datasette-faces"
 NEW_NAME = "choose another file name"
 OURS = "name a file that datasette faces ingest made"
@@ -227,8 +229,8 @@ def _migrate(conn: Connection) -> None:
 def _settle(conn: Connection) -> None:
     """Merge the write-ahead log; a file that is served meanwhile keeps it until its readers end."""
     try:
+        conn.execute(f"pragma busy_timeout = {SETTLE_MS}")
         conn.execute("pragma wal_checkpoint(truncate)")
-        conn.execute("pragma busy_timeout = 1000")
         conn.execute("pragma journal_mode = delete")
     except sqlite().OperationalError as error:
         if "locked" not in str(error):

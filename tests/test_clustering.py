@@ -426,6 +426,7 @@ def real_people(request, shared: Path, tmp_path_factory) -> tuple[Any, Any, Any,
     return faces, photo, places, people, clustering.bar(faces, threshold)
 
 
+@pytest.mark.once
 def test_the_labelled_people_are_told_apart_and_each_is_one(real_people):
     faces, photo, places, people, bar = real_people
     free = clustering.free(photo)
@@ -435,6 +436,7 @@ def test_the_labelled_people_are_told_apart_and_each_is_one(real_people):
     assert measured.pair_precision == 1.0
 
 
+@pytest.mark.once
 def test_labelled_people_who_come_later_join_their_own(real_people):
     """Half of the photos first, then the others, one after another."""
     faces, photo, places, people, bar = real_people

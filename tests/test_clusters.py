@@ -193,6 +193,7 @@ def test_an_ingest_groups_what_is_new_unless_told_not_to(
     assert beside(database) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("pack", ["sface", "insightface-mini"])
 def test_the_labelled_people_are_found_in_real_photographs(
     shared: Path, tmp_path: Path, pack: str
@@ -223,6 +224,7 @@ def test_the_labelled_people_are_found_in_real_photographs(
     assert told.pair_precision == 1.0
 
 
+@pytest.mark.once
 def test_names_stand_with_another_model(shared: Path, tmp_path: Path) -> None:
     database = tmp_path / "x.db"
     assert faces("ingest", database, shared / "photos").exit_code == 0

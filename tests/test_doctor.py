@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -548,22 +547,3 @@ def test_what_is_no_database_of_faces_is_said_in_words(tmp_path: Path, content: 
     assert result.exit_code == 1
     assert "Traceback" not in result.output
     assert path.read_bytes() == content
-
-
-FACES = 100_000
-MOST_SECONDS = 30
-
-
-def test_a_hundred_thousand_faces_take_less_than_half_a_minute(sound: Path, tmp_path: Path) -> None:
-    database = make_gallery(tmp_path / "faces.db", random_vectors(FACES, 128), *KINDS["sqlite-vec"])
-    [(crop,)] = asked(sound, "select crop from faces where id = 1")
-    assert CROP_PX == 160
-    plant(
-        database,
-        ("update faces set crop = ?, landmarks = '[1,2,3,4,5]'", [crop]),
-        ("update photos set thumbnail = ?", [crop]),
-    )
-    started = time.monotonic()
-    status, told = run(database)
-    assert time.monotonic() - started < MOST_SECONDS
-    assert (status, checks(told)) == (0, []), told

@@ -14,7 +14,10 @@ import pytest
 from running import beside, ingest, rows, start
 from toy_model import BLUE, GREEN, RED, WHITE, ToyModel, draw
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX"),
+    pytest.mark.once,
+]
 
 KILLS_EACH = 10
 MOMENT = ("ingested_at", "seen_at", "built_at")

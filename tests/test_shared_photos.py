@@ -21,6 +21,7 @@ from datasette_faces.models.insightface import InsightFacePack
 from datasette_faces.querying import Wanted
 from datasette_faces.search import Searcher
 
+pytestmark = pytest.mark.once
 MODELS = ("sface", "insightface-mini")
 TOGETHER = {
     "snapshots/two_people.jpg": {"person-22", "person-24"},
