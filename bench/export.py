@@ -42,6 +42,7 @@ LOOK_SECONDS = 0.1
 MOST_SECONDS = {"export": 60, "audit": 30, "doctor": 30}
 MOST_BYTES = 8_000
 MOST_RATIO = 1.0
+"""An export, its audit included, takes no longer than others take to print its pictures."""
 SAMPLE = 10
 
 
@@ -170,6 +171,7 @@ def main() -> None:
         Bound("export / its pictures by a plain script", made.took.seconds / alone, MOST_RATIO),
         Bound("audit alone, s", audited.took.seconds, MOST_SECONDS["audit"] * share),
         Bound("doctor alone, s", looked_at.took.seconds, MOST_SECONDS["doctor"] * share),
+        Bound("problems that doctor finds", len(looked_at.told["problems"]), 0),
         Bound("leaks", audited.told["leaks"], 0),
     ]
     if not options.embeddings:

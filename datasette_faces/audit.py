@@ -49,7 +49,7 @@ ALONE: tuple[Callable[[File], list[Finding]], ...] = (
     auditing_file.header,
     auditing_file.faults,
 )
-"""Checks that need nothing of the private file."""
+"""Checks of the file alone that write nothing; `room` is one that does, and stays with who cleans up."""
 CHECKS: tuple[Callable[[Catalogue], list[Finding]], ...] = (
     auditing_file.room,
     auditing_indexes.schema,

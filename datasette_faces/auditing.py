@@ -242,7 +242,8 @@ def picture_contents(it: Catalogue) -> list[Finding]:
 
 def _picture(it: Catalogue, table: str, row_id: Any) -> Any:
     sql = f"select {published.PICTURE[table]} from {table} where id = ?"
-    return it.conn.execute(sql, [row_id]).fetchone()[0]
+    row = it.conn.execute(sql, [row_id]).fetchone()
+    return row and row[0]
 
 
 def _is_of(it: Catalogue, table: str, row_id: Any, data: Any) -> bool:

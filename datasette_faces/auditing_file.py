@@ -14,6 +14,8 @@ from .connections import explained, load_vector_extension, sqlite
 
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 100
+COLUMNS_BEHIND = 64
+"""So many places behind the last column of each table are looked at."""
 CHANGING = ((24, 28), (40, 44), (92, 100))
 """What counts changes, and says which SQLite made them: SQLite's "Database File Format", 1.3."""
 ZEROS = ((20, 21), (48, 56), (60, 92))
@@ -66,8 +68,8 @@ def room(it: File) -> list[Finding]:
 
 
 def _behind_the_last_column(copy: Path) -> Iterator[str]:
-    """Values of rows for which their table has no column: a further one would show them."""
-    column = f"c{secrets.token_hex(8)}"
+    """Values of rows for which their table has no column: further ones would show them."""
+    columns = [f"c{number}_{secrets.token_hex(8)}" for number in range(COLUMNS_BEHIND)]
     ordinary = "type = 'table' and rootpage > 0 and name not like 'sqlite~_%' escape '~'"
     with closing(sqlite().connect(str(copy), isolation_level=None)) as conn:
         load_vector_extension(conn)
@@ -75,14 +77,15 @@ def _behind_the_last_column(copy: Path) -> Iterator[str]:
         tables = conn.execute(f"select name from sqlite_master where {ordinary}").fetchall()
         for table in ('"{}"'.format(row[0].replace('"', '""')) for row in tables):
             try:
-                conn.execute(f"alter table {table} add column {column}")
-                sql = f"select count(*) from {table} where {column} is not null"
-                count = conn.execute(sql).fetchone()[0]
+                for column in columns:
+                    conn.execute(f"alter table {table} add column {column}")
+                some = f"coalesce({', '.join(columns)}) is not null"
+                count = conn.execute(f"select count(*) from {table} where {some}").fetchone()[0]
             except sqlite().OperationalError as error:
                 yield f"{table} cannot be looked at ({error})"
                 continue
             if count:
-                yield f"{count:,} values behind the last column of {table}"
+                yield f"{count:,} rows of {table} with more values than it has columns"
         conn.execute("rollback")
 
 

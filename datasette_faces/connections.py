@@ -24,7 +24,7 @@ Connection: TypeAlias = Any
 PAGE_BYTES = 8192
 """Vectors of 512 dimensions fit three to a page; on SQLite's 4,096 each would fill one."""
 BUSY_SECONDS = 30
-SETTLE_MS = 1000
+SETTLE_MS = 3000
 """So long a change that is written already waits for readers to let go of its log."""
 MIGRATION_SET = "datasette-faces"
 NEW_NAME = "choose another file name"
@@ -68,7 +68,8 @@ def writing(path: str, *, mend: str = NEW_NAME) -> Iterator[Connection]:
     mend: what to do where the file is somebody else's.
 
     Autocommit: each `with transaction(conn)` is one transaction. On leaving, the file is whole
-    again: no -wal beside it, `journal_mode=delete`. Raises DatabaseError.
+    again: no -wal beside it, `journal_mode=delete`; unless somebody reads it all the while. Raises
+    DatabaseError.
     """
     existed = os.path.exists(path) and os.path.getsize(path) > 0
     with explained(path, mend=mend):
@@ -168,16 +169,21 @@ def _connect_to_read(path: str) -> Connection:
 
 
 def _roll_back(path: str) -> None:
-    """Undo what a process had begun that was killed within a transaction: no reader may that only reads."""
-    if not os.path.exists(os.path.realpath(path) + "-journal"):
+    """Undo what a process had begun that was killed within a transaction: no reader may that only reads.
+
+    SQLite does so of itself, as any program would that opens the file to write.
+    """
+    real = Path(path).resolve()
+    if not os.path.exists(f"{real}-journal"):
         return
-    # One that still writes is left alone; where nothing may be written, the reader says so
-    with suppress(sqlite().Error), closing(sqlite().connect(path, timeout=BUSY_SECONDS)) as conn:
+    # Of one that still writes it is left alone; where nothing may be written, the reader says so
+    address = f"{real.as_uri()}?mode=rw"
+    with suppress(sqlite().Error), closing(sqlite().connect(address, uri=True, timeout=0)) as conn:
         conn.execute("pragma schema_version").fetchone()
 
 
 def _check(path: str, mend: str) -> bool:
-    """Refuse what is not ours, or too new for us, before a byte of it is changed.
+    """Refuse what is not ours, or too new for us, before we change a byte of it.
 
     False where the file is still empty: new, or its first ingest ended before the first row.
     """
@@ -227,11 +233,12 @@ def _migrate(conn: Connection) -> None:
 
 
 def _settle(conn: Connection) -> None:
-    """Merge the write-ahead log; a file that is served meanwhile keeps it until its readers end."""
+    """Merge the write-ahead log; who reads for longer than SETTLE_MS keeps it, for the next to merge."""
     try:
         conn.execute(f"pragma busy_timeout = {SETTLE_MS}")
-        conn.execute("pragma wal_checkpoint(truncate)")
-        conn.execute("pragma journal_mode = delete")
+        (busy, *_) = conn.execute("pragma wal_checkpoint(truncate)").fetchone()
+        if not busy:
+            conn.execute("pragma journal_mode = delete")
     except sqlite().OperationalError as error:
         if "locked" not in str(error):
             raise

@@ -84,13 +84,7 @@ def fault(data: bytes, quality: int) -> str | None:
     wanted = head(quality)
     if not wanted.begins(data):
         return _head_fault(data, wanted.raw)
-    # In a scan, FF is followed by 00: whatever else follows would begin another segment
-    _, *marked = data[len(wanted.raw) :].split(MARK)
-    if (
-        marked
-        and marked[-1] == END[1:]
-        and b"".join([it[:1] for it in marked[:-1]]) == bytes(len(marked) - 1)
-    ):
+    if is_one_scan(data, len(wanted.raw)):
         return None
     end = data.find(END, len(wanted.raw))
     if end < 0:
@@ -98,6 +92,14 @@ def fault(data: bytes, quality: int) -> str | None:
     if end != len(data) - 2:
         return f"{len(data) - end - 2} bytes behind its end"
     return "a segment within the picture"
+
+
+def is_one_scan(data: bytes, begins: int) -> bool:
+    """Whether from there on are codes, and then the end: FF is followed by 00, or would begin a segment."""
+    _, *marked = data[begins:].split(MARK)
+    if not marked or marked[-1] != END[1:]:
+        return False
+    return b"".join([it[:1] for it in marked[:-1]]) == bytes(len(marked) - 1)
 
 
 def scan_fault(data: bytes, quality: int) -> str | None:

@@ -122,7 +122,10 @@ class Needles:
         """Which of them are a part of `public`: (n,)."""
         found = np.isin(cuts.last >> _TWO_BYTES, self._windows)
         places = np.flatnonzero(found)
-        found[places] = [cuts.text(it) in self.public for it in places.tolist()]
+        if len(places):
+            few = _ordered([cuts.taken(places)])
+            known = {hit.text for hit in Search([""] * 256, few, {}).everywhere(self.public)}
+            found[places] = [cuts.text(it) in known for it in places.tolist()]
         return found
 
     @cached_property
@@ -134,10 +137,11 @@ class Needles:
 
     def _look_whole(self, text: bytes) -> None:
         """Compare all of a text whose ends may be there, or say nothing, but not the whole of it."""
-        ends = (text[:MOST_BYTES], text[-MOST_BYTES:])
-        both = all(len(set(it)) < LEAST_DIFFERENT or it in self.public for it in ends)
-        if both and len(text) > MOST_BYTES and text not in self.public:
-            self._wholes.setdefault(text[-MOST_BYTES:], []).append(text)
+        ends = [it for it in (text[:MOST_BYTES], text[-MOST_BYTES:]) if _says_something(it)]
+        if len(text) <= MOST_BYTES or text in self.public:
+            return
+        if all(it in self.public for it in ends) and text not in self._wholes.get(ends[-1], ()):
+            self._wholes.setdefault(ends[-1], []).append(text)
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,10 @@ class _Ends:
         rows[places < begins[:, np.newaxis]] = 0
         found = _packed(rows[kept].tobytes(), lengths[kept].astype(np.uint8), kind)
         return cls(found, of_text[kept])
+
+
+def _says_something(cut: bytes) -> bool:
+    return len(set(cut)) >= LEAST_DIFFERENT
 
 
 def _different(rows: ByteRows) -> npt.NDArray[np.int64]:
@@ -234,7 +242,7 @@ class Hit:
 
 
 class Search:
-    """Needles in a table, for several threads. wholes: by their ends, texts to be compared in full."""
+    """Needles in a table, for several threads. wholes: by an end, texts to be compared in full."""
 
     def __init__(
         self, kinds: list[str], packed: Packed, wholes: Mapping[bytes, list[bytes]]
@@ -265,7 +273,8 @@ class Search:
 
         def part(begin: int, until: int) -> bytes:
             # From memory: of a hundred thousand places, each read from the file takes longer than the rest
-            return there[begin - start : until - start] if begin >= start else data[begin:until]
+            within = begin >= start and until <= start + len(there)
+            return there[begin - start : until - start] if within else data[begin:until]
 
         for offset in range(8):
             count = (end - start - offset + 7) // 8
@@ -295,9 +304,14 @@ class Search:
         hits = []
         while place < len(last) and int(last[place]) >> 16 == window:
             text = self._packed.text(place)
+            end = at + LEAST_BYTES
             for wanted in self._wholes.get(text, [text]):
-                begin = at + LEAST_BYTES - len(wanted)
-                if begin >= 0 and part(begin, at + LEAST_BYTES) == wanted:
-                    hits.append(Hit(self.kinds[self._packed.kinds[place]], begin, wanted))
+                # It ends with what is looked for, or, where its end says nothing, begins with it
+                begins = {end - len(wanted), end - len(text)}
+                hits += [
+                    Hit(self.kinds[self._packed.kinds[place]], begin, wanted)
+                    for begin in begins
+                    if begin >= 0 and part(begin, begin + len(wanted)) == wanted
+                ]
             place += 1
         return hits

@@ -59,13 +59,10 @@ def merge(conn: Connection, into_id: int, other_id: int, *, by: Editor = NOBODY)
     if into.id == other.id:
         raise DecisionError("That is the same person: choose another one to merge with")
     _not_reserved(into, other)
-    if into.hidden != other.hidden:
-        # Merged, faces would be shown, and published, that somebody wanted hidden; or the other way round
-        hidden, shown = (into.id, other.id) if into.hidden else (other.id, into.id)
-        raise DecisionError(
-            f"Person {hidden} is hidden, and person {shown} is not: unhide the one, or hide the other, "
-            "and merge them then"
-        )
+    _alike_hidden(into, other)
+    if into.hidden:
+        # Of whom both are, undoing that of the one must not show the other
+        _shown(conn, "hide", into.id, by)
     ids = [*people.faces_of(conn, into.id), *people.faces_of(conn, other.id)]
     faces = decisions.refs(conn, MEMBER, ids)
     called = into.name or other.name
@@ -197,6 +194,10 @@ def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
         raise DecisionError("There is nothing to redo")
     if wanted.active:
         raise DecisionError(f"Decision {wanted.id} holds: there is nothing to redo")
+    if wanted.kind == "merge":
+        both = [people.by_key(conn, key or "") for key in (wanted.person_key, wanted.other_key)]
+        if both[0] and both[1]:
+            _alike_hidden(both[0], both[1])
     _reverse(conn, "redo", wanted, by)
     return wanted
 
@@ -281,6 +282,16 @@ def _unchanged(conn: Connection, keys: Sequence[str], by: Editor) -> None:
 def _not_reserved(*persons: Person) -> None:
     if any(person.key == NOT_A_FACE for person in persons):
         raise DecisionError("What is no face is nobody: move the face to a person instead")
+
+
+def _alike_hidden(into: Person, other: Person) -> None:
+    """Merged, faces would be shown, and published, that somebody wanted hidden; or the other way round."""
+    if into.hidden != other.hidden:
+        hidden, shown = (into.id, other.id) if into.hidden else (other.id, into.id)
+        raise DecisionError(
+            f"Person {hidden} is hidden, and person {shown} is not: unhide the one, or hide the other, "
+            "and merge them then"
+        )
 
 
 def _decision(conn: Connection, decision_id: int) -> Decision:

@@ -24,7 +24,7 @@ TASK_ROWS = 64
 def in_order(work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[Done]:
     """What each item gives, in their order, by a thread for each processor. Raises what work raises.
 
-    What takes time in a picture is done without Python's lock.
+    What takes time in a picture is done without Python's lock; of a crop by Pillow two thirds are.
     """
     rest, count = iter(items), max(os.cpu_count() or 1, 1)
     waiting: deque[Future[list[Done]]] = deque()

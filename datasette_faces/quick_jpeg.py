@@ -10,23 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from .jpeg import FRAME, MARK, SCAN, START, is_one_scan
+
 SCALES = (8, 4, 2, 1)
 """What libjpeg divides a picture's sides by, while it decodes."""
-START, END = b"\xff\xd8", b"\xff\xd9"
-FRAMES = (b"\xc0", b"\xc2")
-"""Baseline and progressive (ITU T.81, B.1.1.3)."""
+PLAIN = (b"\xc4", b"\xdb", b"\xe0")
+"""Segments beside the frame: tables of codes and of quantization, JFIF (ITU T.81, B.1.1.3)."""
 COLOURS = b"\x03"
+"""How many components a frame has, as it says."""
 
 
 def reprint(data: bytes, long_px: int, quality: int) -> bytes | None:
     """The picture anew, its longer side at most long_px; None where Pillow has to do it.
 
     That is where OpenCV is not installed, where no scale of SCALES gives that size, and for whatever is
-    no plain JPEG in three colours, whole to its end.
+    no plain JPEG in three colours, whole to its end: of damaged ones OpenCV shows what Pillow refuses.
     """
-    size = _size(data)
     cv2 = opencv()
-    if cv2 is None or size is None or not data.endswith(END):
+    size = _size(data) if cv2 is not None and isinstance(data, bytes) else None
+    if size is None:
         return None
     scale = _scale(size, long_px)
     if -(-max(size) // scale) > long_px:
@@ -59,22 +61,29 @@ def _scale(size: tuple[int, int], long_px: int) -> int:
 
 
 def _size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG in three colours, as its frame says; None where it is none."""
-    place = len(START)
-    while data.startswith(START) and data[place : place + 1] == b"\xff":
+    """Width and height of a plain JPEG in three colours; None of anything else."""
+    if not data.startswith(START):
+        return None
+    place, size = len(START), None
+    while data[place : place + 1] == MARK:
         head = data[place : place + 10]
-        if head[1:2] in FRAMES:
+        end = place + 2 + int.from_bytes(head[2:4], "big")
+        if head[1:2] == FRAME[1:]:
             height, width = int.from_bytes(head[5:7], "big"), int.from_bytes(head[7:9], "big")
-            return (width, height) if head[9:] == COLOURS and width and height else None
-        place += 2 + int.from_bytes(head[2:4], "big")
+            size = (width, height) if head[9:] == COLOURS and width and height else None
+        elif head[:2] == SCAN:
+            return size if is_one_scan(data, end) else None
+        elif head[1:2] not in PLAIN:
+            return None
+        place = end
     return None
 
 
 @lru_cache
 def opencv() -> Any:
-    """OpenCV, or None where it is not installed or cannot be loaded."""
+    """OpenCV, or None where it is not installed, cannot be loaded, or is too old to say how it samples."""
     try:
         import cv2
     except ImportError:
         return None
-    return cv2
+    return cv2 if hasattr(cv2, "IMWRITE_JPEG_SAMPLING_FACTOR_420") else None

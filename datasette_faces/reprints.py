@@ -64,7 +64,7 @@ def reprint(
     found = None
     if not blurred and not watermark and _quick_agrees(look.quality):
         found = quick_jpeg.reprint(data, look.long_px, look.quality)
-    return found or _by_pillow(data, look, blurred, watermark)
+    return found or by_pillow(data, look, blurred, watermark)
 
 
 @lru_cache
@@ -77,13 +77,13 @@ def _quick_agrees(quality: int) -> bool:
     Image.fromarray(rows).resize(PROBE_PX, Image.Resampling.BICUBIC).save(out, "JPEG")
     data = out.getvalue()
     looks = [Look(PROBE_PX[0] // scale, quality) for scale in quick_jpeg.SCALES]
-    return all(
-        quick_jpeg.reprint(data, it.long_px, quality) == _by_pillow(data, it, (), None)
-        for it in looks
-    )
+    return all(quick_jpeg.reprint(data, it.long_px, quality) == by_pillow(data, it) for it in looks)
 
 
-def _by_pillow(data: bytes, look: Look, blurred: Sequence[Box], watermark: str | None) -> bytes:
+def by_pillow(
+    data: bytes, look: Look, blurred: Sequence[Box] = (), watermark: str | None = None
+) -> bytes:
+    """The same, whatever is to be blurred or written, by Pillow alone."""
     image = _opened(data, look.long_px)
     if max(image.size) > look.long_px:
         image.thumbnail((look.long_px, look.long_px), Image.Resampling.BILINEAR)

@@ -255,9 +255,30 @@ def test_rows_and_texts_are_found_alike_and_counted_once():
     assert needles.search().counts == search.counts
 
 
-def test_a_text_whose_beginning_says_nothing_is_compared_whole():
-    public, secret = b"a public text that ends like others", b"_" * 20 + b" ends like others"
+@pytest.mark.parametrize(
+    "secret", [b"_" * 20 + b" ends like others", b"a public text th" + b"_" * 20]
+)
+def test_a_text_of_which_one_end_says_nothing_is_compared_whole(secret):
+    public = b"a public text that ends like others"
     needles = leaks.Needles(public)
+    needles.add("texts", [secret, secret])
     needles.add("texts", [secret])
     assert [hit.text for hit in needles.search().everywhere(b"x" + secret + b"x")] == [secret]
     assert needles.search().everywhere(public) == []
+
+
+def test_a_whole_text_may_go_over_the_end_of_a_piece(monkeypatch):
+    monkeypatch.setattr(leaks, "CHUNK_BYTES", 64)
+    secret = b"a public text th" + b"_" * 60
+    needles = leaks.Needles(b"a public text that is there")
+    needles.add("texts", [secret])
+    for before in range(130):
+        hits = needles.search().everywhere(b"x" * before + secret + b"x")
+        assert [(hit.place, hit.text) for hit in hits] == [(before, secret)]
+
+
+def test_texts_that_end_like_public_ones_are_as_quickly_taken_in():
+    public = b" ".join(b"Number%06d Schneider-Bach" % it for it in range(20_000))
+    needles = leaks.Needles(public)
+    needles.add("names", [b"Number%06d Schneider-Bach" % it for it in range(10_000, 30_000)])
+    assert needles.search().counts == {"names": 10_000}

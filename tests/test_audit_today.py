@@ -95,12 +95,14 @@ def test_a_page_that_nobody_knows_is_found(out, private):
     assert {ROOM, FAULTS} <= set(found(out, private))
 
 
+@pytest.mark.parametrize("nulls", [0, 1, 40])
 @pytest.mark.parametrize("table", ["photos", "faces", "people"])
-def test_a_value_behind_the_last_column_is_found(out, private, table):
+def test_a_value_behind_the_last_column_is_found(out, private, table, nulls):
     with closing(sqlite().connect(str(out))) as conn:
         [(sql,)] = conn.execute("select sql from sqlite_master where name = ?", [table]).fetchall()
     changed(
         out,
+        *(f"alter table {table} add column nothing_{number}" for number in range(nulls)),
         f"alter table {table} add column more",
         f"update {table} set more = 'q' where id = (select min(id) from {table})",
         "pragma writable_schema = on",
@@ -108,6 +110,17 @@ def test_a_value_behind_the_last_column_is_found(out, private, table):
     )
     changed(out, "vacuum")
     assert found(out, private) == {ROOM: 1}
+
+
+def test_a_table_without_its_key_is_found(out, private):
+    changed(
+        out,
+        "create table other as select * from photos",
+        "drop table photos",
+        "alter table other rename to photos",
+        "update photos set id = null where rowid = 1",
+    )
+    assert {"tables, columns, triggers, views", SEAL, PICTURES} <= set(found(out, private))
 
 
 def test_an_index_that_says_something_else_is_found(out, private):

@@ -117,6 +117,7 @@ def test_a_private_file_that_nobody_can_write_is_exported(
         ("update faces set x = '<b>' where id = 1", "face 1"),
         ("update faces set sharpness = 9e999 where id = 1", "face 1"),
         ("update faces set crop = 'x' where id = 1", "face 1"),
+        ("update faces set crop = 5 where id = 1", "face 1"),
         ("update photos set width = 0 where id = 1", "photo 1"),
         ("update photos set thumbnail = x'ffd8' where id = 1", "photo 1"),
     ],

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -168,6 +168,36 @@ def test_what_a_killed_process_left_half_written_is_undone(
     sql = "select id, hex(thumbnail) from photos order by id"
     assert rows(killed, sql) == rows(database, sql)
     assert ingest(killed, some)["new"] == 0
+
+
+def test_what_another_process_is_writing_is_left_alone(some, database, monkeypatch):
+    ingest(database, some)
+    with closing(sqlite().connect(database, isolation_level=None)) as conn:
+        conn.execute("begin immediate")
+        conn.execute("update photos set thumbnail = x'00'")
+        with reading(str(database)) as other:
+            assert other.execute("select max(thumbnail) from photos").fetchone() != (b"\0",)
+        assert Path(f"{database}-journal").exists()
+        conn.execute("commit")
+    assert rows(database, "select max(thumbnail) from photos") == [(b"\0",)]
+
+
+def test_a_log_that_a_reader_holds_is_merged_by_the_next(some, database, monkeypatch):
+    monkeypatch.setattr(connections, "SETTLE_MS", 50)
+    ingest(database, some)
+    with ExitStack() as reads:
+        with writing(str(database)) as conn:
+            reader = reads.enter_context(reading(str(database)))
+            reader.execute("begin")
+            reader.execute("select count(*) from photos").fetchone()
+            with transaction(conn):
+                conn.execute("update photos set thumbnail = x'00'")
+        assert rows(database, "pragma journal_mode") == [("wal",)]
+    with writing(str(database)):
+        pass
+    assert rows(database, "pragma journal_mode") == [("delete",)]
+    assert rows(database, "select max(thumbnail) from photos") == [(b"\0",)]
+    assert beside(database) == []
 
 
 def test_a_database_that_another_program_writes_to_is_busy(some, database, monkeypatch):

@@ -191,6 +191,35 @@ def test_a_merge_neither_shows_nor_hides_anybody(conn: Any) -> None:
     assert groups(conn)[A | B] == (None, False)
 
 
+@pytest.mark.parametrize(("into", "other"), [(1, 5), (5, 1)])
+@pytest.mark.parametrize("undone", [1, 5])
+def test_of_two_who_are_hidden_and_merged_undoing_one_shows_neither(
+    conn: Any, into: int, other: int, undone: int
+) -> None:
+    hidden = {face: people.hide(conn, person_of(conn, face)) for face in (1, 5)}
+    people.merge(conn, person_of(conn, into), person_of(conn, other))
+    people.undo(conn, hidden[undone].id)
+    assert groups(conn)[A | B] == (None, True)
+
+
+def test_a_merge_of_two_who_are_hidden_is_undone_as_one(conn: Any) -> None:
+    for face in (1, 5):
+        people.hide(conn, person_of(conn, face))
+    before = groups(conn)
+    people.merge(conn, person_of(conn, 1), person_of(conn, 5))
+    people.undo(conn)
+    assert groups(conn) == before
+
+
+def test_a_merge_is_not_done_again_with_somebody_who_is_hidden_since(conn: Any) -> None:
+    merged = people.merge(conn, person_of(conn, 5), person_of(conn, 1))
+    people.undo(conn)
+    people.hide(conn, person_of(conn, 1))
+    with pytest.raises(DecisionError, match="is hidden"):
+        people.redo(conn, merged.id)
+    assert groups(conn)[A] == (None, True)
+
+
 def test_the_cover_that_was_chosen_stays_while_the_face_is_theirs(conn: Any) -> None:
     person = person_of(conn, 1)
     people.cover(conn, person, 3)

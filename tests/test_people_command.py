@@ -107,6 +107,13 @@ def test_what_cannot_be_is_said_in_a_line(database: Path, arguments: tuple, said
     assert json.loads(people(database, "history", "--json")) == []
 
 
+def test_of_two_of_whom_one_is_hidden_none_is_merged(database: Path) -> None:
+    people(database, "hide", "1")
+    assert "Person 1 is hidden, and person 2 is not" in people(database, "merge", "1", "2", code=1)
+    people(database, "hide", "2")
+    people(database, "merge", "1", "2")
+
+
 def test_a_name_of_two_people_has_to_be_told_apart(database: Path) -> None:
     people(database, "name", "1", "Ada")
     merging = f"merge the two (datasette faces people {database} merge 1 2)"

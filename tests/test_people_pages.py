@@ -245,6 +245,11 @@ class TestHiddenPeople:
     def hidden(self, desk: Desk) -> None:
         desk.decide("/people/1", action="hide", person=1)
 
+    def test_they_are_merged_with_nobody_who_is_shown(self, desk: Desk) -> None:
+        answer = desk.send("/people", action="merge", person=[1, 2])
+        assert answer.status_code == 400
+        assert "is hidden" in answer.text
+
     @pytest.mark.parametrize("path", ["/people/1", "/people?show=all", "", "/photo/1", "/photo/2"])
     def test_they_do_not_show_unless_asked_for(self, desk: Desk, path: str) -> None:
         reader = Desk(desk.site, None)

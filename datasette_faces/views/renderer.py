@@ -19,7 +19,7 @@ from ..errors import SearchError
 from ..store import browse, catalogue, listed
 from ..store.browse import Row
 from .requests import MAX_ID, BadRequest, Page, id_of
-from .who import people_of
+from .who import people_of, sees_people
 
 FORMAT = "faces"
 MAX_FACTS = 4
@@ -47,16 +47,19 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What is written under faces, by their ids: where their photos lie, or who they are."""
+    """What is written under faces, by their ids: where their photos lie, or who they are.
+
+    nobody: what a face is called that has no name; None where the texts are no names.
+    """
 
     texts: dict[int, str]
-    are_names: bool = False
+    nobody: str | None = None
 
     def of(self, face_id: int, path: Any) -> dict[str, str]:
         """A face's caption, and its text for who sees no pictures. path: what its row says, if anything."""
-        if self.are_names:
+        if self.nobody is not None:
             name = self.texts[face_id]
-            return {"caption": name, "alt": name or "A face without a name"}
+            return {"caption": name, "alt": name or self.nobody}
         caption = os.path.basename(path if isinstance(path, str) else self.texts[face_id])
         return {"caption": caption, "alt": f"Face {face_id}{f' in {caption}' if caption else ''}"}
 
@@ -174,7 +177,8 @@ async def _captions(page: Page, paths: dict[int, str]) -> Captions:
     if await page.read(catalogue.is_catalogue):
         people = await people_of(page, paths)
         named = {face_id: (people.get(face_id) or {}).get("name") or "" for face_id in paths}
-        return Captions(named, are_names=True)
+        nobody = "A face without a name" if await sees_people(page) else "A face"
+        return Captions(named, nobody)
     if not await permissions.may_view(page.datasette, page.request, page.database, "photos"):
         return Captions(dict.fromkeys(paths, ""))
     return Captions(paths)
@@ -183,14 +187,13 @@ async def _captions(page: Page, paths: dict[int, str]) -> Captions:
 def _tile(row: Row, column: str, captions: Captions, facts: list[tuple[str, str]]) -> Row:
     """What the template shows of a row: one face, or a pair."""
     named = ((_face_id(row[column]), "path"), (_face_id(row.get("other_face_id")), "other_path"))
-    return {
-        "faces": [
-            {"face_id": face_id, **captions.of(face_id, row.get(path))}
-            for face_id, path in named
-            if face_id is not None and face_id in captions.texts
-        ],
-        "facts": facts,
-    }
+    faces = [
+        {"face_id": face_id, **captions.of(face_id, row.get(path))}
+        for face_id, path in named
+        if face_id is not None and face_id in captions.texts
+    ]
+    said = {face["caption"] for face in faces}
+    return {"faces": faces, "facts": [(name, text) for name, text in facts if text not in said]}
 
 
 def _alike(row: Row, curve: Curve | None) -> Row:
