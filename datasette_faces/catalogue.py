@@ -214,7 +214,7 @@ def _people(private: Connection, given: Iterable[str]) -> set[int]:
         if not meant:
             raise CatalogueError(
                 f"Nobody called {text!r} can be published; who is hidden, or has no face, is "
-                "left out. Who is there: datasette faces people … list --named"
+                "left out. Who is there: datasette faces people DB list --named"
             )
         found |= meant
     return found
@@ -247,7 +247,7 @@ def _why_nothing(private: Connection, wanted: Wanted) -> str:
             f"There is no face to publish: of the {can:,} that can be, none is among those chosen"
         )
     left_out = publishing.left_out(private)
-    mend = "name people first (datasette faces people … name), or add --unnamed"
+    mend = "name people first (datasette faces people DB name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
     return f"There is no face to publish: {left_out['unnamed']:,} have no name{hidden}; {mend}"
 

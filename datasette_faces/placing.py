@@ -18,6 +18,8 @@ from .errors import CatalogueError
 
 BEHIND = ".export"
 """How the folder ends in which a file is made, beside where it goes."""
+RANDOM_CHARACTERS = 8
+"""So many has a name of `tempfile`."""
 LOCK = "lock"
 BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 """SQLite takes files of these names for a database's own."""
@@ -64,12 +66,12 @@ def refuse_what_is_there(path: str, what: str, *, replace: bool, ours: bool) -> 
 
 @contextmanager
 def folder_beside(path: str) -> Iterator[Path]:
-    """A folder on the same disk, for a file that is not whole yet; those of killed exports go.
+    """A folder on the same disk, for a file that is not whole yet; those of killed exports beside it go.
 
     Only its owner may look into it. Raises CatalogueError.
     """
     to = Path(path).resolve()
-    for old in to.parent.glob(f".{glob.escape(to.name)}.*{BEHIND}"):
+    for old in _left(to):
         _remove_if_left(old)
     try:
         made = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=BEHIND, dir=to.parent))
@@ -81,6 +83,15 @@ def folder_beside(path: str) -> Iterator[Path]:
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _left(to: Path) -> list[Path]:
+    """Folders beside a file that an export may have left: what is in them may be private."""
+    own = list(to.parent.glob(f".{glob.escape(to.name)}.*{BEHIND}"))
+    if os.name != "posix":  # where nothing tells whether another one still writes
+        return own
+    others = to.parent.glob(f".*.{'?' * RANDOM_CHARACTERS}{BEHIND}")
+    return own + [it for it in others if (it / LOCK).is_file()]
 
 
 @contextmanager

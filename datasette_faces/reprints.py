@@ -169,9 +169,16 @@ def unwritable(text: str) -> str:
 
 
 def _write(image: Image.Image, text: str) -> None:
-    """Write a line at the bottom: white on a dark edge, so that it is seen on any picture."""
+    """Write a line at the bottom: white on a dark edge, so that it is seen on any picture.
+
+    A long one is written smaller; what has no room even so is cut off.
+    """
     size = max(LEAST_LETTERS_PX, round(min(image.size) * WATERMARK_SHARE))
     draw, font = ImageDraw.Draw(image), _font(size, text)
+    wide, room = draw.textlength(text, font=font), image.width - size
+    if wide > room:
+        size = max(LEAST_LETTERS_PX, int(size * room / wide))
+        font = _font(size, text)
     margin = size // 2
     draw.text(
         (margin, image.height - margin),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from publishing import DAY, HIDDEN, NAMED, OTHER, SECRET_PLACE, make_private
@@ -28,6 +30,7 @@ from datasette_faces.catalogue import Wanted
 from datasette_faces.compat import V1
 from datasette_faces.connections import transaction, writing
 from datasette_faces.errors import CatalogueError
+from datasette_faces.reprints import THUMBNAIL, reprint
 from datasette_faces.store import people as store
 from datasette_faces.store import publishing
 
@@ -259,6 +262,18 @@ def test_a_watermark_is_in_every_photo(private, tmp_path):
     assert all(reprints.differ(data, marked[row_id]) > 0.05 for row_id, data in plain)
 
 
+def test_a_long_watermark_is_written_smaller():
+    grey = Image.new("RGB", (320, 213), "grey")
+    data = io.BytesIO()
+    grey.save(data, "JPEG")
+    plain = np.asarray(Image.open(io.BytesIO(reprint(data.getvalue(), THUMBNAIL))), int)
+    for text in ("(c) A", "(c) The archive of a town with a name of many letters"):
+        marked = reprint(data.getvalue(), THUMBNAIL, watermark=text)
+        found = np.asarray(Image.open(io.BytesIO(marked)), int)
+        columns = np.flatnonzero(np.abs(found - plain).max(axis=(0, 2)) > 60)
+        assert 0 < columns.min() < columns.max() < 318, text
+
+
 PICTURES = "select id, thumbnail from photos"
 
 
@@ -346,7 +361,31 @@ def test_rows_as_a_gallery_are_called_after_people_and_not_after_what_is_made_up
         assert page.status_code == 200, page.text[:500]
         for (name,) in rows(out, "select path from photos"):
             assert name not in page.text
+        assert "person" not in re.sub(r"<nav.*?</nav>", "", page.text.split("<main")[-1]).lower()
     assert page.text.count(f'alt="{NAMED}"') == 2
+
+
+def test_the_gallery_of_a_catalogue_asks_nothing_that_is_its_owners(public, private):
+    served, _, _ = public
+    page = served.get("/catalogue/-/faces").text
+    with site(private) as own:
+        owners = own.get("/private/-/faces").text
+    for name in ("min_score", "min_sharpness"):
+        assert name not in page
+        assert name in owners
+    assert "min_size" in page
+
+
+def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
+    # The package calls the view as its module
+    module = importlib.import_module("datasette_faces.views.search")
+    monkeypatch.setattr(module, "missing", lambda page, model_id: "pip install it")
+    out = made(private, tmp_path, "--embeddings")
+    everybody = {"plugins": {"datasette-faces": {"permissions": {"faces-upload": True}}}}
+    with site(immutables=[str(out)], metadata=everybody) as served:
+        page = served.get("/catalogue/-/faces/search").text
+    assert "does not take photos" in page
+    assert "pip install" not in page
 
 
 def test_nothing_leads_to_what_a_catalogue_has_not(public):

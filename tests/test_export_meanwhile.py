@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,28 @@ def test_errors_while_filling_name_the_catalogue_and_not_the_private_file(
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "private.db" not in result.output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nothing tells who still writes")
+def test_what_killed_exports_left_goes_and_what_is_somebody_elses_stays(
+    private: Path, tmp_path: Path
+) -> None:
+    import fcntl
+
+    left, live, no_lock, no_export = (
+        tmp_path / f".{name}.export"
+        for name in ("n.csv.abcd_123", "live.db.abcd1234", "x.db.abcd1234", "photos")
+    )
+    for folder in (left, live, no_lock, no_export):
+        folder.mkdir()
+        (folder / "names").write_text("private")
+    for folder in (left, live, no_export):
+        (folder / "lock").touch()
+    with (live / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert faces("export", private, tmp_path / "out.db").exit_code == 0
+    assert not left.exists()
+    assert all((it / "names").exists() for it in (live, no_lock, no_export))
 
 
 def test_names_of_photos_are_long_enough_for_a_million() -> None:

@@ -193,7 +193,10 @@ def _tile(row: Row, column: str, captions: Captions, facts: list[tuple[str, str]
         if face_id is not None and face_id in captions.texts
     ]
     said = {face["caption"] for face in faces}
-    return {"faces": faces, "facts": [(name, text) for name, text in facts if text not in said]}
+    # In a catalogue a person's number says nothing beside the name
+    nothing = {"person_id", "person"} if captions.nobody is not None else set()
+    kept = [(name, text) for name, text in facts if text not in said and name not in nothing]
+    return {"faces": faces, "facts": kept}
 
 
 def _alike(row: Row, curve: Curve | None) -> Row:
