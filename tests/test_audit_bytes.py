@@ -238,6 +238,15 @@ def test_numbers_are_written_as_python_writes_them():
                 assert f"{number:.12f}"[:9].encode() in said[7]
 
 
+def test_a_place_that_is_round_in_seconds_is_looked_for_as_text_alone():
+    with closing(sqlite().connect(":memory:")) as conn:
+        conn.execute("create table photos(latitude, longitude)")
+        conn.execute("insert into photos values (40.01875, 10.123457)")
+        found = set(kept.coordinates(conn, 1))
+    exact = struct.pack(">d", 10.123457)
+    assert found == {b"40.01875", b"10.12345", exact, exact[::-1]}
+
+
 def test_rows_and_texts_are_found_alike_and_counted_once():
     needles = leaks.Needles(b"some public text, that is longer")
     needles.add("texts", [b"a text of sixteen or more", b"public text", b"aaaaaaaa", b"row-one!"])
