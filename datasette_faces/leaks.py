@@ -124,7 +124,7 @@ class Needles:
         places = np.flatnonzero(found)
         if len(places):
             few = _ordered([cuts.taken(places)])
-            known = {hit.text for hit in Search([""] * 256, few, {}).everywhere(self.public)}
+            known = {hit.text for hit in Search(self.kinds, few, {}).everywhere(self.public)}
             found[places] = [cuts.text(it) in known for it in places.tolist()]
         return found
 

@@ -286,7 +286,7 @@ def test_a_whole_text_may_go_over_the_end_of_a_piece(monkeypatch):
         assert [(hit.place, hit.text) for hit in hits] == [(before, secret)]
 
 
-def test_texts_that_end_like_public_ones_are_as_quickly_taken_in():
+def test_texts_that_end_like_public_ones_are_told_from_those_that_are():
     public = b" ".join(b"Number%06d Schneider-Bach" % it for it in range(20_000))
     needles = leaks.Needles(public)
     needles.add("names", [b"Number%06d Schneider-Bach" % it for it in range(10_000, 30_000)])

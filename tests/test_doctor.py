@@ -547,3 +547,17 @@ def test_what_is_no_database_of_faces_is_said_in_words(tmp_path: Path, content: 
     assert result.exit_code == 1
     assert "Traceback" not in result.output
     assert path.read_bytes() == content
+
+
+def test_a_large_file_of_which_nothing_is_wrong_is_sound(sound: Path, tmp_path: Path) -> None:
+    database = make_gallery(
+        tmp_path / "faces.db", random_vectors(10_000, 128), *KINDS["sqlite-vec"]
+    )
+    [(crop,)] = asked(sound, "select crop from faces where id = 1")
+    plant(
+        database,
+        ("update faces set crop = ?, landmarks = '[1,2,3,4,5]'", [crop]),
+        ("update photos set thumbnail = ?", [crop]),
+    )
+    status, told = run(database)
+    assert (status, checks(told)) == (0, []), told

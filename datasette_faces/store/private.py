@@ -22,7 +22,7 @@ from ..leaks import LEAST_BYTES, MOST_BYTES, ByteRows
 
 NUMBERS = re.compile(r"[\d\s._:-]{1,15}")
 """A folder or file that is called after a day, or a number: published days would be taken for it."""
-LEAST_DIFFERENT_IN_PLACE = 6
+LEAST_DIFFERENT_IN_PLACE = 5
 """40.01875 degrees are 40 44 02 66 66 66 66 66: a score of 0.7, and the number after it, look alike."""
 DIGEST = re.compile("[0-9a-fA-F]{64}")
 BATCH = 16_384
