@@ -182,7 +182,7 @@ async def face(page: Page) -> Response:
 async def _face_context(page: Page, face: Row, model: str | None) -> dict[str, Any]:
     """What stands round a face and its neighbours: its photo, what a model's similarities mean."""
     where = await page.read(browse.photo, face["photo_id"])
-    by = await page.read(models.model, model)
+    by = next((known for known in await page.read(models.every) if known.id == model), None)
     return {
         "photo": with_name(where or {}),
         "boxed": _boxed(where, [face]) if where else [],
@@ -229,8 +229,10 @@ async def _title(page: Page, found: Row, faces: list[Row]) -> str:
 
 async def _hidden_here(page: Page, photo_id: int, shown: int, asked: bool) -> dict[str, Any] | None:
     """How many faces of a photo are left out, and where they are shown."""
+    if asked or not await page.read(browse.anyone_hidden):
+        return None
     every = len(await page.read(browse.faces_of_photo, photo_id, hidden=True))
-    if asked or every == shown:
+    if every == shown:
         return None
     return {"faces": every - shown, "url": page.url(f"/photo/{photo_id}", hidden="1")}
 

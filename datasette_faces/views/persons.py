@@ -169,10 +169,11 @@ async def _person_context(
     hidden = {"hidden": "1"} if found.hidden else {}
     after = page.request.args.get("after")
     context = await editing.context(page)
+    may = context["may_edit"]
     return {
         **context,
         "person": found,
-        "proposal": await _proposal(page, found) if context["may_edit"] else None,
+        "proposal": await _proposal(page, found) if may else None,
         "called": found.name or f"Person {found.id}",
         "reserved": found.key == NOT_A_FACE,
         "concealed": concealed,
@@ -180,7 +181,9 @@ async def _person_context(
         "ticked": page.request.args.get("all") == "1",
         "first_url": page.url(f"/people/{found.id}", **hidden) if after else None,
         "unhidden_url": page.url(f"/people/{found.id}", hidden="1"),
-        "next_unnamed": await page.read(wall.next_unnamed, found.faces, found.id),
+        "next_unnamed": (
+            await page.read(wall.next_unnamed, found.faces, found.id) if may else None
+        ),
         "sql_url": None if concealed else await page.sql_url(query),
     }
 

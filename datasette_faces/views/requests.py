@@ -17,7 +17,7 @@ from .. import compat, headers, permissions, probabilities
 from ..connections import sqlite
 from ..errors import SearchError
 from ..state import state_of
-from ..store import browse, models, traits, wall
+from ..store import browse, catalogue, models, traits, wall
 from ..store.browse import Query, Row
 
 Answer = TypeVar("Answer")
@@ -50,10 +50,12 @@ class TooSlow(Base400):  # type: ignore[misc]
 
 READ_ONCE = frozenset(
     {
+        browse.anyone_hidden,
         browse.has_embeddings,
         browse.has_table,
         browse.is_faces_database,
         browse.totals,
+        catalogue.is_catalogue,
         models.every,
         probabilities.only_curve,
         traits.is_searched,
