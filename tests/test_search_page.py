@@ -87,9 +87,13 @@ def various(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+UNLIMITED = metadata_with(uploads_per_minute=0)
+"""The tests of one module upload more in a minute than a visitor may."""
+
+
 @pytest.fixture(scope="module")
 def served(various: Path, toy_plugin: None) -> Iterator[Site]:
-    with site(various) as it:
+    with site(various, metadata=UNLIMITED) as it:
         yield it
         state_of(it.datasette).close()
 
@@ -97,7 +101,7 @@ def served(various: Path, toy_plugin: None) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def portraits(faces_db: Path) -> Iterator[Site]:
     """Six faces and one by the built-in model."""
-    with site(faces_db) as it:
+    with site(faces_db, metadata=UNLIMITED) as it:
         yield it
         state_of(it.datasette).close()
 
