@@ -101,10 +101,9 @@ def _after(page: Page) -> After | None:
 
 
 def _with_urls(page: Page, row: Row) -> Row:
-    absolute = page.datasette.absolute_url
     face_id = row["face_id"]
-    crop = face_id and absolute(page.request, page.url(f"/crop/{face_id}.jpg"))
-    own = absolute(page.request, page.url(f"/people/{row['person_id']}"))
+    crop = face_id and page.absolute(f"/crop/{face_id}.jpg")
+    own = page.absolute(f"/people/{row['person_id']}")
     hidden = {"hidden": bool(row["hidden"])} if "hidden" in row else {}
     return {**row, **hidden, "url": own, "crop_url": crop}
 

@@ -119,6 +119,14 @@ class Page:
         given = {name: value for name, value in params.items() if value not in (None, "")}
         return f"{address}?{urlencode(given)}" if given else address
 
+    @cached_property
+    def _absolute(self) -> str:
+        return str(self.datasette.absolute_url(self.request, self._address))
+
+    def absolute(self, path: str) -> str:
+        """The whole address of a page of this database, for those who read JSON."""
+        return f"{self._absolute}{path}"
+
     async def sql_url(self, query: Query) -> str | None:
         """Where a query can be edited, if this actor may run SQL."""
         if not await permissions.may_run_sql(self.datasette, self.request, self.database):
@@ -269,11 +277,11 @@ def web_address(text: str | None) -> str | None:
 
 def with_links(page: Page, row: Row) -> Row:
     """A row of JSON with the addresses of its face's page and crop."""
-    absolute = page.datasette.absolute_url
+    face_id = row["face_id"]
     return {
         **row,
-        "url": absolute(page.request, page.url(f"/face/{row['face_id']}")),
-        "crop_url": absolute(page.request, page.url(f"/crop/{row['face_id']}.jpg")),
+        "url": page.absolute(f"/face/{face_id}"),
+        "crop_url": page.absolute(f"/crop/{face_id}.jpg"),
     }
 
 

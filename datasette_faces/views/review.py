@@ -93,14 +93,13 @@ def _after(page: Page) -> Beyond | None:
 
 
 def _as_json(page: Page, pair: dict[str, Any]) -> dict[str, Any]:
-    absolute = page.datasette.absolute_url
     people = [
         {
             "person_id": it["person_id"],
             "name": it["name"],
             "faces": it["faces"],
             "best_face_ids": it["best"],
-            "url": absolute(page.request, page.url(f"/people/{it['person_id']}")),
+            "url": page.absolute(f"/people/{it['person_id']}"),
         }
         for it in pair["people"]
     ]

@@ -269,8 +269,7 @@ async def _data(page: Page, wanted: Asked, photos: list[dict[str, Any]] | None =
 
 
 def _with_photo(page: Page, row: browse.Row) -> browse.Row:
-    photo_url = page.datasette.absolute_url(page.request, page.url(f"/photo/{row['photo_id']}"))
-    return {**with_links(page, row), "photo_url": photo_url}
+    return {**with_links(page, row), "photo_url": page.absolute(f"/photo/{row['photo_id']}")}
 
 
 def _csv(results: list[dict[str, Any]]) -> Response:
