@@ -14,7 +14,7 @@ from . import indexing
 from .connections import Connection
 from .errors import DecisionError, EditedMeanwhile, NameTaken, SeveralOfName
 from .names import regions
-from .store import decisions, drawings, people
+from .store import decisions, drawings, hidden, logbook, people
 from .store.decisions import APART, COVER, EXAMPLE, MEMBER, OTHER, Decision, FaceRef
 from .store.people import NOT_A_FACE, Person
 
@@ -202,6 +202,26 @@ def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
     return wanted
 
 
+def take_in(conn: Connection, log: Iterable[str], *, show_hidden: bool = False) -> tuple[int, int]:
+    """Add the decisions of a log of JSON lines: how many were added, and how many were there already.
+
+    Raises DecisionError, with the number of the line; and, unless `show_hidden`, where they would
+    show somebody who is hidden here. In a transaction then nothing is added.
+    """
+    people.rebuild(conn)
+    before = hidden.now(conn)
+    counts = logbook.take_in(conn, log)
+    people.rebuild(conn)
+    shown = [] if show_hidden else hidden.shown_since(conn, before)
+    if shown:
+        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+        raise DecisionError(
+            f"These decisions would show faces of people who are hidden here ({', '.join(shown[:5])}"
+            f"{more}): nothing was imported. Add --show-hidden, and hide again whom you do not mean"
+        )
+    return counts
+
+
 def clean_name(text: str) -> str:
     """A name as it is kept: NFC, without spaces around it. Raises DecisionError."""
     try:
@@ -287,9 +307,9 @@ def _not_reserved(*persons: Person) -> None:
 def _alike_hidden(into: Person, other: Person) -> None:
     """Merged, faces would be shown, and published, that somebody wanted hidden; or the other way round."""
     if into.hidden != other.hidden:
-        hidden, shown = (into.id, other.id) if into.hidden else (other.id, into.id)
+        away, there = (into.id, other.id) if into.hidden else (other.id, into.id)
         raise DecisionError(
-            f"Person {hidden} is hidden, and person {shown} is not: unhide the one, or hide the other, "
+            f"Person {away} is hidden, and person {there} is not: unhide the one, or hide the other, "
             "and merge them then"
         )
 

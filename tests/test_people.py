@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from datasette_faces import people
 from datasette_faces.connections import sqlite, transaction, writing
 from datasette_faces.errors import DecisionError, EditedMeanwhile, NameTaken
 from datasette_faces.people import Editor
-from datasette_faces.store import decisions
+from datasette_faces.store import decisions, logbook
 from datasette_faces.store import people as store
 from datasette_faces.store.people import NOT_A_FACE
 
@@ -446,3 +447,126 @@ def everything(conn: Any) -> tuple[object, ...]:
 def placed(conn: Any) -> list[tuple[int, int]]:
     sql = "select id, person_id from faces where person_source = 'person' order by id"
     return conn.execute(sql).fetchall()
+
+
+class TestALog:
+    """What another copy of the file has decided, taken into this one, where person B is hidden."""
+
+    @pytest.fixture(autouse=True)
+    def hidden(self, conn: Any) -> None:
+        people.hide(conn, person_of(conn, 5))
+
+    def log_of(self, template: Path, *deciding: Callable[[Any], object]) -> list[str]:
+        with in_memory(template) as other:
+            for decide in deciding:
+                decide(other)
+            return list(logbook.lines(other))
+
+    def takes(self, conn: Any, log: list[str], **options: bool) -> tuple[int, int]:
+        conn.execute("begin")
+        try:
+            counts = people.take_in(conn, log, **options)
+        except DecisionError:
+            conn.execute("rollback")
+            raise
+        conn.execute("commit")
+        return counts
+
+    @pytest.mark.parametrize(
+        "deciding",
+        [
+            [lambda it: people.merge(it, person_of(it, 1), person_of(it, 5))],
+            [
+                lambda it: people.hide(it, person_of(it, 1)),
+                lambda it: people.unhide(it, person_of(it, 1)),
+                lambda it: people.merge(it, person_of(it, 1), person_of(it, 5)),
+            ],
+            [
+                lambda it: people.merge(it, person_of(it, 1), person_of(it, 5)),
+                lambda it: people.name(it, person_of(it, 1), "Anna"),
+                lambda it: people.undo(it, 1),
+            ],
+            [lambda it: people.move(it, [6], None)],
+            [lambda it: people.reject(it, [6], person_of(it, 6))],
+            [lambda it: people.split(it, person_of(it, 5), [5, 6])],
+            [
+                lambda it: people.hide(it, person_of(it, 5)),
+                lambda it: people.unhide(it, person_of(it, 5)),
+            ],
+        ],
+        ids=["merge", "other shown", "named", "move", "reject", "split", "shown"],
+    )
+    def test_shows_nobody_who_is_hidden_here_unless_that_is_meant(
+        self, template: Path, conn: Any, deciding: list[Callable[[Any], object]]
+    ) -> None:
+        before, log = groups(conn), self.log_of(template, *deciding)
+        with pytest.raises(
+            DecisionError, match=r"would show faces of people who are hidden here \(person 2\)"
+        ):
+            self.takes(conn, log)
+        assert groups(conn) == before
+        assert self.takes(conn, log, show_hidden=True) == (len(log), 0)
+        assert groups(conn) != before
+        # What is shown by now is asked about no more
+        assert self.takes(conn, log) == (0, len(log))
+
+    def test_does_not_show_them_by_doing_again_what_was_undone(
+        self, template: Path, conn: Any
+    ) -> None:
+        log = self.log_of(
+            template,
+            lambda it: people.merge(it, person_of(it, 1), person_of(it, 5)),
+            people.undo,
+            people.redo,
+        )
+        assert self.takes(conn, log[:2]) == (2, 0)
+        with pytest.raises(DecisionError, match="would show"):
+            self.takes(conn, log)
+
+    @pytest.mark.parametrize(
+        "deciding",
+        [
+            lambda it: people.merge(it, person_of(it, 1), person_of(it, 5)),
+            lambda it: people.move(it, [6], person_of(it, 1)),
+            lambda it: people.move(it, [6], None),
+            lambda it: people.reject(it, [6], person_of(it, 6)),
+        ],
+        ids=["merge", "move", "move away", "reject"],
+    )
+    @pytest.mark.parametrize("gone", [(6, 6), (5, 8)])
+    def test_does_not_show_them_when_their_photos_come_back(
+        self, template: Path, conn: Any, deciding: Callable[[Any], object], gone: tuple[int, int]
+    ) -> None:
+        conn.execute("delete from faces where id between ? and ?", gone)
+        with pytest.raises(DecisionError, match=r"people who are hidden here \(person 2\)"):
+            self.takes(conn, self.log_of(template, deciding))
+
+    def test_does_not_part_who_is_hidden_with_another(self, template: Path, conn: Any) -> None:
+        """Of C, who was merged into A before A was hidden, nothing is here now."""
+        log = self.log_of(template, lambda it: people.merge(it, person_of(it, 1), person_of(it, 9)))
+        assert self.takes(conn, log) == (1, 0)
+        people.hide(conn, person_of(conn, 1))
+        conn.execute("delete from faces where id >= 9")
+        merged = json.loads(log[0])["uid"]
+        undo = {"kind": "undo", "uid": "u", "made_at": "x", "target": merged}
+        with pytest.raises(DecisionError, match="person 1"):
+            self.takes(conn, [json.dumps(undo)])
+
+    def test_never_shows_what_is_no_face(self, conn: Any) -> None:
+        people.not_a_face(conn, [1])
+        for kind in ("unhide", "name"):
+            told = {"kind": kind, "uid": kind, "made_at": "x", "person": NOT_A_FACE, "value": "Ed"}
+            assert self.takes(conn, [json.dumps(told)]) == (1, 0)
+        assert groups(conn)[frozenset([1])] == ("Not a face", True)
+
+    def test_of_others_is_taken_in(self, template: Path, conn: Any) -> None:
+        log = self.log_of(
+            template,
+            lambda it: people.merge(it, person_of(it, 1), person_of(it, 5)),
+            people.undo,
+            lambda it: people.merge(it, person_of(it, 1), person_of(it, 9)),
+            lambda it: people.not_a_face(it, [8]),
+        )
+        assert self.takes(conn, log) == (4, 0)
+        assert groups(conn)[A | C] == (None, False)
+        assert groups(conn)[B - {8}] == (None, True)

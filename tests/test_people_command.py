@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,22 @@ def test_decisions_go_to_another_file_of_the_same_photos(
     assert "0 decisions imported, 3 were" in people(other, "import", str(log))
     assert groups(other) == {("Ada", "1,2,3")}
     assert people(other, "export") == log.read_text()
+
+
+def test_an_import_that_would_show_somebody_hidden_asks_first(
+    database: Path, tmp_path: Path
+) -> None:
+    other, log = tmp_path / "other.db", tmp_path / "decisions.jsonl"
+    shutil.copy(database, other)
+    people(other, "merge", "1", "2")
+    people(other, "export", str(log))
+    people(database, "hide", "2")
+    said = people(database, "import", str(log), code=1)
+    assert "would show faces of people who are hidden here (person 2)" in said
+    assert "--show-hidden" in said
+    assert groups(database) == {(None, "1,2,3"), (None, "4,5,6")}
+    assert "1 decision imported" in people(database, "import", str(log), "--show-hidden")
+    assert groups(database) == {(None, "1,2,3,4,5,6")}
 
 
 @pytest.mark.parametrize(

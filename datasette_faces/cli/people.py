@@ -280,15 +280,17 @@ def export(database: str, file: TextIO) -> None:
 
 @people_group.command(name="import")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option(
+    "--show-hidden", is_flag=True, help="Also where that shows faces that are hidden here"
+)
 @click.pass_obj
 @in_words
-def import_command(database: str, file: TextIO) -> None:
+def import_command(database: str, file: TextIO, show_hidden: bool) -> None:
     """Take in decisions that `export` wrote; those that are there already change nothing."""
     try:
         with changing(database) as conn:
             with transaction(conn):
-                added, known = logbook.take_in(conn, file)
-                store.rebuild(conn)
+                added, known = people.take_in(conn, file, show_hidden=show_hidden)
             _draw_again(conn)
     except UnicodeDecodeError:
         raise DecisionError("The file is no text of JSON lines: nothing was imported") from None

@@ -231,7 +231,7 @@ def standings(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[i
     faces = _faces_of(conn, list(said))
     found: dict[int, Standing] = {}
     for photo_id, among in faces.items():
-        found |= _matched(said[photo_id], among)
+        found |= matched(said[photo_id], among)
     wanted = found.keys() if face_ids is None else found.keys() & set(face_ids)
     return {face_id: found[face_id] for face_id in wanted}
 
@@ -264,7 +264,7 @@ def photos_of(conn: Connection, contents: Iterable[str]) -> dict[str, int]:
     return {sha256: photo for sha256, photo in rows if photo is not None}
 
 
-_Said = list[tuple[int, str, str | None, Box]]
+Said = list[tuple[int, str, str | None, Box]]
 """Decision, role, person, box: what was said of the faces of one photo, in order."""
 
 
@@ -281,7 +281,7 @@ def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
 _CONTENTS = "select sha256, id as photo_id from photos {} union all select * from photo_contents {}"
 
 
-def _said_of(conn: Connection, photos: str | None) -> dict[int, _Said]:
+def _said_of(conn: Connection, photos: str | None) -> dict[int, Said]:
     """What holds of faces in photos, or in all, by photo."""
     contents, first, second = _CONTENTS.format("", ""), "decision_faces", "contents"
     if photos is not None:
@@ -299,9 +299,28 @@ def _said_of(conn: Connection, photos: str | None) -> dict[int, _Said]:
         """,
         {} if photos is None else {"photos": photos},
     )
-    said: dict[int, _Said] = defaultdict(list)
-    for photo_id, number, role, key, *box in rows:
-        said[photo_id].append((number, role, values.text(key), values.box(*box)))
+    return _by_first(rows)
+
+
+def said_of_contents(conn: Connection, contents: Iterable[str]) -> dict[str, Said]:
+    """What holds of faces in photos by their contents, whether the photos are here or not."""
+    rows = conn.execute(
+        f"""
+        select sha256, decision_id, role, person_key, x, y, width, height
+        from json_each(?) cross join decision_faces on sha256 = json_each.value
+        cross join decisions on decisions.id = decision_id
+        where role in ('{MEMBER}', '{APART}') and {ACTIVE}
+        order by decision_id, decision_faces.rowid
+        """,
+        [json.dumps(sorted(contents))],
+    )
+    return _by_first(rows)
+
+
+def _by_first(rows: Iterable[Sequence[Any]]) -> dict[Any, Said]:
+    said: dict[Any, Said] = defaultdict(list)
+    for first, number, role, key, *box in rows:
+        said[first].append((number, role, values.text(key), values.box(*box)))
     return said
 
 
@@ -317,7 +336,7 @@ def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box
     return found
 
 
-def _matched(said: _Said, faces: dict[int, Box]) -> dict[int, Standing]:
+def matched(said: Said, faces: dict[int, Box]) -> dict[int, Standing]:
     """What was said of a photo's faces, as it stands after the last word."""
     found: dict[int, Standing] = {}
     for number, role, key, box in said:

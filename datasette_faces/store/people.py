@@ -112,7 +112,7 @@ def proposed(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[in
 def proposed_for(conn: Connection, *keys: str) -> list[int]:
     """The faces that the machine proposes for these people, or for those merged into them."""
     went = decisions.merged_away(conn)
-    wanted = {*keys, *(it for it in went if not set(keys).isdisjoint(_way(it, went)))}
+    wanted = {*keys, *(it for it in went if not set(keys).isdisjoint(way(it, went)))}
     rows = conn.execute(
         "select face_id from face_clusters where person_key in (select value from json_each(?))",
         [json.dumps(sorted(wanted))],
@@ -150,18 +150,18 @@ def _owner(
         return standing.placed, BY_PERSON
     if machine is None:
         return None, None
-    key = _way(machine, went)[-1]
+    key = way(machine, went)[-1]
     # Who was not somebody is not whom these were merged into
-    apart = {_way(it, went)[-1] for it in standing.apart}
+    apart = {way(it, went)[-1] for it in standing.apart}
     return (None, None) if key in apart else (key, BY_CLUSTER)
 
 
-def _way(key: str, went: dict[str, str]) -> list[str]:
+def way(key: str, went: dict[str, str]) -> list[str]:
     """A person, and into whom they were merged, one after the other."""
-    way = [key]
-    while (after := went.get(way[-1])) is not None and after not in way:
-        way.append(after)
-    return way
+    passed = [key]
+    while (after := went.get(passed[-1])) is not None and after not in passed:
+        passed.append(after)
+    return passed
 
 
 def _give_away_all_others(conn: Connection, owners: dict[int, Any]) -> None:
@@ -217,8 +217,9 @@ def _said_of_people(conn: Connection, keys: Iterable[str] | None) -> dict[str, l
 
 
 def _facts(said: list[_Fact], key: str) -> tuple[str | None, int]:
-    name = "Not a face" if key == NOT_A_FACE else None
-    hidden = key == NOT_A_FACE
+    if key == NOT_A_FACE:
+        return "Not a face", 1  # whatever a log says of it
+    name, hidden = None, False
     for kind, value, _ in said:
         name = value if value is not None else name
         hidden = kind == "hide" if kind in ("hide", "unhide") else hidden

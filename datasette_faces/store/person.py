@@ -68,9 +68,6 @@ def went_to(conn: Connection, key: str) -> int | None:
     """The id of the person whom somebody was merged into, at the end of the way."""
     if not has_table(conn, "decisions"):
         return None  # a catalogue
-    went = decisions.merged_away(conn)
-    way = [key]
-    while (after := went.get(way[-1])) is not None and after not in way:
-        way.append(after)
+    way = people.way(key, decisions.merged_away(conn))
     found = people.by_key(conn, way[-1]) if len(way) > 1 else None
     return found.id if found else None
