@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,8 @@ def test_of_one_the_commands_speak_as_of_one(database, tmp_path, photos):
         assert words in every, (words, every)
     many = faces("ingest", database, photos, "--model", "toy").output
     assert "No new faces in 1 file (" in many
+
+
+def test_the_plugin_says_which_version_it_is() -> None:
+    told = faces("--version").stdout
+    assert told == f"datasette-faces, version {metadata.version('datasette-faces')}\n"

@@ -23,6 +23,7 @@ PLAIN_EVERY = 100
 
 
 @click.group()
+@click.version_option(package_name="datasette-faces", message="%(package)s, version %(version)s")
 def faces() -> None:
     """Find, search and publish the faces in your photographs."""
 
