@@ -260,6 +260,12 @@ class TestHiddenPeople:
         assert asked_for.status_code == 200
         assert mark in asked_for.text or path == "/people?show=all"
 
+    def test_a_photo_says_how_many_of_its_faces_are_left_out(self, desk: Desk) -> None:
+        told = "more is of hidden people"
+        assert f"1 {told}" in desk.get("/photo/1").text
+        assert told not in desk.get("/photo/5").text
+        assert told not in desk.get("/photo/1?hidden=1").text
+
     def test_the_nearest_faces_and_the_history_leave_them_out(self, desk: Desk) -> None:
         reader = Desk(desk.site, None)
         nearest = reader.get("/face/5.json").json()["nearest"]
@@ -542,6 +548,11 @@ class TestWhoMay:
                 assert answer.status_code == 403
                 assert ending == "" or answer.json()["ok"] is False
         assert asked(database, "select count(*) from decisions") == [(0,)]
+
+    def test_the_next_without_a_name_is_for_those_who_may_name(self, served: Site) -> None:
+        link = "Next without a name"
+        assert link in Desk(served).get("/people/1").text
+        assert link not in Desk(served, None).get("/people/1").text
 
     def test_whom_the_settings_name_may_edit(self, database: Path) -> None:
         rule = metadata_with(permissions={"faces-edit": ONLY_ANN})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from desks import make_clustered
 from serving import site
 
 from datasette_faces.views.requests import READ_ONCE
@@ -44,3 +45,15 @@ def test_facts_of_a_file_that_cannot_change_are_read_once(faces_db: Path, immuta
         again = counting.seen.total()
         it.get("/faces/-/faces")
         assert (counting.seen.total() == again) is immutable
+
+
+@pytest.mark.parametrize("page", ["photo/1", "face/1", "people", "people/1"])
+def test_so_do_the_pages_about_one(tmp_path: Path, page: str) -> None:
+    clustered = make_clustered(tmp_path / "people.db")
+    with site(immutables=[str(clustered)]) as it:
+        counting = Counting(it.datasette.get_database("people"))
+        counts = []
+        for _ in range(2):
+            assert it.get(f"/people/-/faces/{page}").status_code == 200
+            counts.append(counting.seen.total())
+        assert counts[0] == counts[1] > 0

@@ -253,7 +253,8 @@ def test_a_photo_without_an_original_has_no_link_to_one(private: Path, tmp_path:
     with site(out) as served:
         for photo_id, url in found:
             page = served.get(f"/{out.stem}/-/faces/photo/{photo_id}").text
-            assert ("full size" in page) is (url is not None)
+            assert ('rel="noopener">original</a>' in page) is (url is not None)
+            assert "<dt>Full size</dt>" in page
 
 
 def title(text: str) -> str:
