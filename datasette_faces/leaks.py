@@ -73,7 +73,8 @@ class Needles:
     too_short: dict[str, int] = field(default_factory=dict)
     """By kind, how many texts are too short, or too uniform, to be looked for."""
     _parts: list[Packed] = field(default_factory=list)
-    _wholes: dict[bytes, list[bytes]] = field(default_factory=dict)
+    _wholes: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
+    """By an end, the texts of that end that are compared in full, in the order in which they came."""
 
     def add(self, kind: str, texts: Iterable[bytes]) -> None:
         """Look for these; of long ones for the first MOST_BYTES, and for the last."""
@@ -111,7 +112,10 @@ class Needles:
             ends = _Ends.of(batch, number)
             short += len(batch) - len(np.unique(ends.of_text))
             public = self._is_public(ends.cuts)
-            for place in np.unique(ends.of_text[public]).tolist():
+            # Where one end is not public, that is looked for; to search a text in `public` takes long
+            every = (ends.of_text, ends.of_text[public])
+            cuts, publics = (np.bincount(it, minlength=len(batch)) for it in every)
+            for place in np.flatnonzero((publics > 0) & (publics == cuts)).tolist():
                 self._look_whole(batch[place])
             places = np.flatnonzero(public).tolist()
             public[[it for it in places if ends.cuts.text(it) in self._wholes]] = False
@@ -135,13 +139,17 @@ class Needles:
         every = [np.frombuffer(raw, "<u8", (len(raw) - it) // 8, it) for it in range(8)]
         return np.unique(np.concatenate(every) & _SIX)
 
+    @cached_property
+    def _lines(self) -> frozenset[bytes]:
+        """The lines of `public`, most of which are a text each: known at once, without a search."""
+        return frozenset(self.public.split(b"\n"))
+
     def _look_whole(self, text: bytes) -> None:
         """Compare all of a text whose ends may be there, or say nothing, but not the whole of it."""
-        ends = [it for it in (text[:MOST_BYTES], text[-MOST_BYTES:]) if _says_something(it)]
-        if len(text) <= MOST_BYTES or text in self.public:
+        if len(text) <= MOST_BYTES or text in self._lines or text in self.public:
             return
-        if all(it in self.public for it in ends) and text not in self._wholes.get(ends[-1], ()):
-            self._wholes.setdefault(ends[-1], []).append(text)
+        last = next(it for it in (text[-MOST_BYTES:], text[:MOST_BYTES]) if _says_something(it))
+        self._wholes.setdefault(last, {})[text] = None
 
 
 @dataclass(frozen=True)
@@ -245,7 +253,7 @@ class Search:
     """Needles in a table, for several threads. wholes: by an end, texts to be compared in full."""
 
     def __init__(
-        self, kinds: list[str], packed: Packed, wholes: Mapping[bytes, list[bytes]]
+        self, kinds: list[str], packed: Packed, wholes: Mapping[bytes, Iterable[bytes]]
     ) -> None:
         self.kinds, self._packed, self._wholes = kinds, packed, wholes
         # The last six, not the first: times, names of files and paths begin alike
