@@ -13,6 +13,8 @@ from test_clusters import add
 from datasette_faces.connections import transaction, writing
 from datasette_faces.store import embeddings, models
 
+pytestmark = pytest.mark.once
+
 DIMENSIONS, FACES = 8, 300
 MODEL, OTHER = model_info(DIMENSIONS), model_info(DIMENSIONS, "other")
 SWAP = "update face_embeddings set rowid = rowid + 1000 where face_id between 100 and 200"

@@ -9,6 +9,8 @@ from PIL import Image
 from datasette_faces import images
 from datasette_faces.exif import Exif
 
+pytestmark = pytest.mark.once
+
 TINY = Image.new("RGB", (8, 8))
 MAKE, MODEL, DATE_TIME = 0x010F, 0x0110, 0x0132
 ORIGINAL, DIGITIZED, OFFSET, OFFSET_ORIGINAL = 0x9003, 0x9004, 0x9010, 0x9011

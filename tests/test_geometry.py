@@ -13,6 +13,8 @@ from datasette_faces import geometry
 from datasette_faces.geometry import ARCFACE_TEMPLATE, TEMPLATE_DEPTH
 from datasette_faces.shapes import Box
 
+pytestmark = pytest.mark.once
+
 sides = st.floats(1, 1000, width=32)
 places = st.floats(-1000, 1000, width=32)
 boxes = st.builds(Box, places, places, sides, sides)

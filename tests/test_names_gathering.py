@@ -16,6 +16,8 @@ from datasette_faces.names.embedded import embedded
 from datasette_faces.names.gathering import Names
 from datasette_faces.names.regions import Reading
 
+pytestmark = pytest.mark.once
+
 TAKEOUT = {"title": "IMG_1.jpg", "people": [{"name": "Bob"}, {"name": "Zoe"}]}
 
 

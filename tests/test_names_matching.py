@@ -12,6 +12,8 @@ from datasette_faces.names.matching import match
 from datasette_faces.names.regions import Area
 from datasette_faces.names.solving import Named, solve
 
+pytestmark = pytest.mark.once
+
 FACE = Area(0.4, 0.4, 0.1, 0.2)
 
 

@@ -14,6 +14,8 @@ from datasette_faces.errors import NamesError
 from datasette_faces.names import picasa
 from datasette_faces.names.regions import Area, Frame, turned
 
+pytestmark = pytest.mark.once
+
 FRAME = Frame(400, 300)
 INI = """[Picasa]
 name=Harbour

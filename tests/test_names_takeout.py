@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from datasette_faces.errors import NamesError
 from datasette_faces.names import takeout
 
+pytestmark = pytest.mark.once
+
 PHOTO = {
     "title": "IMG_1.jpg",
     "description": "",

@@ -34,6 +34,8 @@ from datasette_faces.names.sidecars import (
 )
 from datasette_faces.names.xmp_writing import write_regions
 
+pytestmark = pytest.mark.once
+
 
 def region(name: str, place: Area | None, kind: str = FACE) -> NamedRegion:
     return NamedRegion(name, place, "mwg", kind)

@@ -32,6 +32,8 @@ from datasette_faces.names.regions import (
     turned,
 )
 
+pytestmark = pytest.mark.once
+
 FRAME = Frame(400, 300)
 ANN = Area(0.25, 0.4, 0.1, 0.2)
 BOB = Area(0.6, 0.4, 0.1, 0.2)

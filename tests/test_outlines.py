@@ -14,6 +14,8 @@ from datasette_faces.models.sface import SFace
 from datasette_faces.outlines import estimated, face_in
 from datasette_faces.shapes import Box, Face, Outline
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:

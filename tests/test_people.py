@@ -21,6 +21,8 @@ from datasette_faces.store import decisions, logbook
 from datasette_faces.store import people as store
 from datasette_faces.store.people import NOT_A_FACE
 
+pytestmark = pytest.mark.once
+
 FACES = 12
 CLUSTERS = {n: f"cluster-{(n - 1) // 4}" for n in range(1, FACES + 1)}
 """Faces 1-4, 5-8 and 9-12 belong together, as the machine has it."""

@@ -18,6 +18,8 @@ from datasette_faces.errors import PictureError
 from datasette_faces.models.base import Engine
 from datasette_faces.models.sface import SFace
 
+pytestmark = pytest.mark.once
+
 UNTURNED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,

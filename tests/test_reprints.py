@@ -18,6 +18,8 @@ from datasette_faces import quick_jpeg, reprints
 from datasette_faces.errors import PictureError
 from datasette_faces.reprints import CROP, THUMBNAIL, Look, by_pillow, reprint
 
+pytestmark = pytest.mark.once
+
 needs_opencv = pytest.mark.skipif(quick_jpeg.opencv() is None, reason="OpenCV is not installed")
 
 

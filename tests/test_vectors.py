@@ -12,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from datasette_faces import vectors
 
+pytestmark = pytest.mark.once
+
 finite = hnp.arrays(np.float32, st.integers(1, 64), elements=st.floats(-1e6, 1e6, width=32))
 
 
