@@ -22,8 +22,6 @@ from datasette_faces.connections import load_vector_extension, sqlite, transacti
 from datasette_faces.indexes.pq import Pq
 from datasette_faces.indexes.sqlite_vec import SqliteVec
 
-pytestmark = pytest.mark.once
-
 Plant = Callable[[Path, Path], None]
 
 

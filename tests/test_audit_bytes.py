@@ -40,8 +40,6 @@ from datasette_faces import audit, auditing_bytes, leaks
 from datasette_faces.connections import load_vector_extension, sqlite
 from datasette_faces.store import private as kept
 
-pytestmark = pytest.mark.once
-
 PUBLISHED, LIKE_IT = "Maximilian Schneider-Bach", "Maximilian Schneider-Geheim"
 BETWEEN = "Maximilian Schneider, Jan Schneider-Bach"
 """Begins and ends as the published name does."""

@@ -24,8 +24,6 @@ from datasette_faces.connections import writing
 from datasette_faces.errors import FacesError, SearchError
 from datasette_faces.store import calibrations, models, pairs
 
-pytestmark = pytest.mark.once
-
 SFACE = 0.363
 DIMENSIONS = 64
 PEOPLE = 12

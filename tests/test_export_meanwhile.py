@@ -19,8 +19,6 @@ from datasette_faces.exif import Exif
 from datasette_faces.geometry import ARCFACE_TEMPLATE
 from datasette_faces.images import Picture
 
-pytestmark = pytest.mark.once
-
 needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
 
 

@@ -36,8 +36,6 @@ from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes
 from datasette_faces.store.embeddings import Filters
 
-pytestmark = pytest.mark.once
-
 FACES, DIMENSIONS = 400, 48
 TOY = model_info(DIMENSIONS)
 SEEN = "faces.person_id is null or faces.person_id not in (select id from people where hidden)"

@@ -14,8 +14,6 @@ from toy_model import BLUE, GREEN, RED, WHITE, YELLOW, ToyModel, draw
 
 from datasette_faces import vectors
 
-pytestmark = pytest.mark.once
-
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:

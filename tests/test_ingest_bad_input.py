@@ -26,8 +26,6 @@ from datasette_faces.ingest import ingest as run
 from datasette_faces.scan import Rejected, Scan, walk
 from datasette_faces.shapes import File
 
-pytestmark = pytest.mark.once
-
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has such files")
 
 

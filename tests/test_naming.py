@@ -14,8 +14,6 @@ from running import faces, ingest, rows
 from serving import site
 from toy_model import BLUE, GREEN, RED, SHY, draw
 
-pytestmark = pytest.mark.once
-
 NAMES = (
     "select faces.id, name from faces join people on people.id = person_id "
     "where name is not null order by faces.id"
