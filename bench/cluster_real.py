@@ -15,7 +15,7 @@ from datasette_faces import clustering, vectors
 from datasette_faces.connections import load_vector_extension, sqlite
 from datasette_faces.indexes import neighbours
 from datasette_faces.ingest import ingest
-from datasette_faces.registry import model as find_model
+from datasette_faces.models.registry import model as find_model
 
 SQL = """
     select min(photo_paths.path), faces.photo_id, faces.width * faces.height, embedding

@@ -30,8 +30,9 @@ from pictures import shipped  # noqa: E402
 from watching import Watched, cores, watch  # noqa: E402
 
 from datasette_faces import published, reprints  # noqa: E402
-from datasette_faces.connections import reading, transaction, writing  # noqa: E402
+from datasette_faces.connections import transaction  # noqa: E402
 from datasette_faces.images import to_jpeg  # noqa: E402
+from datasette_faces.store.database import reading, writing  # noqa: E402
 
 FACES = 100_000
 HIDDEN_SHARE = 0.02

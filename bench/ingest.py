@@ -28,11 +28,12 @@ import numpy as np
 from PIL import Image
 from watching import cores, watch
 
-from datasette_faces import analysis, images, registry
-from datasette_faces.connections import load_vector_extension, reading, sqlite
-from datasette_faces.indexes import sqlite_vec
-from datasette_faces.models import graphs, sface
+from datasette_faces import analysis, images
+from datasette_faces.connections import load_vector_extension, sqlite
+from datasette_faces.models import graphs, registry, sface
 from datasette_faces.shapes import RgbArray
+from datasette_faces.store import vec_tables
+from datasette_faces.store.database import reading
 
 SFACE_SHARE = 0.65
 SFACE_COSINE = 0.9999
@@ -203,7 +204,8 @@ def _parts_seconds(setting: Setting, model: str) -> float:
     """Decoding, detecting and embedding each photograph once, one after another, by one process."""
     code = (
         "import sys, time\n"
-        "from datasette_faces import analysis, registry\n"
+        "from datasette_faces import analysis\n"
+        "from datasette_faces.models import registry\n"
         "model = registry.model(sys.argv[1])\n"
         "engine = model.load()\n"
         "def look(path):\n"
@@ -313,7 +315,7 @@ def _without_vectors(database: Path) -> Path:
     shutil.copyfile(database, copy)
     with closing(sqlite().connect(copy)) as conn:
         load_vector_extension(conn)
-        conn.execute(f"drop table {sqlite_vec.table_name('sface')}")
+        conn.execute(f"drop table {vec_tables.table_name('sface')}")
         conn.commit()
     return copy
 

@@ -28,10 +28,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from datasette_faces import indexing, vectors
-from datasette_faces.connections import Connection, transaction, writing
+from datasette_faces.connections import Connection, transaction
 from datasette_faces.shapes import ModelInfo
 from datasette_faces.store import models
 from datasette_faces.store import photos as store
+from datasette_faces.store.database import writing
 
 BOUND_MS = 100
 FACES_PER_PHOTO = 1.5

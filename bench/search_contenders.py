@@ -34,7 +34,8 @@ FEWEST = 3
 
 def ours(gallery: Gallery) -> Ask:
     """faces_knn on a connection as Datasette opens and prepares it."""
-    from datasette_faces import registry, sql_functions
+    from datasette_faces import sql_functions
+    from datasette_faces.indexes import registry
     from datasette_faces.search import Searcher
 
     registry.indexes()
@@ -60,7 +61,7 @@ def scan(gallery: Gallery) -> Ask:
 
 def vec0(gallery: Gallery) -> Ask:
     """sqlite-vec's virtual table."""
-    from datasette_faces.indexes.sqlite_vec import table_name
+    from datasette_faces.store.vec_tables import table_name
 
     conn = _connection(gallery, vectors=True)
     sql = (
@@ -162,7 +163,8 @@ def main() -> None:
     if name in (OURS, FLAT, FLAT_ALL):
         import faiss  # noqa: F401
 
-        from datasette_faces import registry, sql_functions  # noqa: F401
+        from datasette_faces import sql_functions  # noqa: F401
+        from datasette_faces.indexes import registry  # noqa: F401
     # What a library takes by itself does not grow with the gallery
     before_mb, _ = _megabytes()
     ask = OPEN[name](gallery)

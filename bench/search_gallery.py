@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from datasette_faces import vectors
-from datasette_faces.connections import Connection, sqlite, transaction, writing
+from datasette_faces.connections import Connection, sqlite, transaction
 from datasette_faces.indexes.pq import Pq
 from datasette_faces.indexes.sqlite_vec import SqliteVec
 from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes, models
 from datasette_faces.store import photos as store
+from datasette_faces.store.database import writing
 
 MODEL = "synthetic"
 K = 20

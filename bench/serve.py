@@ -21,7 +21,8 @@ import million
 import numpy as np
 from uploads import Client, Figure, Heard, report, serving
 
-from datasette_faces.connections import sqlite, transaction, writing
+from datasette_faces.connections import sqlite, transaction
+from datasette_faces.store.database import writing
 
 BROWSERS = 50
 THINK_SECONDS = 2.0

@@ -31,7 +31,8 @@ import numpy as np
 import search_gallery
 from PIL import Image
 
-from datasette_faces import demo, registry
+from datasette_faces import demo
+from datasette_faces.models import registry
 
 PIXELS = 2_000_000
 UPLOADERS, BROWSERS = 5, 20

@@ -28,16 +28,16 @@ def register_commands(cli: click.Group) -> None:
 
 @hookimpl
 def register_face_models(register: Callable[[FaceModel], None]) -> None:
-    from . import registry
+    from .models import registry
 
     registry.register_builtin(register)
 
 
 @hookimpl
 def register_face_indexes(register: Callable[[FaceIndex], None]) -> None:
-    from . import registry
+    from .indexes import registry
 
-    registry.register_builtin_indexes(register)
+    registry.register_builtin(register)
 
 
 @hookimpl

@@ -10,17 +10,7 @@ import numpy as np
 from . import geometry, images, vectors
 from .images import Picture
 from .models.base import Engine
-from .shapes import (
-    Analysis,
-    Box,
-    Detection,
-    Face,
-    FloatArray,
-    Landmarks,
-    Looked,
-    Photo,
-    RgbArray,
-)
+from .shapes import Analysis, Box, Detection, Face, FloatArray, Landmarks, Looked, Photo, RgbArray
 
 MIN_FACE_PX = 20
 """Shorter side of a face that is kept, in full-size pixels."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from . import registry, workers
+from . import workers
 from .errors import ModelError, WrongWeights
+from .models import registry
 from .models.base import FaceModel
 from .shapes import Face, ModelInfo, Outline
 from .workers import WorkerPool

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO
 
 from . import auditing, auditing_bytes, auditing_file, auditing_indexes, processes
 from .auditing import Catalogue, File, Finding, Known
-from .connections import explained, load_vector_extension, reading, sqlite
+from .connections import explained, load_vector_extension, sqlite
 from .errors import CatalogueError
 from .store import catalogue as tables
 from .store import publishing
+from .store.database import reading
 
 Advance = Callable[[str, int, int], None]
 

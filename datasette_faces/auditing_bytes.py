@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from . import jpeg, public_ids, registry
+from . import jpeg, public_ids
 from .auditing import KNOWN_NOTES, LOOKS, METADATA, Finding, Known
 from .auditing_indexes import made_anew
-from .indexes import pq
+from .indexes import pq, registry
 from .leaks import CHUNK_BYTES, Hit, Needles, Search
 from .published import GPS_DECIMALS, PICTURE
 from .store import catalogue as tables

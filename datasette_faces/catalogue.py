@@ -17,11 +17,12 @@ from pathlib import Path
 
 from . import audit, placing, public_ids, reprints
 from .audit import Report
-from .connections import Connection, reading, sqlite, transaction, writing
+from .connections import Connection, sqlite, transaction
 from .errors import CatalogueError, DatabaseError, Leak
 from .filling import Advance, Job, fill
 from .store import catalogue as tables
 from .store import publishing
+from .store.database import reading, writing
 
 WHOLE, LIST = "catalogue", "names"
 """Files that are not whole yet."""

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import files, recutting, registry, vectors
+from . import files, recutting, vectors
 from .connections import Connection, sqlite
-from .indexes.sqlite_vec import SqliteVec, table_name
+from .indexes import registry
 from .shapes import ModelInfo
-from .store import changes, health, indexes, models, summary
+from .store import changes, health, indexes, models, summary, vec_tables
 
 FEW_VECTORS = 3
 """Of fewer, most may be broken by chance."""
@@ -203,7 +203,7 @@ def fault_of(conn: Connection, kind: str, model: ModelInfo) -> str | None:
     changed = changes.since(conn, model.id, kept.seen)[1]
     if changed is None:
         return "is older than what is known of changes"
-    if kind == SqliteVec.id:
+    if kind == vec_tables.INDEX_ID:
         lacking = f"lacks {_of(len(changed), 'change')}"
         return lacking if changed else _fault_of_table(conn, model)
     if len(changed) > STALE_SHARE * kept.faces:
@@ -226,7 +226,7 @@ def _fault_of_table(conn: Connection, model: ModelInfo) -> str | None:
         wanted |= {face: hash(it) for face, it in piece if face in chosen}
     there: dict[int, int] = {}
     try:
-        for piece in health.indexed_vectors(conn, table_name(model.id)):
+        for piece in health.indexed_vectors(conn, vec_tables.table_name(model.id)):
             there |= {face: hash(bytes(it)) for face, it in piece}
     except sqlite().DatabaseError as error:
         return f"cannot be read: {error}"

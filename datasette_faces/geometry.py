@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .shapes import Box, FloatArray, Landmarks, Pose
+from .shapes import Area, Box, FloatArray, Landmarks, Pose
 
 ALIGNED_PX = 112
 """Side of an aligned face, the input of ArcFace and SFace."""
@@ -64,8 +64,18 @@ def cell_origins(input_width: int, input_height: int, stride: int) -> FloatArray
     return grid.reshape(-1, 2).astype(np.float32)
 
 
-def intersection_over_union(box: Box, other: Box) -> float:
-    """Shared area of two boxes by their joint area, 0..1."""
+def area_of(box: Box, width: int, height: int) -> Area:
+    """A box in pixels, as parts of a picture of this size."""
+    return Area(box.x / width, box.y / height, box.width / width, box.height / height)
+
+
+def box_of(area: Area, width: int, height: int) -> Box:
+    """An area, in pixels of a picture of this size."""
+    return Box(area.x * width, area.y * height, area.width * width, area.height * height)
+
+
+def intersection_over_union(box: Box | Area, other: Box | Area) -> float:
+    """Shared area of two boxes by their joint area, 0..1; both in the same unit."""
     width = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
     height = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
     if width <= 0 or height <= 0:

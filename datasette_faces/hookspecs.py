@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pluggy import HookspecMarker
 
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from .models.base import FaceModel
 
 hookspec = HookspecMarker("datasette")
+
+
+def plugin_manager() -> Any:
+    """Datasette's plugin manager, which is told of these hooks on first use."""
+    from datasette.plugins import pm
+
+    if not pm.hook.register_face_models.has_spec():
+        pm.add_hookspecs(sys.modules[__name__])
+    return pm
 
 
 @hookspec

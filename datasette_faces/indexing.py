@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import registry
 from .connections import Connection, sqlite, transaction
-from .store import changes, health, indexes, models, summary
+from .indexes import registry
+from .store import changes, health, indexes, models, vec_tables
 
 
 def follow(conn: Connection) -> None:
@@ -48,7 +48,7 @@ def drop(conn: Connection) -> None:
             for kind in registry.indexes():
                 kind.drop(conn, model)
         # Also one of a model that is not known any more: a file without indexes opens anywhere
-        for name in summary.vector_tables(conn):
+        for name in vec_tables.every(conn):
             health.drop_table(conn, name)
         indexes.forget_all(conn)
 

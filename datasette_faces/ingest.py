@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from . import clusters, drawing, indexing, naming, proposing, workers
 from .at_hand import AtHand
-from .connections import Connection, transaction, writing
+from .connections import Connection, transaction
 from .errors import BrokenPicture, FacesError, PictureError
 from .files import as_path, read
 from .locking import alone
@@ -26,6 +26,7 @@ from .scan import Rejected, Scan, walk
 from .shapes import Analysis, File
 from .store import embeddings, faces, models, people, scans
 from .store import photos as store
+from .store.database import writing
 
 BATCH_PHOTOS = 64
 BATCH_SECONDS = 1.0

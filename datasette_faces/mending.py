@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import indexing, recutting, registry, vectors
+from . import indexing, recutting, vectors
 from .connections import Connection, transaction
 from .doctor import Finding, fault_of, gone, unknown_tables, vectors_of
+from .indexes import registry
 from .store import health, models, photos, summary
 from .store import people as store
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from . import drawing
+from . import drawing, geometry
 from .at_hand import AtHand
 from .connections import Connection, transaction
 from .drawing import Made
@@ -21,7 +21,7 @@ from .files import as_text, read
 from .names import embedded
 from .names.gathering import Names
 from .names.matching import match
-from .names.regions import FACE, Area, Frame, NamedRegion, Reading, merged
+from .names.regions import FACE, Frame, NamedRegion, Reading, merged
 from .people import Editor
 from .shapes import File
 from .store import decisions, models, named, said
@@ -157,7 +157,7 @@ class _Intake:
         placed = [(it, it.area) for it in regions if it.area is not None]
         boxes = named.boxes(self._conn, photo.id)
         ids = list(boxes)
-        of_faces = [Area.of(box, photo.width, photo.height) for box in boxes.values()]
+        of_faces = [geometry.area_of(box, photo.width, photo.height) for box in boxes.values()]
         found = match([area for _, area in placed], of_faces)
         pairs = [(placed[place][0], ids[face_place]) for place, face_place in found.pairs]
         with transaction(self._conn):

@@ -11,10 +11,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from . import files, probabilities, registry, search, workers
+from . import files, probabilities, search, workers
 from .analysis import MIN_FACE_PX
 from .connections import Connection
 from .errors import MissingWeights, PictureError, SearchError, UnknownModel, WrongWeights
+from .models import registry
 from .models.base import FaceModel
 from .scan import Rejected, Scan, walk
 from .search import Searcher

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from . import registry, vectors
-from .connections import Connection, reading, sqlite
+from . import vectors
+from .connections import Connection, sqlite
 from .errors import FacesError, SearchError
+from .indexes import registry
 from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
 from .scoring import NOTHING, Question
 from .shapes import FloatArray, IdArray, Match, ModelInfo
 from .store import changes, embeddings, models
+from .store.database import reading
 from .store.embeddings import Filters
 
 NO_FILTERS = Filters()

@@ -45,6 +45,16 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """A bounding box in parts (0..1) of the upright picture's width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
 class Detection:
     """A face as the detector found it; score 0..1."""
 

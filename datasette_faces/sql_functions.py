@@ -13,14 +13,14 @@ from typing import TypeVar
 import click
 
 from . import probabilities, search, vectors
-from .connections import Connection, has_vector_tables, load_vector_extension, sqlite
+from .connections import Connection, load_vector_extension, sqlite
 from .errors import NoVectorExtension, SearchError
 from .indexes.sqlite_vec import was_stopped
 from .probabilities import Curves
 from .search import NO_FILTERS, Searcher
 from .shapes import FloatArray, Match, ModelInfo
 from .sql_errors import named
-from .store import browse, models
+from .store import browse, models, vec_tables
 from .store.embeddings import Filters
 
 Answer = TypeVar("Answer")
@@ -228,7 +228,7 @@ def prepare(conn: Connection, path: str | None, shared: Shared | None = None) ->
     try:
         load_vector_extension(conn)
     except NoVectorExtension as error:
-        if has_vector_tables(conn):
+        if vec_tables.every(conn):
             # Datasette asks on starting: its command line shows this one as a line
             raise click.ClickException(
                 f"{path or 'This database'} holds face vectors. {error}"

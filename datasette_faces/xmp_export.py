@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from . import geometry
 from .connections import Connection
 from .errors import FacesError
 from .files import as_path
 from .names import embedded
-from .names.regions import Area, Frame, NamedRegion
+from .names.regions import Frame, NamedRegion
 from .names.sidecars import XMP, Sidecar, Sidecars, read_sidecar, write_sidecar
 from .names.xmp_writing import write_regions
 from .naming import Progress, bytes_of, quiet, why
@@ -47,7 +48,7 @@ def _write(photo: Pictured, told: list[tuple[str, Box]], sidecars: Sidecars, don
     if any(it.path == target for it in sidecars.of(path)):
         before = read_sidecar(Sidecar(target, XMP))
     regions = [
-        NamedRegion(name, Area.of(box, photo.width, photo.height), "datasette-faces")
+        NamedRegion(name, geometry.area_of(box, photo.width, photo.height), "datasette-faces")
         for name, box in told
     ]
     frame = Frame(photo.width, photo.height, embedded.embedded(bytes_of(path)).orientation)

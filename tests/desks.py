@@ -12,8 +12,9 @@ from galleries import make_gallery, random_vectors
 from serving import Site
 
 from datasette_faces.compat import V1
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 
 FORM = "application/x-www-form-urlencoded"
 CLUSTERED = 12

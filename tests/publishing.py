@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 from datasette_faces import people
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.people import Editor
+from datasette_faces.store.database import writing
 
 NAMED, OTHER, HIDDEN = "Ada Álvarez", "Eve Armstrong", "Hilde Hansen-Geheim"
 FORMER = "Ada Formerly"

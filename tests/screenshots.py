@@ -16,9 +16,10 @@ from serving import asked, copied
 from datasette_faces import demo, people
 from datasette_faces.catalogue import Wanted, export
 from datasette_faces.compat import V1
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.ingest import ingest
 from datasette_faces.models.sface import SFace
+from datasette_faces.store.database import writing
 
 FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
 WIDTH_PX = 1280

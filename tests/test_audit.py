@@ -17,10 +17,12 @@ from PIL import Image
 from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLACE, make_private
 from running import faces, rows
 
-from datasette_faces import audit, jpeg, leaks, registry, reprints
-from datasette_faces.connections import load_vector_extension, sqlite, transaction, writing
+from datasette_faces import audit, jpeg, leaks, reprints
+from datasette_faces.connections import load_vector_extension, sqlite, transaction
+from datasette_faces.indexes import registry
 from datasette_faces.indexes.pq import Pq
 from datasette_faces.indexes.sqlite_vec import SqliteVec
+from datasette_faces.store.database import writing
 
 Plant = Callable[[Path, Path], None]
 
@@ -485,8 +487,9 @@ def test_a_clean_catalogue_has_no_leak_and_says_what_was_looked_for(request, pri
 
 def test_somebody_hidden_since_is_a_leak(plain, private, tmp_path):
     from datasette_faces import people
-    from datasette_faces.connections import transaction, writing
+    from datasette_faces.connections import transaction
     from datasette_faces.store import people as store
+    from datasette_faces.store.database import writing
 
     later = Path(shutil.copy(private, tmp_path / "later.db"))
     with writing(str(later)) as conn, transaction(conn):

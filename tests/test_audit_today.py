@@ -13,7 +13,8 @@ from publishing import HIDDEN, NAMED, OTHER, make_private
 from running import faces
 
 from datasette_faces import audit, people
-from datasette_faces.connections import sqlite, transaction, writing
+from datasette_faces.connections import sqlite, transaction
+from datasette_faces.store.database import writing
 
 ROOM = "free pages, and bytes that belong to no row"
 FAULTS = "pages that belong to nothing, or say otherwise"

@@ -20,9 +20,9 @@ from serving import copied
 
 from datasette_faces import calibration, probabilities, sql_functions
 from datasette_faces.calibration import LEAST_PAIRS, SUREST, Pairs
-from datasette_faces.connections import writing
 from datasette_faces.errors import FacesError, SearchError
 from datasette_faces.store import calibrations, models, pairs
+from datasette_faces.store.database import writing
 
 SFACE = 0.363
 DIMENSIONS = 64

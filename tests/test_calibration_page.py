@@ -18,8 +18,8 @@ from test_calibration import DIMENSIONS, database, named_db  # noqa: F401
 from test_pages import sql_link
 
 from datasette_faces import probabilities
-from datasette_faces.connections import writing
 from datasette_faces.store import models
+from datasette_faces.store.database import writing
 
 PAGE = "/named/-/faces/calibration"
 PERCENT = re.compile(r'class="faces-chance"[^>]*>(?:&gt;|&lt;)?(\d+)%<')

@@ -28,11 +28,12 @@ from serving import Site, site
 from datasette_faces import audit, catalogue, public_ids, reprints
 from datasette_faces.catalogue import Wanted
 from datasette_faces.compat import V1
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.errors import CatalogueError
 from datasette_faces.reprints import THUMBNAIL, reprint
 from datasette_faces.store import people as store
 from datasette_faces.store import publishing
+from datasette_faces.store.database import writing
 
 PAGES = ("", "/people", "/search", ".json", "/people.json")
 

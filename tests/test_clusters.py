@@ -16,9 +16,10 @@ from running import beside, faces, ingest
 from toy_model import BLUE, GREEN, RED, draw
 
 from datasette_faces import clusters, people
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import models
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 
 PEOPLE, EACH, DIMENSIONS = 8, 6, 64
 MODEL = model_info(DIMENSIONS)
@@ -202,8 +203,8 @@ def test_the_labelled_people_are_found_in_real_photographs(
 
     from measures import quality
 
-    from datasette_faces import registry
     from datasette_faces.ingest import ingest as ingest_with
+    from datasette_faces.models import registry
 
     model = registry.model(pack if pack == "sface" else str(shared / "models" / pack))
     database = str(tmp_path / "x.db")

@@ -11,9 +11,10 @@ import pytest
 
 from datasette_faces import doctor, headers, hookspecs, permissions, sql_functions
 from datasette_faces.cli import faces
-from datasette_faces.connections import reading, sqlite
+from datasette_faces.connections import sqlite
 from datasette_faces.images import FORMATS
 from datasette_faces.store import embeddings, models
+from datasette_faces.store.database import reading
 from datasette_faces.views import limits
 
 ROOT = Path(__file__).parent.parent

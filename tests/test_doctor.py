@@ -18,11 +18,12 @@ from serving import asked
 from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 
 from datasette_faces import images, people
-from datasette_faces.connections import load_vector_extension, sqlite, transaction, writing
+from datasette_faces.connections import load_vector_extension, sqlite, transaction
 from datasette_faces.errors import PictureError
 from datasette_faces.images import CROP_PX
 from datasette_faces.ingest import ingest
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 
 DIMENSIONS = 3
 DECIDED = "select * from decisions", "select * from decision_faces"

@@ -12,7 +12,8 @@ import pytest
 from running import faces, ingest, rows, with_a_missed_face
 from toy_model import GREEN, RED, SHY, WHITE, ToyModel, draw
 
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
+from datasette_faces.store.database import writing
 
 FACES = """
     select faces.id, x, y, width, height, detection_score, name, person_source

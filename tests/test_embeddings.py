@@ -10,8 +10,9 @@ import pytest
 from galleries import model_info, unit
 from test_clusters import add
 
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import embeddings, models
+from datasette_faces.store.database import writing
 
 pytestmark = pytest.mark.once
 

@@ -14,10 +14,11 @@ from publishing import NAMED, make_private
 from running import faces, rows
 
 from datasette_faces import catalogue, filling, images, people, placing, published
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.exif import Exif
 from datasette_faces.geometry import ARCFACE_TEMPLATE
 from datasette_faces.images import Picture
+from datasette_faces.store.database import writing
 
 needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
 

@@ -27,9 +27,10 @@ from galleries import (
 from serving import QUERY, Site, site
 
 from datasette_faces import sql_functions
-from datasette_faces.connections import sqlite, writing
+from datasette_faces.connections import sqlite
 from datasette_faces.shapes import Match
 from datasette_faces.store import models
+from datasette_faces.store.database import writing
 
 DIMENSIONS = 16
 

@@ -16,8 +16,9 @@ from galleries import opened
 from serving import Site, site
 
 from datasette_faces import people
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import likely
+from datasette_faces.store.database import writing
 
 BASE = "/people/-/faces"
 MARK = "h0st1le"

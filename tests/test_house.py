@@ -35,7 +35,6 @@ FLOORS = {
     ),
     2: ("models", "indexes", "migrations", "store", "connections", "names"),
     3: (
-        "registry",
         "analysis",
         "outlines",
         "workers",
@@ -181,7 +180,7 @@ def loaded_by(code: str) -> set[str]:
         "import datasette_faces",
         "import datasette_faces.cli",
         "from datasette.app import Datasette; Datasette()",
-        "from datasette_faces import registry; registry.models()",
+        "from datasette_faces.models import registry; registry.models()",
     ],
 )
 def test_serving_loads_nothing_heavy(code):

@@ -27,13 +27,14 @@ from galleries import (
 )
 
 from datasette_faces import scoring, search
-from datasette_faces.connections import Connection, transaction, writing
+from datasette_faces.connections import Connection, transaction
 from datasette_faces.indexes.base import FaceIndex, Snapshot
 from datasette_faces.indexes.pq import Pq
 from datasette_faces.indexes.sqlite_vec import SqliteVec
 from datasette_faces.search import Searcher
 from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes
+from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import Filters
 
 FACES, DIMENSIONS = 400, 48

@@ -28,7 +28,6 @@ from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 import datasette_faces
 from datasette_faces import indexing
 from datasette_faces import search as search_module
-from datasette_faces.connections import writing
 from datasette_faces.indexes import pq as pq_module
 from datasette_faces.indexes.base import FaceIndex
 from datasette_faces.indexes.pq import Pq
@@ -37,6 +36,7 @@ from datasette_faces.ingest import ingest
 from datasette_faces.migrations import migrations
 from datasette_faces.search import Searcher
 from datasette_faces.store import changes, indexes, models
+from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import Filters
 
 TOY = model_info(32)

@@ -18,9 +18,10 @@ from toy_model import BLUE, GREEN, RED, ToyModel, draw
 
 from datasette_faces import connections, shapes, vectors
 from datasette_faces import ingest as ingesting
-from datasette_faces.connections import reading, sqlite, transaction, writing
+from datasette_faces.connections import sqlite, transaction
 from datasette_faces.errors import DatabaseBusy, DatabaseNotWritable, NotAFacesDatabase
 from datasette_faces.locking import alone
+from datasette_faces.store.database import reading, writing
 
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has this")
 

@@ -10,9 +10,9 @@ import pytest
 from running import faces
 from toy_model import RED
 
-from datasette_faces import images, registry, vectors
+from datasette_faces import images, vectors
 from datasette_faces.errors import MissingExtra, ModelError, UnknownModel, WrongWeights
-from datasette_faces.models import graphs, sface
+from datasette_faces.models import graphs, registry, sface
 from datasette_faces.models.sface import SFace
 
 

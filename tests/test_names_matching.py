@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_faces.names.matching import match
-from datasette_faces.names.regions import Area
 from datasette_faces.names.solving import Named, solve
+from datasette_faces.shapes import Area
 
 pytestmark = pytest.mark.once
 

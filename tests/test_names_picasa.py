@@ -12,7 +12,8 @@ from test_names_xmp import places, rounded
 
 from datasette_faces.errors import NamesError
 from datasette_faces.names import picasa
-from datasette_faces.names.regions import Area, Frame, turned
+from datasette_faces.names.regions import Frame, turned
+from datasette_faces.shapes import Area
 
 pytestmark = pytest.mark.once
 

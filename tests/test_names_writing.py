@@ -16,10 +16,11 @@ from packets import DIGIKAM, LIGHTROOM, MICROSOFT, PICASA, mwg, packet
 from test_names_xmp import ANN, BOB, FRAME, HERE, places
 
 from datasette_faces.errors import NamesError
+from datasette_faces.geometry import intersection_over_union
 from datasette_faces.names import xml_tree, xmp
 from datasette_faces.names.matching import may_be_one
 from datasette_faces.names.rdf import PREFIXES
-from datasette_faces.names.regions import FACE, PET, Area, Frame, NamedRegion, overlap
+from datasette_faces.names.regions import FACE, PET, Frame, NamedRegion
 from datasette_faces.names.sidecars import (
     CONTACTS,
     TAKEOUT,
@@ -29,10 +30,9 @@ from datasette_faces.names.sidecars import (
     read_sidecar,
     write_sidecar,
 )
-from datasette_faces.names.sidecars import (
-    PICASA as PICASA_INI,
-)
+from datasette_faces.names.sidecars import PICASA as PICASA_INI
 from datasette_faces.names.xmp_writing import write_regions
+from datasette_faces.shapes import Area
 
 pytestmark = pytest.mark.once
 
@@ -268,7 +268,9 @@ def test_whatever_is_written_is_read_again_and_twice_is_once(faces, before, orie
         assert any(it.name == wanted.name for it in again.regions)
         if before in (None, STRANGE):
             close = [it for it in again.regions if it.name == wanted.name and it.area]
-            assert max(overlap(it.area, wanted.area) for it in close if it.area) > 0.99
+            assert (
+                max(intersection_over_union(it.area, wanted.area) for it in close if it.area) > 0.99
+            )
 
 
 xml_names = st.text(string.ascii_letters, min_size=1, max_size=5)

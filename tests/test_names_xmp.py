@@ -16,7 +16,7 @@ from pictures import encoded
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from datasette_faces import images
+from datasette_faces import geometry, images
 from datasette_faces.errors import NamesError
 from datasette_faces.names import xml_tree, xmp
 from datasette_faces.names.embedded import embedded, names_in
@@ -24,13 +24,13 @@ from datasette_faces.names.regions import (
     FACE,
     MAX_NAME,
     PET,
-    Area,
     Frame,
     NamedRegion,
     Reading,
     merged,
     turned,
 )
+from datasette_faces.shapes import Area
 
 pytestmark = pytest.mark.once
 
@@ -113,7 +113,7 @@ def test_a_region_turns_upright_as_its_picture_does(orientation):
     rows, columns = np.nonzero(picture.pixels()[:, :, 0])
     frame = Frame(picture.width, picture.height, picture.exif.orientation)
     (region,) = xmp.read(mwg(("Ann", area(0.2, 0.1, 0.15, 0.3), "Face")), frame).regions
-    box = region.area.box(frame.width, frame.height)
+    box = geometry.box_of(region.area, frame.width, frame.height)
     assert (round(box.x), round(box.y)) == (columns.min(), rows.min())
     assert (round(box.width), round(box.height)) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
     assert rounded(frame.as_applied(region.area)) == Area(0.2, 0.1, 0.15, 0.3)

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasette_faces import people
-from datasette_faces.connections import sqlite, transaction, writing
+from datasette_faces.connections import sqlite, transaction
 from datasette_faces.errors import DecisionError, EditedMeanwhile, NameTaken
 from datasette_faces.people import Editor
 from datasette_faces.store import decisions, logbook
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 from datasette_faces.store.people import NOT_A_FACE
 
 pytestmark = pytest.mark.once

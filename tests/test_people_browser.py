@@ -20,9 +20,10 @@ from test_browser import (
     show,
 )
 
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import likely
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 
 with_and_without = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 PAGES = {

@@ -11,8 +11,9 @@ import pytest
 from running import beside, faces, ingest, rows
 from toy_model import BLUE, GREEN, RED, YELLOW, draw
 
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 
 
 @pytest.fixture

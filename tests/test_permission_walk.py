@@ -20,10 +20,11 @@ from serving import QUERY, Site, copied, site
 
 from datasette_faces import people
 from datasette_faces.compat import V1, allowed
-from datasette_faces.connections import sqlite, transaction, writing
+from datasette_faces.connections import sqlite, transaction
 from datasette_faces.permissions import EDIT, ORIGINALS, RIGHTS, UPLOAD, VIEW
 from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
 from datasette_faces.state import state_of
+from datasette_faces.store.database import writing
 from datasette_faces.views import routes
 
 ACTORS = (None, "bob", "ann", "ed", "root")

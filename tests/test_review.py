@@ -15,9 +15,10 @@ from test_clusters import add, cluster, groups, made_up
 
 from datasette_faces import alike, people
 from datasette_faces.clustering import ALONE, Graph
-from datasette_faces.connections import reading, transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import likely
 from datasette_faces.store import people as store
+from datasette_faces.store.database import reading, writing
 from datasette_faces.store.likely import Beyond
 
 PAIRS = [

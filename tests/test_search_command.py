@@ -21,10 +21,10 @@ from running import beside, faces, ingest, rows, start
 from toy_model import BLUE, EATS, GREEN, KILLS, RAISES, RED, WHITE, YELLOW, ToyModel, draw
 
 from datasette_faces import querying
-from datasette_faces.connections import reading
 from datasette_faces.models.sface import SFace
 from datasette_faces.querying import Wanted
 from datasette_faces.search import Searcher
+from datasette_faces.store.database import reading
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 

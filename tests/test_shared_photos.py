@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from running import beside, faces, ingest, rows
 
-from datasette_faces import images, querying, registry, vectors
-from datasette_faces.connections import reading
+from datasette_faces import images, querying, vectors
+from datasette_faces.models import registry
 from datasette_faces.models.insightface import InsightFacePack
 from datasette_faces.querying import Wanted
 from datasette_faces.search import Searcher
+from datasette_faces.store.database import reading
 
 pytestmark = pytest.mark.once
 MODELS = ("sface", "insightface-mini")

@@ -18,8 +18,9 @@ from test_browser import NARROW, WIDE, opened, show
 
 from datasette_faces import people
 from datasette_faces.compat import V1
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 
 HOUSE = Path(__file__).parent.parent
 TEMPLATES, METADATA = HOUSE / "templates", HOUSE / "metadata.yml"

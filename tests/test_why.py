@@ -12,9 +12,10 @@ from galleries import make_gallery, unit
 from serving import Site, site
 
 from datasette_faces import people, why
-from datasette_faces.connections import transaction, writing
+from datasette_faces.connections import transaction
 from datasette_faces.people import Editor
 from datasette_faces.store import people as store
+from datasette_faces.store.database import writing
 from datasette_faces.store.decisions import Decision
 from datasette_faces.store.reasons import Facts, Near
 

@@ -11,10 +11,10 @@ import click
 
 from .. import probabilities, search
 from ..calibration import LEAST_PAIRS, LEAST_PEOPLE
-from ..connections import changing, reading
 from ..shapes import ModelInfo
 from ..store import models
 from ..store.calibrations import Kept
+from ..store.database import changing, reading
 from .group import counted, faces, in_words
 
 

@@ -9,8 +9,9 @@ from dataclasses import asdict
 import click
 
 from .. import clusters, proposing
-from ..connections import changing, transaction
+from ..connections import transaction
 from ..search import model_of
+from ..store.database import changing
 from .group import counted, faces, in_words
 
 

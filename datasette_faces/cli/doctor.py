@@ -12,8 +12,8 @@ import click
 
 from .. import doctor as doctors
 from .. import mending
-from ..connections import reading, writing
 from ..doctor import Finding
+from ..store.database import reading, writing
 from .group import counted, faces, in_words, printable
 from .people import tell_faults
 

@@ -6,13 +6,15 @@ import os
 
 import click
 
-from .. import clusters, drawing, people, registry
+from .. import clusters, drawing, people
 from ..at_hand import AtHand
-from ..connections import Connection, changing, transaction
+from ..connections import Connection, transaction
 from ..errors import DecisionError, FaceThere
 from ..files import as_text
+from ..models import registry
 from ..shapes import ModelInfo
 from ..store import models, photos
+from ..store.database import changing
 from .group import Number, given_models_option, in_words
 from .people import people_group
 

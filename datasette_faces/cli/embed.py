@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 import click
 
-from .. import registry
-from ..connections import reading
 from ..errors import FacesError
 from ..files import as_path
 from ..ingest import ingest
+from ..models import registry
 from ..store import photos
+from ..store.database import reading
 from .group import counted, faces, in_words, progress_of, say_licence, workers_option
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from .. import registry
 from ..errors import FacesError
 from ..ingest import Progress
+from ..models import registry
 from ..models.base import FaceModel
 from ..shapes import File
 

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from .. import indexing
-from ..connections import changing, reading
 from ..store import summary
+from ..store.database import changing, reading
 from .group import counted, faces, in_words
 
 STILL_WORKS = "Searching works without: it compares every face, which takes longer."

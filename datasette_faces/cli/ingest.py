@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from .. import demo as demo_pictures
-from .. import registry, serving
+from .. import serving
 from ..analysis import MIN_FACE_PX
 from ..ingest import Report, ingest
+from ..models import registry
 from .group import (
     Number,
     counted,

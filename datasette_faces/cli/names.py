@@ -7,11 +7,13 @@ from dataclasses import asdict
 
 import click
 
-from .. import clusters, naming, proposing, registry, xmp_export
+from .. import clusters, naming, proposing, xmp_export
 from ..at_hand import AtHand
-from ..connections import changing, reading, transaction
+from ..connections import transaction
+from ..models import registry
 from ..naming import Imported
 from ..store import models
+from ..store.database import changing, reading
 from .group import counted, given_models_option, in_words, progress_of
 from .people import as_json_option, people_group, tell_faults
 

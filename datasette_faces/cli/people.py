@@ -11,10 +11,11 @@ import click
 
 from .. import drawing, people
 from ..at_hand import AtHand
-from ..connections import Connection, changing, reading, transaction
+from ..connections import Connection, transaction
 from ..errors import DecisionError, NameTaken
 from ..store import decisions, logbook, models
 from ..store import people as store
+from ..store.database import changing, reading
 from ..store.decisions import Decision
 from .group import counted, faces, in_words, printable
 

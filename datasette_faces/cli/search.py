@@ -10,14 +10,16 @@ from typing import Any
 
 import click
 
-from .. import crops, finding, querying, registry
+from .. import crops, finding, querying
 from ..analysis import MIN_FACE_PX
-from ..connections import Connection, reading
+from ..connections import Connection
 from ..ingest import Report
+from ..models import registry
 from ..models.base import FaceModel
 from ..querying import Example, Query, Wanted
 from ..search import MAX_K, Searcher
 from ..shapes import ModelInfo
+from ..store.database import reading
 from .group import (
     Number,
     counted,

@@ -6,9 +6,9 @@ import json
 
 import click
 
-from .. import registry
-from ..connections import reading
+from ..models import registry
 from ..store import summary
+from ..store.database import reading
 from .group import counted, faces, in_words, printable
 
 

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from .. import vectors
 from ..connections import Connection, sqlite, transaction
 from ..shapes import FloatArray, IdArray, ModelInfo
-from ..store import changes, indexes
+from ..store import changes, indexes, vec_tables
 from ..store.indexes import Kept
 from ..store.photos import now
 from .base import FaceIndex, Snapshot
 
 MAX_K = 4096
 """The most neighbours that vec0 gives: `SQLITE_VEC_VEC0_K_MAX` of sqlite-vec 0.1."""
-PREFIX = "vec_faces_"
 STOPPED = ("interrupted", "chunks iter error")
 """What SQLite and sqlite-vec say of a query that was stopped."""
 CHUNK_FACES = 256
 """vec0 allots space for so many vectors at once; its 1,024 would be half of a small file."""
-
-
-def table_name(model_id: str) -> str:
-    """The vec0 table of a model: `vec_faces_` and its id, other characters than a-z, 0-9 as _."""
-    return PREFIX + re.sub(r"[^a-z0-9]+", "_", model_id.lower())
 
 
 def was_stopped(error: Exception) -> bool:
@@ -36,19 +28,19 @@ def was_stopped(error: Exception) -> bool:
 class SqliteVec(FaceIndex):
     """vec0: goes through every vector, gives the nearest ones exactly, and can be asked in SQL."""
 
-    id = "sqlite-vec"
+    id = vec_tables.INDEX_ID
 
     def open(self, conn: Connection, model: ModelInfo) -> Snapshot | None:
         """The table in the file, if it is there."""
         kept = indexes.kept(conn, model.id, self.id)
-        if kept is None or not _has_table(conn, model):
+        if kept is None or not vec_tables.is_there(conn, model):
             return None
         seen = kept.seen
 
         def candidates(conn: Connection, embedding: FloatArray, count: int) -> IdArray | None:
             # The table is the file's: dropped since, or, as this connection still sees it, older
             now = indexes.kept(conn, model.id, self.id)
-            if now is None or now.seen < seen or not _has_table(conn, model):
+            if now is None or now.seen < seen or not vec_tables.is_there(conn, model):
                 return None
             return _nearest(conn, model, embedding, count)
 
@@ -58,31 +50,35 @@ class SqliteVec(FaceIndex):
         """Make the table where there is none, and bring the faces that changed into it."""
         kept = indexes.kept(conn, model.id, self.id)
         upto, changed = changes.since(conn, model.id, kept.seen if kept else 0)
-        if kept is None or changed is None or not _has_table(conn, model):
+        if kept is None or changed is None or not vec_tables.is_there(conn, model):
             self.drop(conn, model)
             _create(conn, model)
             changed = None
         _copy(conn, model, changed)
-        rows = f"select count(*) from {table_name(model.id)}_rowids"
+        rows = f"select count(*) from {vec_tables.table_name(model.id)}_rowids"
         faces = conn.execute(rows).fetchone()[0] if changed != [] else kept.faces if kept else 0
         indexes.keep(conn, model.id, self.id, Kept(upto, faces, now(), None))
 
     def settle(self, conn: Connection, model: ModelInfo) -> None:
         """Bring the table up to date where nobody has, after other programs or an older version."""
         kept = indexes.kept(conn, model.id, self.id)
-        if kept is None or kept.seen != changes.position(conn) or not _has_table(conn, model):
+        if (
+            kept is None
+            or kept.seen != changes.position(conn)
+            or not vec_tables.is_there(conn, model)
+        ):
             with transaction(conn):
                 self.follow(conn, model)
 
     def drop(self, conn: Connection, model: ModelInfo) -> None:
         """Remove the table."""
-        conn.execute(f"drop table if exists {table_name(model.id)}")
+        conn.execute(f"drop table if exists {vec_tables.table_name(model.id)}")
         indexes.forget(conn, model.id, self.id)
 
 
 def _create(conn: Connection, model: ModelInfo) -> None:
     conn.execute(
-        f"create virtual table {table_name(model.id)} using vec0("
+        f"create virtual table {vec_tables.table_name(model.id)} using vec0("
         f"face_id integer primary key, embedding float[{int(model.dimensions)}] "
         f"distance_metric=cosine, chunk_size={CHUNK_FACES})"
     )
@@ -90,7 +86,7 @@ def _create(conn: Connection, model: ModelInfo) -> None:
 
 def _copy(conn: Connection, model: ModelInfo, face_ids: list[int] | None) -> None:
     """Bring these faces' vectors as they are now, or everybody's, into the table."""
-    table = table_name(model.id)
+    table = vec_tables.table_name(model.id)
     # NaN among vec0's vectors spoils the order of all; the distance of what is broken is NULL
     insert = (
         f"insert into {table}(face_id, embedding) select face_id, embedding from face_embeddings "
@@ -110,7 +106,7 @@ def _nearest(
     conn: Connection, model: ModelInfo, embedding: FloatArray, count: int
 ) -> IdArray | None:
     sql = (
-        f"select face_id from {table_name(model.id)} "
+        f"select face_id from {vec_tables.table_name(model.id)} "
         "where embedding match :embedding and k = :k order by distance"
     )
     try:
@@ -121,12 +117,3 @@ def _nearest(
             raise
         return None
     return np.array([row[0] for row in rows], np.int64)
-
-
-def _has_table(conn: Connection, model: ModelInfo) -> bool:
-    """Whether the table is there, for vectors of this length."""
-    found = conn.execute(
-        "select 1 from sqlite_master where type = 'table' and name = ? and instr(sql, ?)",
-        [table_name(model.id), f" float[{model.dimensions}] "],
-    )
-    return found.fetchone() is not None

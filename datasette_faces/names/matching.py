@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .regions import SAME_AREA, Area, overlap
+from ..geometry import SAME_FACE_OVERLAP, intersection_over_union
+from ..shapes import Area, Box
 
 SIDES_APART = 2.5
 """So many times may one box be as long as the other (the root of their areas) and mean one face.
@@ -37,7 +38,7 @@ def match(regions: Sequence[Area], faces: Sequence[Area]) -> Matches:
     centre and neither is much larger. Of all such pairs those that overlap most are taken first.
     """
     close = sorted(
-        (-overlap(region, face), _distance(region, face), place, face_place)
+        (-intersection_over_union(region, face), _distance(region, face), place, face_place)
         for place, region in enumerate(regions)
         for face_place, face in enumerate(faces)
         if may_be_one(region, face)
@@ -56,9 +57,9 @@ def match(regions: Sequence[Area], faces: Sequence[Area]) -> Matches:
     )
 
 
-def may_be_one(area: Area, other: Area) -> bool:
+def may_be_one(area: Area | Box, other: Area | Box) -> bool:
     """Whether two boxes can be of one face."""
-    if overlap(area, other) > SAME_AREA:
+    if intersection_over_union(area, other) > SAME_FACE_OVERLAP:
         return True
     sides = math.sqrt((area.width * area.height) / (other.width * other.height))
     if not 1 / SIDES_APART <= sides <= SIDES_APART:
@@ -67,7 +68,7 @@ def may_be_one(area: Area, other: Area) -> bool:
     return across <= min(area.width, other.width) / 2 and down <= min(area.height, other.height) / 2
 
 
-def _apart(area: Area, other: Area) -> tuple[float, float]:
+def _apart(area: Area | Box, other: Area | Box) -> tuple[float, float]:
     """How far the centres are apart, across and down."""
     return (
         abs(area.x + area.width / 2 - other.x - other.width / 2),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from .. import geometry
 from ..images import TURNED
-from ..shapes import Box
+from ..shapes import Area
 
 FACE, PET, FOCUS, BARCODE, OTHER = "face", "pet", "focus", "barcode", "other"
 KINDS = {kind: kind for kind in (FACE, PET, FOCUS, BARCODE)}
@@ -32,27 +32,6 @@ A raw file and its JPEG differ by a few pixels at the edges; the nearest crops, 
 """
 SMALLEST = 1e-5
 """Of a side: one pixel of the widest picture that is decoded."""
-SAME_AREA = geometry.SAME_FACE_OVERLAP
-"""Two areas that overlap more (IoU) are the same one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Area:
-    """A rectangle, x, y its left top corner, in parts (0..1) of a picture's width and height."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    def box(self, width: int, height: int) -> Box:
-        """In pixels of a picture of this size."""
-        return Box(self.x * width, self.y * height, self.width * width, self.height * height)
-
-    @staticmethod
-    def of(box: Box, width: int, height: int) -> Area:
-        """A box in pixels, as parts of a picture of this size."""
-        return Area(box.x / width, box.y / height, box.width / width, box.height / height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +115,6 @@ def turned(area: Area, orientation: int) -> Area:
     return Area(*moved[orientation]) if orientation in moved else area
 
 
-def overlap(area: Area, other: Area) -> float:
-    """Intersection over union, 0..1."""
-    return geometry.intersection_over_union(area.box(1, 1), other.box(1, 1))
-
-
 def sensible_area(x: float, y: float, width: float, height: float) -> Area:
     """An area, cut off at the picture's edges. Raises ValueError, saying what is wrong with it.
 
@@ -197,4 +171,7 @@ def _same(region: NamedRegion, told: NamedRegion) -> bool:
         return False
     if region.area is None:
         return region.name == told.name
-    return told.area is not None and overlap(region.area, told.area) > SAME_AREA
+    return (
+        told.area is not None
+        and geometry.intersection_over_union(region.area, told.area) > geometry.SAME_FACE_OVERLAP
+    )

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..shapes import Area
 from .rdf import (
     IPTC,
     MP,
@@ -32,7 +33,6 @@ from .regions import (
     KINDS,
     MAX_REGIONS,
     OTHER,
-    Area,
     Frame,
     NamedRegion,
     Reading,

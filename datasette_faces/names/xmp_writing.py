@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import NamesError
+from ..shapes import Area
 from . import xmp
 from .matching import match
 from .rdf import (
@@ -32,7 +33,7 @@ from .rdf import (
     text,
     texts,
 )
-from .regions import FACE, Area, Frame, NamedRegion, plain
+from .regions import FACE, Frame, NamedRegion, plain
 from .xml_tree import Aside, Document, Element, Name, parse, serialize
 from .xmp import Entry, Size
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..connections import Connection
-from ..indexes.sqlite_vec import PREFIX
+from .vec_tables import PREFIX
 
 VECTORS = "face_embeddings"
 """The table of which those of the indexes are copies."""

@@ -7,7 +7,6 @@ import json
 from .. import geometry, vectors
 from ..connections import Connection
 from ..names.matching import may_be_one
-from ..names.regions import Area
 from ..shapes import Box, Face
 
 
@@ -63,13 +62,9 @@ def _drawn(conn: Connection, photo_id: int) -> set[int]:
 def _drawn_face(box: Box, known: dict[int, Box], drawn: set[int]) -> int | None:
     """The drawn face that a detector found now: people draw a head where detectors see a face."""
     return next(
-        (it for it in sorted(drawn & known.keys()) if may_be_one(_area(known[it]), _area(box))),
+        (it for it in sorted(drawn & known.keys()) if may_be_one(known[it], box)),
         None,
     )
-
-
-def _area(box: Box) -> Area:
-    return Area(box.x, box.y, box.width, box.height)
 
 
 def _face_values(face: Face) -> dict[str, object]:

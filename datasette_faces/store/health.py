@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
-from ..connections import MIGRATION_SET, Connection, load_vector_extension, sqlite
+from ..connections import Connection, load_vector_extension, sqlite
 from ..shapes import Box, ModelInfo
 from . import decisions
+from .database import MIGRATION_SET
 from .decisions import FaceRef
 
 CHUNK_ROWS = 4_096

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..connections import Connection
 from ..errors import ModelError, WrongWeights
-from ..indexes.sqlite_vec import table_name
 from ..shapes import ModelInfo
 from . import values
+from .vec_tables import table_name
 
 COLUMNS = ", ".join(ModelInfo.__slots__)
 STRICTEST = 1.0

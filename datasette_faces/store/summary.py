@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..connections import Connection
-from ..indexes.sqlite_vec import SqliteVec, table_name
+from . import vec_tables
 
 
 def counts(conn: Connection) -> dict[str, Any]:
@@ -42,16 +42,8 @@ def models(conn: Connection) -> list[dict[str, Any]]:
 
 def indexes(conn: Connection) -> list[str]:
     """The indexes in the file by name: vec0 tables, then others by kind and model (`pq sface`)."""
-    tables = vector_tables(conn)
+    tables = vec_tables.every(conn)
     return tables + [item["name"] for item in indexed(conn) if item["name"] not in tables]
-
-
-def vector_tables(conn: Connection) -> list[str]:
-    """The names of all vec0 tables of ours, whatever else the file knows of them."""
-    rows = conn.execute(
-        "select name from sqlite_master where type = 'table' and sql like '%using vec0%' order by 1"
-    )
-    return [row[0] for row in rows]
 
 
 def indexed(conn: Connection) -> list[dict[str, Any]]:
@@ -63,7 +55,9 @@ def indexed(conn: Connection) -> list[dict[str, Any]]:
     )
     return [
         {
-            "name": table_name(model) if kind == SqliteVec.id else f"{kind} {model}",
+            "name": vec_tables.table_name(model)
+            if kind == vec_tables.INDEX_ID
+            else f"{kind} {model}",
             "kind": kind,
             "model": model,
             "faces": faces,

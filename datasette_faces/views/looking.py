@@ -9,9 +9,10 @@ from typing import Any
 
 from datasette.utils.asgi import Base400
 
-from .. import permissions, registry, search
+from .. import permissions, search
 from ..errors import FacesError, ModelError, PictureError, SearchError, WrongWeights
 from ..inference import Inference
+from ..models import registry
 from ..models.base import FaceModel
 from ..models.insightface import InsightFacePack
 from ..shapes import Looked, ModelInfo
