@@ -17,8 +17,7 @@ import cluster_people
 import numpy as np
 from cluster_people import People
 
-from datasette_faces import alike, clustering
-from datasette_faces.indexes import neighbours
+from datasette_faces.algorithms import constrained_clustering, knn_graph, review_pairs
 from datasette_faces.shapes import IdArray
 
 OURS, DBSCAN, HDBSCAN, WHISPERS = "this", "DBSCAN", "HDBSCAN", "Chinese whispers"
@@ -37,16 +36,16 @@ def _places(faces: int) -> np.ndarray:
     return np.arange(faces, dtype=np.int32)
 
 
-def _constraints(people: People) -> clustering.Constraints:
-    return dataclasses.replace(clustering.free(people.photo), bridging=people.good)
+def _constraints(people: People) -> constrained_clustering.Constraints:
+    return dataclasses.replace(constrained_clustering.free(people.photo), bridging=people.good)
 
 
 def ours(people: People, _: float) -> Labels:
     """The graph, the clusters, and the pairs for the review queue, with what is known of photos."""
-    bar = clustering.bar(people.vectors, THRESHOLD)
-    graph = neighbours.graph(people.vectors)
-    labels = clustering.cluster(people.vectors, graph, _constraints(people), bar)
-    alike.pairs(people.vectors, graph, labels, people.photo, threshold=THRESHOLD)
+    bar = constrained_clustering.bar(people.vectors, THRESHOLD)
+    graph = knn_graph.graph(people.vectors)
+    labels = constrained_clustering.cluster(people.vectors, graph, _constraints(people), bar)
+    review_pairs.pairs(people.vectors, graph, labels, people.photo, threshold=THRESHOLD)
     return labels
 
 
@@ -68,7 +67,7 @@ def hdbscan(people: People, _: float) -> Labels:
 
 def whispers(people: People, cosine: float) -> Labels:
     """Each face takes the number that its neighbours, weighed by similarity, have most; on our graph."""
-    graph = neighbours.graph(people.vectors, least=cosine)
+    graph = knn_graph.graph(people.vectors, least=cosine)
     first = np.repeat(_places(len(people.person)), graph.neighbours.shape[1])
     second = graph.neighbours.ravel()
     first, second = first[second >= 0], second[second >= 0]
@@ -110,11 +109,13 @@ CONTENDERS: dict[str, Callable[[People, float], Labels]] = {
 def grown(people: People, labels: Labels) -> tuple[float, Labels]:
     """Seconds for the last ADDED faces, once the others have their numbers; all numbers."""
     faces = len(people.person)
-    bar = clustering.bar(people.vectors[: faces - ADDED], THRESHOLD)
-    known = np.concatenate([labels, np.full(ADDED, clustering.ALONE)])
+    bar = constrained_clustering.bar(people.vectors[: faces - ADDED], THRESHOLD)
+    known = np.concatenate([labels, np.full(ADDED, constrained_clustering.ALONE)])
     started = time.perf_counter()
-    graph = neighbours.graph_of(people.vectors, _places(faces)[-ADDED:])
-    found = clustering.grow(people.vectors, graph, _constraints(people), bar, labels=known)
+    graph = knn_graph.graph_of(people.vectors, _places(faces)[-ADDED:])
+    found = constrained_clustering.grow(
+        people.vectors, graph, _constraints(people), bar, labels=known
+    )
     return time.perf_counter() - started, found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from datasette_faces import vectors
+from datasette_faces.algorithms import vectors
 from datasette_faces.shapes import FloatArray, IdArray
 
 MOST_FACES = 2_000

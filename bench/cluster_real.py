@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from measures import Quality, quality
 
-from datasette_faces import clustering, vectors
-from datasette_faces.connections import load_vector_extension, sqlite
-from datasette_faces.indexes import neighbours
-from datasette_faces.ingest import ingest
+from datasette_faces.algorithms import constrained_clustering, knn_graph, vectors
+from datasette_faces.library.ingest.run import ingest
 from datasette_faces.models.registry import model as find_model
+from datasette_faces.store.connection import load_vector_extension, sqlite
 
 SQL = """
     select min(photo_paths.path), faces.photo_id, faces.width * faces.height, embedding
@@ -39,9 +38,9 @@ def real(photos: Path, pack: str, folder: Path) -> tuple[str, int, Quality]:
             "select threshold from models where id = ?", [model.id]
         ).fetchone()[0]
     found = np.stack([vectors.decode(row[3]) for row in rows])
-    constraints = clustering.free([row[1] for row in rows])
-    bar = clustering.bar(found, threshold)
-    labels = clustering.cluster(found, neighbours.graph(found), constraints, bar)
+    constraints = constrained_clustering.free([row[1] for row in rows])
+    bar = constrained_clustering.bar(found, threshold)
+    labels = constrained_clustering.cluster(found, knn_graph.graph(found), constraints, bar)
     main = _main_faces(rows, os.path.abspath(photos))
     labelled = list(_labelled(photos, main))
     places = np.array([place for place, _ in labelled])

@@ -29,9 +29,10 @@ import million  # noqa: E402
 from pictures import shipped  # noqa: E402
 from watching import Watched, cores, watch  # noqa: E402
 
-from datasette_faces import published, reprints  # noqa: E402
-from datasette_faces.connections import transaction  # noqa: E402
-from datasette_faces.images import to_jpeg  # noqa: E402
+from datasette_faces.library.publish import public_rows  # noqa: E402
+from datasette_faces.media import redact  # noqa: E402
+from datasette_faces.media.decode import to_jpeg  # noqa: E402
+from datasette_faces.store.connection import transaction  # noqa: E402
 from datasette_faces.store.database import reading, writing  # noqa: E402
 
 FACES = 100_000
@@ -111,13 +112,13 @@ def printed_alone(database: str) -> float:
     Of every SAMPLE-th picture of either kind, in proportion.
     """
     taken = 0.0
-    for table, look in (("photos", reprints.THUMBNAIL), ("faces", reprints.CROP)):
-        column = published.PICTURE[table]
+    for table, look in (("photos", redact.THUMBNAIL), ("faces", redact.CROP)):
+        column = public_rows.PICTURE[table]
         with reading(database) as conn:
             sql = f"select {column} from {table} where id % ? = 0"
             pictures = [row[0] for row in conn.execute(sql, [SAMPLE])]
 
-        def plain(data: bytes, look: reprints.Look = look) -> int:
+        def plain(data: bytes, look: redact.Look = look) -> int:
             image = Image.open(io.BytesIO(data))
             image.draft("RGB", (look.long_px, look.long_px * image.height // image.width))
             out = io.BytesIO()

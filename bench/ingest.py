@@ -28,11 +28,11 @@ import numpy as np
 from PIL import Image
 from watching import cores, watch
 
-from datasette_faces import analysis, images
-from datasette_faces.connections import load_vector_extension, sqlite
-from datasette_faces.models import graphs, registry, sface
+from datasette_faces.media import decode as images
+from datasette_faces.models import onnx_graphs, pipeline, registry, sface
 from datasette_faces.shapes import RgbArray
 from datasette_faces.store import vec_tables
+from datasette_faces.store.connection import load_vector_extension, sqlite
 from datasette_faces.store.database import reading
 
 SFACE_SHARE = 0.65
@@ -100,7 +100,7 @@ class Setting:
 def recogniser(setting: Setting) -> Iterator[Figure]:
     """SFace on one face: the prepared graph against the published one, on one thread."""
     weights = sface._weights(sface.RECOGNISER_FILE)
-    ours = graphs.session(weights, graphs.prepare_recogniser)
+    ours = onnx_graphs.session(weights, onnx_graphs.prepare_recogniser)
     published = _published(weights)
     faces = _aligned_faces(setting.photos)
     times: list[tuple[float, float]] = []
@@ -204,13 +204,13 @@ def _parts_seconds(setting: Setting, model: str) -> float:
     """Decoding, detecting and embedding each photograph once, one after another, by one process."""
     code = (
         "import sys, time\n"
-        "from datasette_faces import analysis\n"
+        "from datasette_faces.models import pipeline\n"
         "from datasette_faces.models import registry\n"
         "model = registry.model(sys.argv[1])\n"
         "engine = model.load()\n"
         "def look(path):\n"
         "    data = open(path, 'rb').read()\n"
-        "    analysis.analyse(data, engine, detect_px=model.detect_px)\n"
+        "    pipeline.analyse(data, engine, detect_px=model.detect_px)\n"
         "look(sys.argv[2])\n"
         "started = time.perf_counter()\n"
         "for path in sys.argv[2:]:\n"
@@ -267,7 +267,7 @@ def _large_pictures(photos: list[Path], folder: Path) -> None:
     drawn = 0
     for photo in photos:
         data = photo.read_bytes()
-        found = analysis.analyse(data, engine, detect_px=sface.SFace.detect_px).faces
+        found = pipeline.analyse(data, engine, detect_px=sface.SFace.detect_px).faces
         if drawn == LARGE_COUNT or len(found) != 1:
             continue
         picture = images.decode(data).image

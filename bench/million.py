@@ -27,11 +27,12 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image, ImageFilter
 
-from datasette_faces import indexing, vectors
-from datasette_faces.connections import Connection, transaction
+from datasette_faces.algorithms import vectors
+from datasette_faces.search import index_upkeep
 from datasette_faces.shapes import ModelInfo
 from datasette_faces.store import models
 from datasette_faces.store import photos as store
+from datasette_faces.store.connection import Connection, transaction
 from datasette_faces.store.database import writing
 
 BOUND_MS = 100
@@ -81,8 +82,8 @@ def build(
             _insert_faces(conn, face_count, photo_count, _jpegs(160, 160, crop_bytes), rng)
         with transaction(conn):
             _insert_vectors(conn, face_count, rng)
-            indexing.follow(conn)
-        indexing.settle(conn)
+            index_upkeep.follow(conn)
+        index_upkeep.settle(conn)
 
 
 def _jpegs(width: int, height: int, byte_count: int, *, how_many: int = 32) -> list[bytes]:

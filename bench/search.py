@@ -25,7 +25,7 @@ import search_gallery
 from search_contenders import CONTENDERS, FLAT, OURS, VEC0
 from search_gallery import Gallery
 
-from datasette_faces import vectors
+from datasette_faces.algorithms import vectors
 
 MILLION = 1_000_000
 ADDED = 10_000

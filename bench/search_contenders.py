@@ -34,14 +34,14 @@ FEWEST = 3
 
 def ours(gallery: Gallery) -> Ask:
     """faces_knn on a connection as Datasette opens and prepares it."""
-    from datasette_faces import sql_functions
-    from datasette_faces.indexes import registry
-    from datasette_faces.search import Searcher
+    from datasette_faces.app.sql import functions
+    from datasette_faces.search.indexes import registry
+    from datasette_faces.search.searcher import Searcher
 
     registry.indexes()
     conn = _connection(gallery)
     path = str(gallery.database)
-    sql_functions.prepare(conn, path, sql_functions.Shared(Searcher(path)))
+    functions.prepare(conn, path, functions.Shared(Searcher(path)))
     sql = (
         "select value ->> 'face_id', value ->> 'similarity' "
         f"from json_each(faces_knn(:vector, {K}, :model))"
@@ -98,7 +98,7 @@ def flat(gallery: Gallery, threads: int = 1) -> Ask:
 
 
 def _connection(gallery: Gallery, *, vectors: bool = False) -> Any:
-    from datasette_faces.connections import load_vector_extension, sqlite
+    from datasette_faces.store.connection import load_vector_extension, sqlite
 
     conn = sqlite().connect(f"file:{gallery.database}?mode=ro", uri=True, check_same_thread=False)
     if vectors:
@@ -163,8 +163,8 @@ def main() -> None:
     if name in (OURS, FLAT, FLAT_ALL):
         import faiss  # noqa: F401
 
-        from datasette_faces import sql_functions  # noqa: F401
-        from datasette_faces.indexes import registry  # noqa: F401
+        from datasette_faces.app.sql import functions  # noqa: F401
+        from datasette_faces.search.indexes import registry  # noqa: F401
     # What a library takes by itself does not grow with the gallery
     before_mb, _ = _megabytes()
     ask = OPEN[name](gallery)

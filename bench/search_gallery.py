@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from datasette_faces import vectors
-from datasette_faces.connections import Connection, sqlite, transaction
-from datasette_faces.indexes.pq import Pq
-from datasette_faces.indexes.sqlite_vec import SqliteVec
+from datasette_faces.algorithms import vectors
+from datasette_faces.search.indexes.pq import Pq
+from datasette_faces.search.indexes.vec0 import SqliteVec
 from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes, models
 from datasette_faces.store import photos as store
+from datasette_faces.store.connection import Connection, sqlite, transaction
 from datasette_faces.store.database import writing
 
 MODEL = "synthetic"

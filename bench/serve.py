@@ -21,7 +21,7 @@ import million
 import numpy as np
 from uploads import Client, Figure, Heard, report, serving
 
-from datasette_faces.connections import sqlite, transaction
+from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 
 BROWSERS = 50

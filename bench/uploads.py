@@ -31,7 +31,7 @@ import numpy as np
 import search_gallery
 from PIL import Image
 
-from datasette_faces import demo
+from datasette_faces.library.ingest import demo
 from datasette_faces.models import registry
 
 PIXELS = 2_000_000

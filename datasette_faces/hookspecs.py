@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
-    from .indexes.base import FaceIndex
     from .models.base import FaceModel
+    from .search.indexes.base import FaceIndex
 
 hookspec = HookspecMarker("datasette")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from serving import asked, copied
 from toy_model import ToyModel, draw
 
-from datasette_faces.ingest import ingest
+from datasette_faces.library.ingest.run import ingest
 
 PHOTOS = 15
 FACES = 150

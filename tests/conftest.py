@@ -31,7 +31,7 @@ def astronaut_png() -> Path:
 @pytest.fixture(scope="session")
 def faces_db(tmp_path_factory: pytest.TempPathFactory, t1_jpg: Path, astronaut_png: Path) -> Path:
     """A database of two photos and seven faces by sface, photo 1 is t1.jpg; read it only."""
-    from datasette_faces.ingest import ingest
+    from datasette_faces.library.ingest.run import ingest
     from datasette_faces.models.sface import SFace
 
     database = tmp_path_factory.mktemp("faces") / "faces.db"

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from galleries import make_gallery, random_vectors
 from serving import Site
 
-from datasette_faces.compat import V1
-from datasette_faces.connections import transaction
+from datasette_faces.app.datasette.compat import V1
 from datasette_faces.store import people as store
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 FORM = "application/x-www-form-urlencoded"

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datasette_faces.connections import load_vector_extension, sqlite, transaction
-from datasette_faces.indexes.base import FaceIndex
-from datasette_faces.indexes.pq import Pq
-from datasette_faces.indexes.sqlite_vec import SqliteVec
+from datasette_faces.search.indexes.base import FaceIndex
+from datasette_faces.search.indexes.pq import Pq
+from datasette_faces.search.indexes.vec0 import SqliteVec
 from datasette_faces.shapes import Match, ModelInfo
 from datasette_faces.store import models
+from datasette_faces.store.connection import load_vector_extension, sqlite, transaction
 from datasette_faces.store.database import writing
 
 Vectors = npt.NDArray[np.float32]

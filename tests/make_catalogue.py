@@ -9,8 +9,8 @@ from pathlib import Path
 from pictures import shipped
 from publishing import make_private
 
-from datasette_faces.catalogue import Wanted, export
-from datasette_faces.ingest import ingest
+from datasette_faces.library.ingest.run import ingest
+from datasette_faces.library.publish.export import Wanted, export
 from datasette_faces.models.sface import SFace
 
 

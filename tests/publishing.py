@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from datasette_faces import people
-from datasette_faces.connections import transaction
-from datasette_faces.people import Editor
+from datasette_faces.people import decide
+from datasette_faces.people.decide import Editor
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 NAMED, OTHER, HIDDEN = "Ada Álvarez", "Eve Armstrong", "Hilde Hansen-Geheim"
@@ -28,14 +28,14 @@ def make_private(faces_db: Path, to: Path) -> Path:
             [MOMENT, CAMERA, *SECRET_PLACE],
         )
         for face_ids, name in (([1, 2], FORMER), ([3], HIDDEN), ([7], OTHER)):
-            made = people.move(conn, face_ids, None, by=Editor(ACTOR))
+            made = decide.move(conn, face_ids, None, by=Editor(ACTOR))
             person = conn.execute(
                 "select person_id from faces where id = ?", [face_ids[0]]
             ).fetchone()[0]
             assert made
-            people.name(conn, person, name)
+            decide.name(conn, person, name)
             if name == FORMER:
-                people.name(conn, person, NAMED)
+                decide.name(conn, person, NAMED)
             if name == HIDDEN:
-                people.hide(conn, person)
+                decide.hide(conn, person)
     return to

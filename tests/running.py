@@ -13,7 +13,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 from toy_model import BLUE, RED, SHY, WHITE, ToyModel, draw
 
-from datasette_faces.connections import load_vector_extension, sqlite
+from datasette_faces.store.connection import load_vector_extension, sqlite
 
 HERE = Path(__file__).parent
 

@@ -13,12 +13,13 @@ from pictures import shipped
 from PIL import Image
 from serving import asked, copied
 
-from datasette_faces import demo, people
-from datasette_faces.catalogue import Wanted, export
-from datasette_faces.compat import V1
-from datasette_faces.connections import transaction
-from datasette_faces.ingest import ingest
+from datasette_faces.app.datasette.compat import V1
+from datasette_faces.library.ingest import demo
+from datasette_faces.library.ingest.run import ingest
+from datasette_faces.library.publish.export import Wanted, export
 from datasette_faces.models.sface import SFace
+from datasette_faces.people import decide
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 FOLDER = Path(__file__).parent.parent / "docs" / "screenshots"
@@ -73,7 +74,7 @@ def catalogue(ingested: Path, out: Path) -> None:
     with writing(str(ingested)) as conn, transaction(conn):
         faces = [row[0] for row in conn.execute("select id from faces order by id")]
         for face, name in zip(faces, NAMES, strict=False):
-            people.give(conn, [face], None, name, by=people.NOBODY)
+            decide.give(conn, [face], None, name, by=decide.NOBODY)
     export(str(ingested), str(out), Wanted(embeddings=True))
     with serving(out, *AS_A_SITE) as address, browser() as chromium:
         page = chromium.new_page(viewport={"width": WIDTH_PX, "height": MAX_HEIGHT_PX})

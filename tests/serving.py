@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from datasette.app import Datasette
 from datasette.utils import PrefixedUrlString, tilde_encode
 
-from datasette_faces.compat import V1
-from datasette_faces.connections import load_vector_extension, sqlite
+from datasette_faces.app.datasette.compat import V1
+from datasette_faces.store.connection import load_vector_extension, sqlite
 
 QUERY = "/-/query" if V1 else ""
 """What follows a database's address where SQL is run."""

@@ -17,11 +17,13 @@ from PIL import Image
 from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLACE, make_private
 from running import faces, rows
 
-from datasette_faces import audit, jpeg, leaks, reprints
-from datasette_faces.connections import load_vector_extension, sqlite, transaction
-from datasette_faces.indexes import registry
-from datasette_faces.indexes.pq import Pq
-from datasette_faces.indexes.sqlite_vec import SqliteVec
+from datasette_faces.algorithms import needle_search
+from datasette_faces.library.audit import run
+from datasette_faces.media import jpeg_verify, redact
+from datasette_faces.search.indexes import registry
+from datasette_faces.search.indexes.pq import Pq
+from datasette_faces.search.indexes.vec0 import SqliteVec
+from datasette_faces.store.connection import load_vector_extension, sqlite, transaction
 from datasette_faces.store.database import writing
 
 Plant = Callable[[Path, Path], None]
@@ -418,7 +420,7 @@ def test_each_leak_among_embeddings_is_reported(searchable, private, tmp_path, n
 
 def found_in(out: Path, private: Path) -> dict[str, tuple[str, ...]]:
     """The checks of an audit that found something, with examples."""
-    report = audit.audit(str(out), str(private))
+    report = run.audit(str(out), str(private))
     return {it.check: it.examples for it in report.findings if it.found}
 
 
@@ -463,7 +465,7 @@ def test_embeddings_are_a_leak_where_the_catalogue_does_not_say_that_it_has_them
 ):
     out = Path(shutil.copy(searchable, tmp_path / "out.db"))
     sql("delete from catalogue where name = 'embeddings'")(out, private)
-    assert audit.audit(str(out), str(private)).leaks > 3
+    assert run.audit(str(out), str(private)).leaks > 3
 
 
 @pytest.mark.parametrize("which", ["plain", "searchable"])
@@ -486,15 +488,15 @@ def test_a_clean_catalogue_has_no_leak_and_says_what_was_looked_for(request, pri
 
 
 def test_somebody_hidden_since_is_a_leak(plain, private, tmp_path):
-    from datasette_faces import people
-    from datasette_faces.connections import transaction
+    from datasette_faces.people import decide
     from datasette_faces.store import people as store
+    from datasette_faces.store.connection import transaction
     from datasette_faces.store.database import writing
 
     later = Path(shutil.copy(private, tmp_path / "later.db"))
     with writing(str(later)) as conn, transaction(conn):
-        people.hide(conn, store.of_name(conn, NAMED)[0].id)
-    report = audit.audit(str(plain), str(later))
+        decide.hide(conn, store.of_name(conn, NAMED)[0].id)
+    report = run.audit(str(plain), str(later))
     found = {it.check for it in report.findings if it.found}
     assert {"faces of hidden or unnamed people", "names of other people"} <= found
 
@@ -529,7 +531,7 @@ def test_a_catalogue_of_another_file_is_not_one_of_a_thousand_leaks(
 
 @pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 7, 3_000_001])
 def test_strings_are_found_wherever_they_lie(size):
-    needles = leaks.Needles()
+    needles = needle_search.Needles()
     needles.add("a", [b"needle-one", b"needle-two-is-longer-than-16"])
     needles.add("b", [b"short", b"\0\0\0\0\0\0\0\0", b"needle"])
     rng = np.random.default_rng(size)
@@ -550,25 +552,25 @@ def saved(image: Image.Image | None = None, quality: int = 50, **options: Any) -
     return out.getvalue()
 
 
-@pytest.mark.parametrize("quality", [reprints.THUMBNAIL.quality, reprints.CROP.quality])
+@pytest.mark.parametrize("quality", [redact.THUMBNAIL.quality, redact.CROP.quality])
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (320, 213)])
 @pytest.mark.parametrize("spread", [0, 3, 255])
 def test_a_jpeg_of_ours_has_no_fault_whatever_it_shows(quality, size, spread):
     noise = np.random.default_rng(spread).normal(128, spread, (size[1], size[0], 3))
     data = saved(Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)), quality)
-    assert jpeg.fault(data, quality) is None
-    assert jpeg.scan_fault(data, quality) is None
+    assert jpeg_verify.fault(data, quality) is None
+    assert jpeg_verify.scan_fault(data, quality) is None
 
 
 def test_a_jpeg_that_no_export_writes_has_a_fault():
-    assert jpeg.fault(saved(comment=b"x"), 50) == "a comment"
-    assert jpeg.fault(saved()[:-2], 50) == "it does not end"
-    assert jpeg.fault(saved() + b"serial", 50) == "6 bytes behind its end"
-    assert jpeg.fault(b"GIF89a", 50) == "no JPEG"
+    assert jpeg_verify.fault(saved(comment=b"x"), 50) == "a comment"
+    assert jpeg_verify.fault(saved()[:-2], 50) == "it does not end"
+    assert jpeg_verify.fault(saved() + b"serial", 50) == "6 bytes behind its end"
+    assert jpeg_verify.fault(b"GIF89a", 50) == "no JPEG"
     for options in ({"quality": 75}, {"optimize": True}, {"progressive": True}, {"subsampling": 0}):
-        assert jpeg.fault(saved(**options), 50) == jpeg.OTHER_TABLES
-    assert jpeg.fault(saved(Image.new("L", (20, 20))), 50) == jpeg.OTHER_TABLES
-    assert "JFIF" in str(jpeg.fault(saved(dpi=(72, 72)), 50))
+        assert jpeg_verify.fault(saved(**options), 50) == jpeg_verify.OTHER_TABLES
+    assert jpeg_verify.fault(saved(Image.new("L", (20, 20))), 50) == jpeg_verify.OTHER_TABLES
+    assert "JFIF" in str(jpeg_verify.fault(saved(dpi=(72, 72)), 50))
 
 
 TEXT_BYTES = b"GPS 48.137154 serial 4711 "
@@ -608,7 +610,7 @@ def longer(data: bytes, mark: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", IN_A_HEAD)
 def test_no_table_of_a_jpeg_can_hold_a_text(name):
-    assert jpeg.fault(IN_A_HEAD[name](saved()), 50)
+    assert jpeg_verify.fault(IN_A_HEAD[name](saved()), 50)
 
 
 def test_nothing_lies_within_a_scan_behind_its_last_code():
@@ -616,8 +618,11 @@ def test_nothing_lies_within_a_scan_behind_its_last_code():
     ends = "bytes within the scan, behind the picture"
     for added in (b"B", TEXT_BYTES, b"\xff\0" * 9):
         padded = data[:-2] + added + data[-2:]
-        assert jpeg.fault(padded, 50) is None
+        assert jpeg_verify.fault(padded, 50) is None
         held = len(added.replace(b"\xff\0", b"\xff"))
-        assert jpeg.scan_fault(padded, 50) == f"{held} {ends}"
-    assert jpeg.scan_fault(data[:-12] + data[-2:], 50) == "a picture that is cut off"
-    assert jpeg.fault(data[:-9] + b"\xff\xfeab" + data[-9:], 50) == "a segment within the picture"
+        assert jpeg_verify.scan_fault(padded, 50) == f"{held} {ends}"
+    assert jpeg_verify.scan_fault(data[:-12] + data[-2:], 50) == "a picture that is cut off"
+    assert (
+        jpeg_verify.fault(data[:-9] + b"\xff\xfeab" + data[-9:], 50)
+        == "a segment within the picture"
+    )

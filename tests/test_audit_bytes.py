@@ -36,9 +36,10 @@ from test_audit import (
     value,
 )
 
-from datasette_faces import audit, auditing_bytes, leaks
-from datasette_faces.connections import load_vector_extension, sqlite
-from datasette_faces.store import private as kept
+from datasette_faces.algorithms import needle_search
+from datasette_faces.library.audit import byte_checks, run
+from datasette_faces.library.audit import needles as kept
+from datasette_faces.store.connection import load_vector_extension, sqlite
 
 PUBLISHED, LIKE_IT = "Maximilian Schneider-Bach", "Maximilian Schneider-Geheim"
 BETWEEN = "Maximilian Schneider, Jan Schneider-Bach"
@@ -175,8 +176,8 @@ def test_names_that_begin_alike_are_no_leak_where_they_are_published(plain, priv
 
 
 def test_what_is_too_short_to_be_looked_for_is_counted(plain, private):
-    report = audit.audit(str(plain), str(private))
-    [told] = [it for it in report.findings if it.check == auditing_bytes.TOO_SHORT]
+    report = run.audit(str(plain), str(private))
+    [told] = [it for it in report.findings if it.check == byte_checks.TOO_SHORT]
     assert "1: names of other people" in told.examples
     assert told.found == 0
 
@@ -248,7 +249,7 @@ def test_a_place_that_is_round_in_seconds_is_looked_for_as_text_alone():
 
 
 def test_rows_and_texts_are_found_alike_and_counted_once():
-    needles = leaks.Needles(b"some public text, that is longer")
+    needles = needle_search.Needles(b"some public text, that is longer")
     needles.add("texts", [b"a text of sixteen or more", b"public text", b"aaaaaaaa", b"row-one!"])
     needles.add_rows(
         "rows", np.frombuffer(b"row-one!row-two!\0\0\0\0\0\0\x80\x3f", np.uint8).reshape(3, 8)
@@ -269,7 +270,7 @@ def test_rows_and_texts_are_found_alike_and_counted_once():
 )
 def test_a_text_of_which_one_end_says_nothing_is_compared_whole(secret):
     public = b"a public text that ends like others"
-    needles = leaks.Needles(public)
+    needles = needle_search.Needles(public)
     needles.add("texts", [secret, secret])
     needles.add("texts", [secret])
     assert [hit.text for hit in needles.search().everywhere(b"x" + secret + b"x")] == [secret]
@@ -277,9 +278,9 @@ def test_a_text_of_which_one_end_says_nothing_is_compared_whole(secret):
 
 
 def test_a_whole_text_may_go_over_the_end_of_a_piece(monkeypatch):
-    monkeypatch.setattr(leaks, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(needle_search, "CHUNK_BYTES", 64)
     secret = b"a public text th" + b"_" * 60
-    needles = leaks.Needles(b"a public text that is there")
+    needles = needle_search.Needles(b"a public text that is there")
     needles.add("texts", [secret])
     for before in range(130):
         hits = needles.search().everywhere(b"x" * before + secret + b"x")
@@ -289,14 +290,14 @@ def test_a_whole_text_may_go_over_the_end_of_a_piece(monkeypatch):
 @pytest.mark.parametrize("between", [b"\n", b" "])
 def test_texts_that_end_like_public_ones_are_told_from_those_that_are(between):
     public = between.join(b"Number%06d Schneider-Bach" % it for it in range(4_000))
-    needles = leaks.Needles(public)
+    needles = needle_search.Needles(public)
     needles.add("names", [b"Number%06d Schneider-Bach" % it for it in range(2_000, 6_000)])
     assert needles.search().counts == {"names": 2_000}
 
 
 def test_texts_that_begin_like_public_ones_are_looked_for_by_their_end():
     names = [b"Number%05d Schneider-Bach" % it for it in range(2_000)]
-    needles = leaks.Needles(b" ".join(names))
+    needles = needle_search.Needles(b" ".join(names))
     needles.add("paths", [b"%s, the %05d.jpg" % (it, place) for place, it in enumerate(names)])
     search = needles.search()
     assert search.counts == {"paths": 2_000}

@@ -12,8 +12,9 @@ import pytest
 from publishing import HIDDEN, NAMED, OTHER, make_private
 from running import faces
 
-from datasette_faces import audit, people
-from datasette_faces.connections import sqlite, transaction
+from datasette_faces.library.audit import run
+from datasette_faces.people import decide
+from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 
 ROOM = "free pages, and bytes that belong to no row"
@@ -45,7 +46,7 @@ def out(exported: Path, tmp_path: Path) -> Path:
 
 def found(out: Path, private: Path) -> dict[str, int]:
     """The checks that found something."""
-    return {it.check: it.found for it in audit.audit(str(out), str(private)).findings if it.found}
+    return {it.check: it.found for it in run.audit(str(out), str(private)).findings if it.found}
 
 
 def changed(out: Path, *statements: str) -> None:
@@ -65,9 +66,9 @@ def test_somebody_hidden_since_is_a_leak_also_in_the_background(out, private, tm
     later = tmp_path / "later.db"
     shutil.copy(private, later)
     with writing(str(later)) as conn, transaction(conn):
-        people.move(conn, [4], None)
+        decide.move(conn, [4], None)
         [(person,)] = conn.execute("select person_id from faces where id = 4").fetchall()
-        people.hide(conn, person)
+        decide.hide(conn, person)
     assert found(out, private) == {}
     assert set(found(out, later)) == {SEAL, PICTURES}
 
@@ -174,11 +175,11 @@ def test_a_note_that_came_later_breaks_the_seal(out, private, statement):
 def test_a_file_in_a_folder_that_cannot_be_written_is_audited(
     out: Path, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datasette_faces import placing
     from datasette_faces.errors import CatalogueError
+    from datasette_faces.library.publish import atomic_file
 
     def refuse(*args: Any, **options: Any) -> Any:
         raise CatalogueError("cannot be written")
 
-    monkeypatch.setattr(placing, "folder_beside", refuse)
+    monkeypatch.setattr(atomic_file, "folder_beside", refuse)
     assert found(out, private) == {}

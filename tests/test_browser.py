@@ -12,7 +12,7 @@ import pytest
 from archive import make_archive
 from browser import browser, serving
 
-from datasette_faces.compat import V1
+from datasette_faces.app.datasette.compat import V1
 
 WIDE, NARROW, LOW = (1280, 900), (390, 844), (844, 400)
 PAGES = {

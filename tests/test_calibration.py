@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from running import beside, faces, rows
 from serving import copied
 
-from datasette_faces import calibration, probabilities, sql_functions
-from datasette_faces.calibration import LEAST_PAIRS, SUREST, Pairs
+from datasette_faces.algorithms import calibration
+from datasette_faces.algorithms.calibration import LEAST_PAIRS, SUREST, Pairs
+from datasette_faces.app.sql import functions
 from datasette_faces.errors import FacesError, SearchError
-from datasette_faces.store import calibrations, models, pairs
+from datasette_faces.search import probability as probabilities
+from datasette_faces.store import calibration_pairs, calibrations, models
 from datasette_faces.store.database import writing
 
 SFACE = 0.363
@@ -227,7 +229,7 @@ def database(named_db: Path, tmp_path: Path) -> Path:
 class TestPairsOfALibrary:
     def test_named_people_match_and_two_of_one_photo_do_not(self, database: Path) -> None:
         with opened(database) as conn:
-            known = pairs.known(conn, "toy")
+            known = calibration_pairs.known(conn, "toy")
         named = PEOPLE - 2
         # Face 49, of the mirror, is one more of person 1 and one less of person 7
         of_each = [EACH + 1, *[EACH] * 5, EACH - 1, *[EACH] * (named - 7)]
@@ -242,10 +244,10 @@ class TestPairsOfALibrary:
         self, database: Path
     ) -> None:
         with opened(database) as conn:
-            before = pairs.known(conn, "toy")
+            before = calibration_pairs.known(conn, "toy")
             conn.execute("update people set hidden = 1 where id = 2")
             conn.execute("update people set key = 'not-a-face' where id = 11")
-            after = pairs.known(conn, "toy")
+            after = calibration_pairs.known(conn, "toy")
         assert set(before.matching.groups.tolist()) - set(after.matching.groups.tolist()) == {2}
         lost = len(before.of_photos.groups) - len(after.of_photos.groups)
         assert lost == EACH
@@ -257,7 +259,7 @@ class TestPairsOfALibrary:
                 "update face_embeddings set embedding = ? where face_id = 4",
                 [blob([float("nan")] * DIMENSIONS)],
             )
-            known = pairs.known(conn, "toy")
+            known = calibration_pairs.known(conn, "toy")
         for kind in (known.matching, known.other):
             assert np.isfinite(kind.similarities).all()
         assert len(known.of_photos.similarities) == PEOPLE * EACH // 2 - 1 - 3
@@ -272,9 +274,12 @@ class TestPairsOfALibrary:
             ("CHUNK_PHOTOS", 2),
             ("MOST_PEOPLE_PAIRS", 20),
         ):
-            monkeypatch.setattr(pairs, name, value)
+            monkeypatch.setattr(calibration_pairs, name, value)
         with opened(database) as conn:
-            first, second = pairs.known(conn, "toy"), pairs.known(conn, "toy")
+            first, second = (
+                calibration_pairs.known(conn, "toy"),
+                calibration_pairs.known(conn, "toy"),
+            )
         assert len(first.matching.similarities) == 4 * 3
         assert 6 <= len(first.of_photos.similarities) <= 7
         assert len(first.of_people.similarities) <= 20
@@ -285,7 +290,7 @@ class TestPairsOfALibrary:
     def test_a_crowd_counts_no_more_than_a_few(self, database: Path) -> None:
         with opened(database) as conn:
             conn.execute("update faces set photo_id = 2, person_id = null where photo_id != 1")
-            known = pairs.known(conn, "toy")
+            known = calibration_pairs.known(conn, "toy")
         assert len(known.of_photos.similarities) == 10
         assert len(known.matching.similarities) == 1
 
@@ -362,7 +367,7 @@ class TestTheCommand:
 @pytest.fixture
 def conn(database: Path) -> Iterator[Any]:
     with opened(database) as it:
-        sql_functions.register(it)
+        functions.register(it)
         yield it
 
 
@@ -439,6 +444,6 @@ class TestFaceProbability:
         found = re.findall(r"```sql\n(.*?)```", (DOCS / "calibration.md").read_text(), re.S)
         assert len(found) == 2
         with opened(faces_db) as it:
-            sql_functions.register(it)
+            functions.register(it)
             for query in found:
                 assert 0 < it.execute(query).fetchone()[-1] < 1

@@ -17,7 +17,7 @@ from serving import QUERY, Site, copied, site
 from test_calibration import DIMENSIONS, database, named_db  # noqa: F401
 from test_pages import sql_link
 
-from datasette_faces import probabilities
+from datasette_faces.search import probability
 from datasette_faces.store import models
 from datasette_faces.store.database import writing
 
@@ -29,7 +29,7 @@ ANN = {"id": "ann"}
 @pytest.fixture
 def calibrated(database: Path) -> Path:  # noqa: F811
     with writing(str(database)) as conn:
-        probabilities.calibrate(conn, "toy")
+        probability.calibrate(conn, "toy")
     return database
 
 
@@ -104,7 +104,7 @@ class TestThePage:
     def test_after_a_calibration_with_too_few_names_says_so(self, database: Path) -> None:  # noqa: F811
         with writing(str(database)) as conn:
             conn.execute("update people set name = null where id > 2")
-            probabilities.calibrate(conn, "toy")
+            probability.calibrate(conn, "toy")
         with site(database) as it:
             page = it.get(PAGE).text
             assert "too few people with a name" in page

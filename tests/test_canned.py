@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from serving import Site, asked, copied, ids, site
 
-from datasette_faces import canned, vectors
-from datasette_faces.canned import QUERIES
-from datasette_faces.compat import V1
+from datasette_faces.algorithms import vectors
+from datasette_faces.app.datasette import canned_queries
+from datasette_faces.app.datasette.canned_queries import QUERIES
+from datasette_faces.app.datasette.compat import V1
 
 ONLY_ANN = {"id": "ann"}
 MANY = 3_000
@@ -322,7 +323,7 @@ class TestWhere:
         with site(faces_db, internal=internal) as served:
             assert runnable(served) == set(QUERIES)
         changed = {"people_together": QUERIES["people_together"]}
-        monkeypatch.setattr(canned, "_tables", lambda conn: {"faces", "photos", "people"})
+        monkeypatch.setattr(canned_queries, "_tables", lambda conn: {"faces", "photos", "people"})
         with site(faces_db, internal=internal) as served:
             assert listed(served) == {*changed, "faces_without_person"}
         monkeypatch.undo()
@@ -332,5 +333,5 @@ class TestWhere:
             sql = "select name, source from queries"
             found = served._loop.run_until_complete(kept.execute(sql)).rows
             assert json.dumps(sorted(tuple(row) for row in found)) == json.dumps(
-                sorted((name, canned.SOURCE) for name in QUERIES)
+                sorted((name, canned_queries.SOURCE) for name in QUERIES)
             )

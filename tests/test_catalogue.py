@@ -25,14 +25,16 @@ from publishing import DAY, HIDDEN, NAMED, OTHER, SECRET_PLACE, make_private
 from running import faces, rows
 from serving import Site, site
 
-from datasette_faces import audit, catalogue, public_ids, reprints
-from datasette_faces.catalogue import Wanted
-from datasette_faces.compat import V1
-from datasette_faces.connections import transaction
+from datasette_faces.app.datasette.compat import V1
 from datasette_faces.errors import CatalogueError
-from datasette_faces.reprints import THUMBNAIL, reprint
+from datasette_faces.library.audit import run as audit
+from datasette_faces.library.publish import export as catalogue
+from datasette_faces.library.publish import public_ids, selection
+from datasette_faces.library.publish.export import Wanted
+from datasette_faces.media import redact
+from datasette_faces.media.redact import THUMBNAIL, reprint
 from datasette_faces.store import people as store
-from datasette_faces.store import publishing
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 PAGES = ("", "/people", "/search", ".json", "/people.json")
@@ -222,7 +224,7 @@ def test_the_list_of_names_is_for_its_owner_and_is_not_there_without_the_catalog
 
 
 def test_a_query_has_to_come_to_an_end(private, tmp_path, monkeypatch):
-    monkeypatch.setattr(publishing, "QUERY_SECONDS", 0.2)
+    monkeypatch.setattr(selection, "QUERY_SECONDS", 0.2)
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n"
     result = faces("export", private, tmp_path / "o.db", "--query", endless)
     assert result.exit_code == 1
@@ -241,12 +243,12 @@ def test_a_photo_with_somebody_blurred_has_no_link_to_its_original(private, tmp_
 
 
 def test_a_watermark_takes_another_font_where_letters_are_lacking():
-    own = reprints._font(20, "plain")
-    assert reprints._lacking(own, "\N{CYRILLIC SMALL LETTER ZHE}plain") == {
+    own = redact._font(20, "plain")
+    assert redact._lacking(own, "\N{CYRILLIC SMALL LETTER ZHE}plain") == {
         "\N{CYRILLIC SMALL LETTER ZHE}"
     }
-    assert reprints.unwritable("plain (c) 2025") == ""
-    assert reprints.unwritable("a\U00013000") == "\U00013000"
+    assert redact.unwritable("plain (c) 2025") == ""
+    assert redact.unwritable("a\U00013000") == "\U00013000"
 
 
 def test_pictures_are_printed_anew_without_metadata(private, tmp_path):
@@ -260,7 +262,7 @@ def test_pictures_are_printed_anew_without_metadata(private, tmp_path):
 def test_a_watermark_is_in_every_photo(private, tmp_path):
     plain = rows(made(private, tmp_path), "select id, thumbnail from photos")
     marked = dict(rows(made(private, tmp_path, "--replace", "--watermark", "© A"), PICTURES))
-    assert all(reprints.differ(data, marked[row_id]) > 0.05 for row_id, data in plain)
+    assert all(redact.differ(data, marked[row_id]) > 0.05 for row_id, data in plain)
 
 
 def test_a_long_watermark_is_written_smaller():
@@ -379,7 +381,7 @@ def test_the_gallery_of_a_catalogue_asks_nothing_that_is_its_owners(public, priv
 
 def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
     # The package calls the view as its module
-    module = importlib.import_module("datasette_faces.views.search")
+    module = importlib.import_module("datasette_faces.app.web.search")
     monkeypatch.setattr(module, "missing", lambda page, model_id: "pip install it")
     out = made(private, tmp_path, "--embeddings")
     everybody = {"plugins": {"datasette-faces": {"permissions": {"faces-upload": True}}}}
@@ -438,7 +440,7 @@ def test_json_says_what_was_made_and_what_was_left_out(private, tmp_path):
 
 
 def test_an_export_that_fails_its_audit_leaves_nothing(private, tmp_path, monkeypatch):
-    monkeypatch.setattr(reprints, "reprint", lambda data, *_, **__: data + b"Exif\0\0")
+    monkeypatch.setattr(redact, "reprint", lambda data, *_, **__: data + b"Exif\0\0")
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "was not kept" in result.output
@@ -507,9 +509,9 @@ def test_nothing_is_published_of_a_person_who_is_hidden_since(private, tmp_path)
     copy = tmp_path / "copy.db"
     copy.write_bytes(private.read_bytes())
     with writing(str(copy)) as conn, transaction(conn):
-        from datasette_faces import people
+        from datasette_faces.people import decide
 
-        people.hide(conn, store.of_name(conn, NAMED)[0].id)
+        decide.hide(conn, store.of_name(conn, NAMED)[0].id)
     out = made(copy, tmp_path)
     assert rows(out, "select name from people") == [(OTHER,)]
     with pytest.raises(CatalogueError):

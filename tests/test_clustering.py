@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 from measures import groups, quality
 from running import ingest, rows
 
-from datasette_faces import clustering, vectors
-from datasette_faces.clustering import ALONE, Bar, Constraints, Graph
-from datasette_faces.indexes import neighbours
+from datasette_faces.algorithms import constrained_clustering, knn_graph, vectors
+from datasette_faces.algorithms.constrained_clustering import ALONE, Bar, Constraints, Graph
 
 BAR = Bar(threshold=0.4, strangers=0.0, pair=0.4)
 MOST = 14
@@ -38,8 +37,10 @@ def complete(n: int, faces: Any = None) -> Graph:
 
 def clustered(found: Any, constraints: Constraints | None = None, bar: Bar = BAR) -> Any:
     """The numbers that faces get; where nothing is said, each is in a photo of its own."""
-    known = constraints or clustering.free(range(len(found)))
-    return clustering.cluster(np.asarray(found, np.float32), complete(len(found)), known, bar)
+    known = constraints or constrained_clustering.free(range(len(found)))
+    return constrained_clustering.cluster(
+        np.asarray(found, np.float32), complete(len(found)), known, bar
+    )
 
 
 def on_a_circle(*degrees: float) -> Any:
@@ -153,7 +154,7 @@ def test_new_faces_move_none_of_the_old_ones_and_break_no_constraint(library, ne
     old = np.arange(max(0, n - new))
     labels = np.full(n, ALONE)
     labels[old] = clustered(found[old], picked(constraints, old))
-    grown = clustering.grow(found, complete(n, fresh), constraints, BAR, labels=labels)
+    grown = constrained_clustering.grow(found, complete(n, fresh), constraints, BAR, labels=labels)
     known = np.flatnonzero(labels >= 0)
     pinned_later = set(constraints.pinned[fresh].tolist())
     rejected = constraints.apart_people[:, 0].tolist()
@@ -168,11 +169,11 @@ def test_what_was_decided_since_drives_faces_out_of_old_clusters(library):
     """Here nothing was decided when the old faces got their numbers."""
     found, constraints = library
     n = len(found)
-    before = clustering.free(constraints.photo, constraints.key)
+    before = constrained_clustering.free(constraints.photo, constraints.key)
     labels = clustered(found, before)
     labels[labels >= 0] += 3
     nobody = np.empty(0, np.int32)
-    grown = clustering.grow(found, complete(n, nobody), constraints, BAR, labels=labels)
+    grown = constrained_clustering.grow(found, complete(n, nobody), constraints, BAR, labels=labels)
     assert_holds(grown, constraints)
 
 
@@ -191,30 +192,32 @@ def test_a_chain_is_not_one_person():
 
 
 def test_two_faces_of_one_photo_are_two_people():
-    labels = clustered(on_a_circle(0, 1, 2), clustering.free([7, 7, 8]))
+    labels = clustered(on_a_circle(0, 1, 2), constrained_clustering.free([7, 7, 8]))
     assert labels[0] != labels[1]
     assert len(groups(labels)) == 2
 
 
 def test_somebody_may_pin_both_faces_of_a_mirror():
-    constraints = replace(clustering.free([7, 7, 7]), pinned=np.array([3, 3, -1]))
+    constraints = replace(constrained_clustering.free([7, 7, 7]), pinned=np.array([3, 3, -1]))
     assert clustered(on_a_circle(0, 1, 2), constraints).tolist() == [3, 3, ALONE]
 
 
 def test_people_with_names_attract_and_are_never_merged():
-    constraints = replace(clustering.free(range(6)), pinned=np.array([5, -1, 2, -1, -1, -1]))
+    constraints = replace(
+        constrained_clustering.free(range(6)), pinned=np.array([5, -1, 2, -1, -1, -1])
+    )
     labels = clustered(on_a_circle(0, 8, 20, 24, 180, 190), constraints)
     assert labels.tolist() == [5, 5, 2, 2, 6, 6]
 
 
 def test_a_person_who_was_pinned_at_two_ages_attracts_faces_of_both():
-    constraints = replace(clustering.free(range(4)), pinned=np.array([0, 0, -1, -1]))
+    constraints = replace(constrained_clustering.free(range(4)), pinned=np.array([0, 0, -1, -1]))
     assert clustered(on_a_circle(0, 120, 10, 130), constraints).tolist() == [0, 0, 0, 0]
 
 
 def test_two_faces_that_are_not_one_person_do_not_both_join_somebody_at_two_ages():
     constraints = replace(
-        clustering.free(range(4)),
+        constrained_clustering.free(range(4)),
         pinned=np.array([0, 0, -1, -1]),
         apart=np.array([[2, 3]]),
     )
@@ -224,7 +227,7 @@ def test_two_faces_that_are_not_one_person_do_not_both_join_somebody_at_two_ages
 
 def test_a_face_that_is_not_somebody_goes_elsewhere():
     constraints = replace(
-        clustering.free(range(3)),
+        constrained_clustering.free(range(3)),
         pinned=np.array([0, -1, -1]),
         apart_people=np.array([[1, 0]]),
     )
@@ -235,7 +238,9 @@ def test_a_face_that_is_not_somebody_goes_elsewhere():
 
 def test_a_face_of_low_quality_joins_but_joins_nothing_together():
     found = on_a_circle(0, 5, 130, 135, 62)
-    constraints = replace(clustering.free(range(5)), bridging=np.array([True] * 4 + [False]))
+    constraints = replace(
+        constrained_clustering.free(range(5)), bridging=np.array([True] * 4 + [False])
+    )
     labels = clustered(found, constraints)
     assert labels[:4].tolist() == [0, 0, 1, 1]
     assert labels[4] == 0
@@ -256,17 +261,17 @@ def test_look_alikes_are_two_people_though_each_pair_of_them_is_above_the_thresh
 
 def test_the_more_faces_there_are_the_more_two_single_ones_have_to_resemble_each_other():
     found = random_vectors(500, 64)
-    small, large = (clustering.bar(found, 0.363, faces=n) for n in (500, 1_000_000))
+    small, large = (constrained_clustering.bar(found, 0.363, faces=n) for n in (500, 1_000_000))
     assert small.pair < large.pair <= 0.363 * 1.5
-    assert clustering.bar(found[:1], 0.363).pair == 0.363
+    assert constrained_clustering.bar(found[:1], 0.363).pair == 0.363
 
 
 def test_a_family_does_not_raise_its_own_bar():
     """Every third pair is of one person."""
     centres = random_vectors(3, 128)
     found = unit(centres[np.arange(90) % 3] * 1.5 + random_vectors(90, 128, seed=2))
-    assert clustering.bar(found, 0.363).pair < 0.45
-    assert len(groups(clustered(found, bar=clustering.bar(found, 0.363)))) == 3
+    assert constrained_clustering.bar(found, 0.363).pair < 0.45
+    assert len(groups(clustered(found, bar=constrained_clustering.bar(found, 0.363)))) == 3
 
 
 def test_no_faces_give_no_numbers():
@@ -277,7 +282,9 @@ def test_a_new_face_joins_a_cluster_or_makes_one_with_another():
     found = on_a_circle(0, 5, 90, 180, 3, 181, 270)
     labels = np.array([4, 4, ALONE, ALONE, ALONE, ALONE, ALONE])
     graph = complete(7, [4, 5, 6])
-    grown = clustering.grow(found, graph, clustering.free(range(7)), BAR, labels=labels)
+    grown = constrained_clustering.grow(
+        found, graph, constrained_clustering.free(range(7)), BAR, labels=labels
+    )
     assert grown.tolist() == [4, 4, ALONE, 5, 4, 5, ALONE]
 
 
@@ -287,11 +294,13 @@ def test_the_neighbourhood_of_new_faces_is_all_that_has_to_be_known():
     fresh = np.arange(n - 4, n)
     labels = np.full(n, ALONE)
     labels[:-4] = clustered(found[:-4])
-    free = clustering.free(range(n))
-    grown = clustering.grow(found, complete(n, fresh), free, BAR, labels=labels)
+    free = constrained_clustering.free(range(n))
+    grown = constrained_clustering.grow(found, complete(n, fresh), free, BAR, labels=labels)
     near = np.flatnonzero(np.isin(grown, grown[fresh]))
     graph = complete(len(near), np.flatnonzero(np.isin(near, fresh)))
-    some = clustering.grow(found[near], graph, picked(free, near), BAR, labels=labels[near])
+    some = constrained_clustering.grow(
+        found[near], graph, picked(free, near), BAR, labels=labels[near]
+    )
     assert (some == grown[near]).all()
 
 
@@ -309,14 +318,16 @@ def test_growing_gives_nearly_what_clustering_everything_gives():
     labels = np.full(len(found), ALONE)
     labels[:300] = clustered(found[:300])
     fresh = np.arange(300, len(found), dtype=np.int32)
-    graph = neighbours.graph_of(found, fresh)
-    grown = clustering.grow(found, graph, clustering.free(range(360)), BAR, labels=labels)
+    graph = knn_graph.graph_of(found, fresh)
+    grown = constrained_clustering.grow(
+        found, graph, constrained_clustering.free(range(360)), BAR, labels=labels
+    )
     assert quality(grown, people).bcubed_f1 > 0.99
 
 
 def test_the_graph_holds_the_nearest_and_no_face_itself():
     found = random_vectors(300, 16)
-    graph = neighbours.graph(found, k=5, least=-1)
+    graph = knn_graph.graph(found, k=5, least=-1)
     similarities = found @ found.T
     np.fill_diagonal(similarities, -2)
     best = np.argsort(-similarities, axis=1)[:, :5]
@@ -324,7 +335,7 @@ def test_the_graph_holds_the_nearest_and_no_face_itself():
 
 
 def test_the_graph_leaves_out_who_is_not_similar():
-    graph = neighbours.graph(on_a_circle(0, 10, 180), k=5, least=0.2)
+    graph = knn_graph.graph(on_a_circle(0, 10, 180), k=5, least=0.2)
     assert [set(row) for row in graph.neighbours.tolist()] == [{1, -1}, {0, -1}, {-1}]
 
 
@@ -334,7 +345,7 @@ def test_an_approximate_graph_finds_nearly_all_of_a_persons_faces(dimensions):
         random_vectors(200, dimensions)[np.arange(2_000) % 200]
         + 0.7 * random_vectors(2_000, dimensions, seed=2)
     )
-    exact, near = (neighbours.graph(found, k=9, compared=most) for most in (2**40, 0))
+    exact, near = (knn_graph.graph(found, k=9, compared=most) for most in (2**40, 0))
     hits = [
         len({*one} & {*two} - {-1}) / len({*one} - {-1})
         for one, two in zip(exact.neighbours.tolist(), near.neighbours.tolist(), strict=True)
@@ -358,8 +369,7 @@ def test_faces_by_themselves_are_no_cluster_to_the_measures():
 
 TWICE = """
 import sys, numpy as np
-from datasette_faces import clustering
-from datasette_faces.indexes import neighbours
+from datasette_faces.algorithms import constrained_clustering as clustering, knn_graph as neighbours
 found, key = np.load(sys.argv[1]), np.load(sys.argv[2])
 graph = neighbours.graph(found)
 constraints = clustering.free(key // 2, key)
@@ -423,14 +433,14 @@ def real_people(request, shared: Path, tmp_path_factory) -> tuple[Any, Any, Any,
     photo = np.array([row[1] for row in found])
     places = np.array([main[row["file"]] for row in labelled])
     people = np.unique([row["person"] for row in labelled], return_inverse=True)[1]
-    return faces, photo, places, people, clustering.bar(faces, threshold)
+    return faces, photo, places, people, constrained_clustering.bar(faces, threshold)
 
 
 @pytest.mark.once
 def test_the_labelled_people_are_told_apart_and_each_is_one(real_people):
     faces, photo, places, people, bar = real_people
-    free = clustering.free(photo)
-    labels = clustering.cluster(faces, neighbours.graph(faces), free, bar)
+    free = constrained_clustering.free(photo)
+    labels = constrained_clustering.cluster(faces, knn_graph.graph(faces), free, bar)
     measured = quality(labels[places], people)
     assert measured.bcubed_f1 >= 0.98
     assert measured.pair_precision == 1.0
@@ -442,14 +452,18 @@ def test_labelled_people_who_come_later_join_their_own(real_people):
     faces, photo, places, people, bar = real_people
     labels = np.full(len(faces), ALONE)
     first = np.flatnonzero(photo % 2 == 0)
-    graph = neighbours.graph(faces[first])
-    labels[first] = clustering.cluster(faces[first], graph, clustering.free(photo[first]), bar)
+    graph = knn_graph.graph(faces[first])
+    labels[first] = constrained_clustering.cluster(
+        faces[first], graph, constrained_clustering.free(photo[first]), bar
+    )
     for number in np.unique(photo[photo % 2 == 1]).tolist():
         here = np.flatnonzero((photo % 2 == 0) | (photo <= number))
         fresh = np.flatnonzero(photo[here] == number)
-        graph = neighbours.graph_of(faces[here], fresh)
-        free = clustering.free(photo[here])
-        labels[here] = clustering.grow(faces[here], graph, free, bar, labels=labels[here])
+        graph = knn_graph.graph_of(faces[here], fresh)
+        free = constrained_clustering.free(photo[here])
+        labels[here] = constrained_clustering.grow(
+            faces[here], graph, free, bar, labels=labels[here]
+        )
     measured = quality(labels[places], people)
     assert measured.bcubed_f1 >= 0.95
     assert measured.pair_precision == 1.0

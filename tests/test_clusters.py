@@ -15,10 +15,10 @@ from galleries import model_info, opened, unit
 from running import beside, faces, ingest
 from toy_model import BLUE, GREEN, RED, draw
 
-from datasette_faces import clusters, people
-from datasette_faces.connections import transaction
+from datasette_faces.people import decide, grouping
 from datasette_faces.store import models
 from datasette_faces.store import people as store
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 PEOPLE, EACH, DIMENSIONS = 8, 6, 64
@@ -60,9 +60,9 @@ def add(conn: Any, vectors: dict[int, Any]) -> None:
         )
 
 
-def cluster(path: Path) -> clusters.Clustered:
+def cluster(path: Path) -> grouping.Clustered:
     with writing(str(path)) as conn, transaction(conn):
-        return clusters.cluster(conn, MODEL)
+        return grouping.cluster(conn, MODEL)
 
 
 def groups(path: Path) -> dict[str, list[str]]:
@@ -83,7 +83,7 @@ WHOLE = sorted([f"sha{n:04}" for n in range(p * EACH, p * EACH + EACH)] for p in
 
 def test_people_are_found(tmp_path: Path) -> None:
     path = made_up(tmp_path / "x.db")
-    assert cluster(path) == clusters.Clustered(PEOPLE * EACH, PEOPLE, 0)
+    assert cluster(path) == grouping.Clustered(PEOPLE * EACH, PEOPLE, 0)
     assert sorted(groups(path).values()) == WHOLE
 
 
@@ -91,7 +91,7 @@ def test_rows_in_another_order_give_the_same_people_under_the_same_keys(tmp_path
     first, second = made_up(tmp_path / "a.db"), made_up(tmp_path / "b.db", shuffled=3)
     cluster(first)
     # And in a process of its own
-    line = "from datasette_faces.cli import faces; faces()"
+    line = "from datasette_faces.app.cli import faces; faces()"
     command = [sys.executable, "-c", line, "cluster", str(second), "--json"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
     assert json.loads(said.stdout)["people"] == PEOPLE
@@ -125,8 +125,8 @@ def test_new_faces_come_to_whom_they_resemble_and_nobody_else_moves(tmp_path: Pa
     there = {int(it[3:]) for members in before.values() for it in members}
     with writing(str(path)) as conn, transaction(conn):
         add(conn, {n: np.frombuffer(raw, "<f4") for n, raw in rows if n not in there})
-        done = clusters.grow(conn, MODEL)
-        assert clusters.grow(conn, MODEL) == clusters.Clustered(0, 0, 0)
+        done = grouping.grow(conn, MODEL)
+        assert grouping.grow(conn, MODEL) == grouping.Clustered(0, 0, 0)
     assert done.faces < PEOPLE * EACH, "all were looked at"
     after = groups(path)
     assert sorted(after.values()) == WHOLE
@@ -138,13 +138,13 @@ def test_what_was_decided_holds_in_every_clustering(tmp_path: Path) -> None:
     cluster(path)
     with writing(str(path)) as conn, transaction(conn):
         of = dict(conn.execute("select id, person_id from faces"))
-        people.name(conn, of[1], "Ada")
-        people.move(conn, [7], of[1])
-        people.reject(conn, [2], of[1])
-        people.split(conn, of[13], [13, 14])
-        people.not_a_face(conn, [19])
-        people.merge(conn, of[25], of[31])
-        people.apart(conn, of[37], of[43])
+        decide.name(conn, of[1], "Ada")
+        decide.move(conn, [7], of[1])
+        decide.reject(conn, [2], of[1])
+        decide.split(conn, of[13], [13, 14])
+        decide.not_a_face(conn, [19])
+        decide.merge(conn, of[25], of[31])
+        decide.apart(conn, of[37], of[43])
     before = groups(path)
     cluster(path)
     after = groups(path)
@@ -170,7 +170,7 @@ def test_two_faces_of_one_photo_are_two_people_unless_somebody_says_so(
         mirrored = "select person_id from faces where photo_id = 4"
         assert len(set(conn.execute(mirrored).fetchall())) == 2
         person = conn.execute("select person_id from faces where id = 1").fetchone()[0]
-        people.move(conn, [4, 5], person)
+        decide.move(conn, [4, 5], person)
     assert faces("cluster", database).exit_code == 0
     with opened(database) as conn:
         assert len(set(conn.execute(mirrored).fetchall())) == 1
@@ -203,7 +203,7 @@ def test_the_labelled_people_are_found_in_real_photographs(
 
     from measures import quality
 
-    from datasette_faces.ingest import ingest as ingest_with
+    from datasette_faces.library.ingest.run import ingest as ingest_with
     from datasette_faces.models import registry
 
     model = registry.model(pack if pack == "sface" else str(shared / "models" / pack))
@@ -232,7 +232,7 @@ def test_names_stand_with_another_model(shared: Path, tmp_path: Path) -> None:
     with writing(str(database)) as conn, transaction(conn):
         three = store.listed(conn)[:3]
         for number, person in enumerate(three):
-            people.name(conn, person.id, f"Somebody {number}")
+            decide.name(conn, person.id, f"Somebody {number}")
         before = conn.execute(
             "select faces.id, name from faces join people on people.id = person_id "
             "where name is not null order by 1"

@@ -17,7 +17,7 @@ from lean_server import EXTRA, HOUSE, SETTINGS
 from make_catalogue import make_catalogue
 from serving import QUERY, site
 
-from datasette_faces.compat import V1
+from datasette_faces.app.datasette.compat import V1
 
 OPTIONS = "--setting allow_download off --setting default_allow_sql off"
 

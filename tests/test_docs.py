@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from datasette_faces import doctor, headers, hookspecs, permissions, sql_functions
-from datasette_faces.cli import faces
-from datasette_faces.connections import sqlite
-from datasette_faces.images import FORMATS
+from datasette_faces import hookspecs
+from datasette_faces.app.cli import faces
+from datasette_faces.app.datasette import csp, permissions
+from datasette_faces.app.sql import functions
+from datasette_faces.app.web import limits
+from datasette_faces.library.health import checks
+from datasette_faces.media.decode import FORMATS
 from datasette_faces.store import embeddings, models
+from datasette_faces.store.connection import sqlite
 from datasette_faces.store.database import reading
-from datasette_faces.views import limits
 
 ROOT = Path(__file__).parent.parent
 DOCS = {file.stem: file.read_text() for file in (ROOT / "docs").glob("*.md")}
@@ -53,7 +56,7 @@ def test_every_table_and_column_is_documented(faces_db: Path) -> None:
 def test_every_sql_function_is_documented() -> None:
     with closing(sqlite().connect(":memory:")) as conn:
         known = {row[0] for row in conn.execute("select name from pragma_function_list")}
-        sql_functions.register(conn)
+        functions.register(conn)
         ours = {row[0] for row in conn.execute("select name from pragma_function_list")} - known
     assert ours
     for name in ours:
@@ -63,7 +66,7 @@ def test_every_sql_function_is_documented() -> None:
 @pytest.mark.parametrize("example", re.findall(r"```sql\n(.*?)```", DOCS["sql"], re.S))
 def test_the_documentations_queries_run(example: str, faces_db: Path) -> None:
     with reading(str(faces_db)) as conn:
-        sql_functions.register(conn)
+        functions.register(conn)
         conn.execute(example, {"photo_id": 1}).fetchall()
 
 
@@ -101,7 +104,7 @@ def test_every_test_that_the_threat_model_names_is_there() -> None:
 
 
 def test_every_check_of_the_doctor_is_documented() -> None:
-    for check in {*doctor.CHECKS, "lengths"}:
+    for check in {*checks.CHECKS, "lengths"}:
         assert f"`{check}`" in DOCS["doctor"], check
 
 
@@ -110,7 +113,7 @@ def test_every_permission_and_setting_is_documented() -> None:
         assert f"| `{right}` |" in DOCS["permissions"]
     source = "".join(file.read_text() for file in (ROOT / "datasette_faces").rglob("*.py"))
     settings = set(re.findall(r'setting\([^()]*, "(\w+)"\)', source))
-    settings |= {headers.SETTING, limits.SETTING, limits.HEADER}
+    settings |= {csp.SETTING, limits.SETTING, limits.HEADER}
     assert len(settings) > 4
     for name in settings:
         assert any(f"`{name}" in text or f"{name}:" in text for text in DOCS.values()), name

@@ -17,12 +17,13 @@ from PIL import Image
 from serving import asked
 from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 
-from datasette_faces import images, people
-from datasette_faces.connections import load_vector_extension, sqlite, transaction
 from datasette_faces.errors import PictureError
-from datasette_faces.images import CROP_PX
-from datasette_faces.ingest import ingest
+from datasette_faces.library.ingest.run import ingest
+from datasette_faces.media import decode as images
+from datasette_faces.media.decode import CROP_PX
+from datasette_faces.people import decide
 from datasette_faces.store import people as store
+from datasette_faces.store.connection import load_vector_extension, sqlite, transaction
 from datasette_faces.store.database import writing
 
 DIMENSIONS = 3
@@ -38,11 +39,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = folder / "faces.db"
     ingest(str(database), [str(folder)], ToyModel(), worker_count=1, clustered=False)
     with writing(str(database)) as conn, transaction(conn):
-        by = people.Editor("ann")
+        by = decide.Editor("ann")
         store.propose(conn, {face: f"cluster-{face % 2}" for face in range(1, 9)})
         store.rebuild(conn)
-        people.name(conn, 1, "Ada", by=by)
-        people.cover(conn, 1, store.faces_of(conn, 1)[0], by=by)
+        decide.name(conn, 1, "Ada", by=by)
+        decide.cover(conn, 1, store.faces_of(conn, 1)[0], by=by)
     return database
 
 
@@ -301,17 +302,18 @@ def test_no_index_is_left_when_all_are_dropped(database: Path) -> None:
     ],
 )
 def test_only_what_sqlite_can_make_anew_is_called_so(line: str, of_an_index: bool) -> None:
-    from datasette_faces import doctor
+    from datasette_faces.library.health import checks as doctor
 
     assert bool(doctor.OF_AN_INDEX.match(line)) is of_an_index
 
 
 def test_every_check_has_a_fault_that_it_finds() -> None:
-    from datasette_faces import doctor, mending
+    from datasette_faces.library.health import checks as doctor
+    from datasette_faces.library.health import repairs
 
     planted = {check for check, _ in [*MENDED.values(), *REPORTED.values()]}
     assert set(doctor.CHECKS) - planted == {"file", "files", "decisions"}, "these have tests below"
-    assert set(mending.MENDERS) >= {check for check, _ in MENDED.values()}
+    assert set(repairs.MENDERS) >= {check for check, _ in MENDED.values()}
 
 
 def test_a_vector_that_was_taken_out_comes_back_with_the_next_embedding(

@@ -12,7 +12,7 @@ import pytest
 from running import faces, ingest, rows, with_a_missed_face
 from toy_model import GREEN, RED, SHY, WHITE, ToyModel, draw
 
-from datasette_faces.connections import transaction
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 FACES = """

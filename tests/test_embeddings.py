@@ -10,8 +10,8 @@ import pytest
 from galleries import model_info, unit
 from test_clusters import add
 
-from datasette_faces.connections import transaction
 from datasette_faces.store import embeddings, models
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 pytestmark = pytest.mark.once

@@ -6,8 +6,8 @@ import pytest
 from pictures import with_exif
 from PIL import Image
 
-from datasette_faces import images
-from datasette_faces.exif import Exif
+from datasette_faces.media import decode as images
+from datasette_faces.media.exif import Exif
 
 pytestmark = pytest.mark.once
 

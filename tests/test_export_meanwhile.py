@@ -13,11 +13,13 @@ from PIL import Image
 from publishing import NAMED, make_private
 from running import faces, rows
 
-from datasette_faces import catalogue, filling, images, people, placing, published
-from datasette_faces.connections import transaction
-from datasette_faces.exif import Exif
-from datasette_faces.geometry import ARCFACE_TEMPLATE
-from datasette_faces.images import Picture
+from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
+from datasette_faces.library.publish import atomic_file, export, public_rows, writer
+from datasette_faces.media import decode as images
+from datasette_faces.media.decode import Picture
+from datasette_faces.media.exif import Exif
+from datasette_faces.people import decide
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
@@ -55,11 +57,11 @@ def test_where_out_is_a_link_its_target_is_replaced(private: Path, tmp_path: Pat
 @needs_locks
 def test_folders_of_ended_exports_go_and_those_of_running_ones_stay(tmp_path: Path) -> None:
     to = tmp_path / "a[1].db"
-    with placing.folder_beside(str(to)) as running:
-        left = tmp_path / f".a[1].db.left{placing.BEHIND}"
+    with atomic_file.folder_beside(str(to)) as running:
+        left = tmp_path / f".a[1].db.left{atomic_file.BEHIND}"
         left.mkdir()
-        (left / placing.LOCK).touch()
-        with placing.folder_beside(str(to)) as other:
+        (left / atomic_file.LOCK).touch()
+        with atomic_file.folder_beside(str(to)) as other:
             assert running.is_dir()
             assert other.is_dir()
             assert not left.exists()
@@ -69,15 +71,15 @@ def test_folders_of_ended_exports_go_and_those_of_running_ones_stay(tmp_path: Pa
 def test_people_are_named_while_an_export_goes_on(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill = filling.fill
+    fill = writer.fill
 
     def slowly(conn: Any, *args: Any) -> None:
         with writing(str(private)) as other, transaction(other):
             other.execute("pragma busy_timeout = 100")
-            people.move(other, [5], None)
+            decide.move(other, [5], None)
         fill(conn, *args)
 
-    monkeypatch.setattr(catalogue, "fill", slowly)
+    monkeypatch.setattr(export, "fill", slowly)
     # Not somebody who is published, nor in a photo that is: nothing of it is in the catalogue
     result = faces("export", private, tmp_path / "out.db", "--people", NAMED)
     assert result.exit_code == 0, result.output
@@ -86,15 +88,15 @@ def test_people_are_named_while_an_export_goes_on(
 def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill = filling.fill
+    fill = writer.fill
 
     def slowly(conn: Any, *args: Any) -> None:
         fill(conn, *args)
         with writing(str(private)) as other, transaction(other):
             [(person,)] = other.execute("select id from people where name = ?", [NAMED]).fetchall()
-            people.hide(other, person)
+            decide.hide(other, person)
 
-    monkeypatch.setattr(catalogue, "fill", slowly)
+    monkeypatch.setattr(export, "fill", slowly)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "changed while it was exported" in result.output
@@ -107,9 +109,9 @@ def test_a_private_file_that_nobody_can_write_is_exported(
     assert faces("export", private, tmp_path / "first.db").exit_code == 0
 
     def refuse(path: str) -> Any:
-        raise catalogue.DatabaseError("cannot be written")
+        raise export.DatabaseError("cannot be written")
 
-    monkeypatch.setattr(catalogue, "writing", refuse)
+    monkeypatch.setattr(export, "writing", refuse)
     assert faces("export", private, tmp_path / "out.db").exit_code == 0
 
 
@@ -162,8 +164,8 @@ def steepest(data: bytes) -> float:
 
 def test_somebody_hidden_beside_a_face_is_blurred_in_its_crop() -> None:
     row, other = crop_with_two(None)
-    seen = published.face_row(row, (), notes={}, secret=b"k")
-    hidden = published.face_row(row, (other,), notes={}, secret=b"k")
+    seen = public_rows.face_row(row, (), notes={}, secret=b"k")
+    hidden = public_rows.face_row(row, (other,), notes={}, secret=b"k")
     assert steepest(seen["crop"]) > 40
     assert steepest(hidden["crop"]) < 20
 
@@ -171,14 +173,14 @@ def test_somebody_hidden_beside_a_face_is_blurred_in_its_crop() -> None:
 @pytest.mark.parametrize("landmarks", ["[[NaN, 1], [1, 2], [3, 4], [5, 6], [7, 8]]", "[]", "x"])
 def test_a_crop_of_which_nobody_knows_what_it_shows_is_blurred_whole(landmarks: str) -> None:
     row, other = crop_with_two(landmarks)
-    assert steepest(published.face_row(row, (), notes={}, secret=b"k")["crop"]) > 40
-    assert steepest(published.face_row(row, (other,), notes={}, secret=b"k")["crop"]) < 20
+    assert steepest(public_rows.face_row(row, (), notes={}, secret=b"k")["crop"]) > 40
+    assert steepest(public_rows.face_row(row, (other,), notes={}, secret=b"k")["crop"]) < 20
 
 
 def test_errors_while_filling_name_the_catalogue_and_not_the_private_file(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filling.tables, "PEOPLE", "create table nonsense")
+    monkeypatch.setattr(writer.tables, "PEOPLE", "create table nonsense")
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "private.db" not in result.output
@@ -207,7 +209,7 @@ def test_what_killed_exports_left_goes_and_what_is_somebody_elses_stays(
 
 
 def test_names_of_photos_are_long_enough_for_a_million() -> None:
-    from datasette_faces import public_ids
+    from datasette_faces.library.publish import public_ids
 
     names = {public_ids.photo_name(b"k", f"{n:064x}", None) for n in range(2000)}
     assert len(names) == 2000

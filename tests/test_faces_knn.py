@@ -26,10 +26,10 @@ from galleries import (
 )
 from serving import QUERY, Site, site
 
-from datasette_faces import sql_functions
-from datasette_faces.connections import sqlite
+from datasette_faces.app.sql import functions
 from datasette_faces.shapes import Match
 from datasette_faces.store import models
+from datasette_faces.store.connection import sqlite
 from datasette_faces.store.database import writing
 
 DIMENSIONS = 16
@@ -60,7 +60,7 @@ def served(gallery: Path) -> Iterator[Site]:
 def conn(gallery: Path) -> Iterator[Any]:
     """A connection to the database as Datasette prepares its own."""
     with closing(sqlite().connect(str(gallery))) as it:
-        sql_functions.prepare(it, str(gallery))
+        functions.prepare(it, str(gallery))
         yield it
 
 
@@ -162,7 +162,7 @@ class TestGives:
             conn.execute("insert into face_embeddings select face_id, 'twin', embedding "
                          "from face_embeddings")  # fmt: skip
         with closing(sqlite().connect(str(path))) as conn:
-            sql_functions.prepare(conn, str(path))
+            functions.prepare(conn, str(path))
             for model in ("toy", "twin", "toy"):
                 sql = "select json_array_length(faces_knn(face_embedding(1, ?1), 5, ?1))"
                 assert conn.execute(sql, [model]).fetchone() == (5,)
@@ -279,7 +279,7 @@ class TestTime:
     def test_a_limit_ends_a_single_long_search(self, tmp_path: Path, kind: str) -> None:
         path = make_gallery(tmp_path / "g.db", random_vectors(20_000, 64), *KINDS[kind])
         with closing(sqlite().connect(str(path))) as conn:
-            sql_functions.prepare(conn, str(path))
+            functions.prepare(conn, str(path))
             query = blob(random_vectors(1, 64, seed=2)[0])
             many = "select faces_knn(?, 4096 - value) from json_each('[0,1,2,3,4]')"
             for milliseconds in (1, 2, 5):
@@ -304,7 +304,7 @@ class TestTime:
             opened(path) as other,
             closing(sqlite().connect(str(path))) as conn,
         ):
-            sql_functions.prepare(conn, str(path))
+            functions.prepare(conn, str(path))
             sql = "select json_array_length(faces_knn(?, 4000 + value)) from json_each('[1,2,3]')"
             cursor = conn.execute(f"{sql}, faces limit 120", [blob([1] * 8)])
             counts = [cursor.fetchone()[0]]

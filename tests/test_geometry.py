@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasette_faces import geometry
-from datasette_faces.geometry import ARCFACE_TEMPLATE, TEMPLATE_DEPTH
+from datasette_faces.algorithms import geometry
+from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE, TEMPLATE_DEPTH
 from datasette_faces.shapes import Box
 
 pytestmark = pytest.mark.once

@@ -15,9 +15,9 @@ from desks import Desk, make_clustered
 from galleries import opened
 from serving import Site, site
 
-from datasette_faces import people
-from datasette_faces.connections import transaction
-from datasette_faces.store import likely
+from datasette_faces.people import decide
+from datasette_faces.store import review_queue
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 BASE = "/people/-/faces"
@@ -94,10 +94,10 @@ def harmed(folder: Path, name: str) -> Path:
     """A database in which everything that is text is hostile."""
     path = make_clustered(folder / "people.db")
     with writing(str(path)) as conn, transaction(conn):
-        by = people.Editor(name)
-        people.name(conn, 1, "once", by=by)
-        people.name(conn, 2, "other", by=by)
-        people.hide(conn, 3, by=by)
+        by = decide.Editor(name)
+        decide.name(conn, 1, "once", by=by)
+        decide.name(conn, 2, "other", by=by)
+        decide.hide(conn, 3, by=by)
         conn.execute("update people set name = ? || id where name is not null", [name])
         conn.execute("update decisions set value = ? where value is not null", [name])
         conn.execute("update photos set path = '/' || ? || id || '.jpg', camera = ?", [name, name])
@@ -167,7 +167,7 @@ def unbound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with writing(str(path)) as conn:
         with transaction(conn):
             pairs = [("cluster-0", "cluster-1", 0.3), ("cluster-1", "cluster-2", 0.2)]
-            likely.keep(conn, "toy", pairs, anew=True)
+            review_queue.keep(conn, "toy", pairs, anew=True)
             conn.execute("update people set hidden = 0")
         conn.execute("pragma writable_schema = on")
         anything = (
@@ -386,7 +386,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_every_parameter_that_a_view_reads_is_tried() -> None:
-    views = Path(people.__file__).parent / "views"
+    views = Path(decide.__file__).parent / "views"
     read = set()
     for module in views.glob("*.py"):
         text = module.read_text()

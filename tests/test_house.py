@@ -13,88 +13,19 @@ import pytest
 import datasette_faces
 
 PACKAGE = Path(datasette_faces.__file__).parent
-FLOORS = {
-    0: ("shapes", "errors", "hookspecs"),
-    1: (
-        "images",
-        "geometry",
-        "vectors",
-        "exif",
-        "files",
-        "clustering",
-        "merging",
-        "alike",
-        "calibration",
-        "public_ids",
-        "reprints",
-        "quick_jpeg",
-        "jpeg",
-        "leaks",
-        "processes",
-        "placing",
-    ),
-    2: ("models", "indexes", "migrations", "store", "connections", "names"),
-    3: (
-        "analysis",
-        "outlines",
-        "workers",
-        "scan",
-        "queries",
-        "scoring",
-        "locking",
-        "rates",
-        "slots",
-        "published",
-        "printing",
-    ),
-    4: (
-        "inference",
-        "clusters",
-        "indexing",
-        "ingest",
-        "search",
-        "querying",
-        "finding",
-        "crops",
-        "at_hand",
-        "drawing",
-        "naming",
-        "proposing",
-        "xmp_export",
-        "why",
-        "people",
-        "probabilities",
-        "catalogue",
-        "audit",
-        "auditing",
-        "auditing_file",
-        "filling",
-        "auditing_bytes",
-        "auditing_indexes",
-        "doctor",
-        "mending",
-        "recutting",
-        "demo",
-    ),
-    5: (
-        "cli",
-        "canned",
-        "sql_errors",
-        "state",
-        "views",
-        "sql_functions",
-        "permissions",
-        "settings",
-        "compat",
-        "serving",
-        "cells",
-        "hiding",
-        "headers",
-        "logs",
-    ),
-    6: ("__init__",),
-}
-FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
+FLOORS = (
+    ("shapes", "errors", "hookspecs"),
+    ("algorithms",),
+    ("media",),
+    ("store",),
+    ("models",),
+    ("search",),
+    ("people",),
+    ("library",),
+    ("app",),
+    ("__init__",),
+)
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = (
     "cv2",
     "onnxruntime",
@@ -178,7 +109,7 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import datasette_faces",
-        "import datasette_faces.cli",
+        "import datasette_faces.app.cli",
         "from datasette.app import Datasette; Datasette()",
         "from datasette_faces.models import registry; registry.models()",
     ],
@@ -205,7 +136,7 @@ def commands(group: click.Group, before: str = "faces") -> list[tuple[str, click
 
 
 def all_commands() -> list[tuple[str, click.Command]]:
-    from datasette_faces.cli import faces
+    from datasette_faces.app.cli import faces
 
     return [("faces", faces), *commands(faces)]
 

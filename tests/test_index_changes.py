@@ -26,14 +26,15 @@ from galleries import (
     stored,
 )
 
-from datasette_faces import scoring, search
-from datasette_faces.connections import Connection, transaction
-from datasette_faces.indexes.base import FaceIndex, Snapshot
-from datasette_faces.indexes.pq import Pq
-from datasette_faces.indexes.sqlite_vec import SqliteVec
-from datasette_faces.search import Searcher
+from datasette_faces.search import rerank
+from datasette_faces.search import searcher as search
+from datasette_faces.search.indexes.base import FaceIndex, Snapshot
+from datasette_faces.search.indexes.pq import Pq
+from datasette_faces.search.indexes.vec0 import SqliteVec
+from datasette_faces.search.searcher import Searcher
 from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes
+from datasette_faces.store.connection import Connection, transaction
 from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import Filters
 
@@ -479,7 +480,7 @@ def test_another_process_changes_faces_while_threads_search(
 ) -> None:
     """Every answer is compared with the exact one, of the same moment: one read transaction."""
     monkeypatch.setattr(search, "MOST_CHANGES", 30)
-    monkeypatch.setattr(scoring, "FIRST_LOOK", 8)
+    monkeypatch.setattr(rerank, "FIRST_LOOK", 8)
     small = Watched()
     path = make_gallery(tmp_path / "g.db", vectors(FACES), SqliteVec(), small)
     both = Searcher(str(path), kinds=[SqliteVec(), small])

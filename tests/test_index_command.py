@@ -13,8 +13,8 @@ from running import beside, faces, ingest, rows
 from toy_model import RED, draw
 
 import datasette_faces
-from datasette_faces.connections import load_vector_extension, sqlite
-from datasette_faces.indexes.pq import Pq
+from datasette_faces.search.indexes.pq import Pq
+from datasette_faces.store.connection import load_vector_extension, sqlite
 
 TABLE = "vec_faces_toy"
 

@@ -26,18 +26,18 @@ from sqlite_utils import Database
 from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 
 import datasette_faces
-from datasette_faces import indexing
-from datasette_faces import search as search_module
-from datasette_faces.indexes import pq as pq_module
-from datasette_faces.indexes.base import FaceIndex
-from datasette_faces.indexes.pq import Pq
-from datasette_faces.indexes.sqlite_vec import SqliteVec
-from datasette_faces.ingest import ingest
-from datasette_faces.migrations import migrations
-from datasette_faces.search import Searcher
+from datasette_faces.library.ingest.run import ingest
+from datasette_faces.search import index_upkeep
+from datasette_faces.search import searcher as search_module
+from datasette_faces.search.indexes import pq as pq_module
+from datasette_faces.search.indexes.base import FaceIndex
+from datasette_faces.search.indexes.pq import Pq
+from datasette_faces.search.indexes.vec0 import SqliteVec
+from datasette_faces.search.searcher import Searcher
 from datasette_faces.store import changes, indexes, models
 from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import Filters
+from datasette_faces.store.migrations import migrations
 
 TOY = model_info(32)
 SMALL = KINDS["pq"][0]
@@ -432,7 +432,7 @@ class TestIndexing:
             models.register(conn, model_info(8, "other"))
             rows = [(n, blob(v)) for n, v in enumerate(random_vectors(150, 8), 1)]
             conn.executemany("insert into face_embeddings values (?, 'other', ?)", rows)
-            indexing.settle(conn)
+            index_upkeep.settle(conn)
             found = conn.execute("select model_id, index_id, faces from face_indexes").fetchall()
             assert set(found) == {
                 ("toy", "sqlite-vec", 200),
@@ -448,10 +448,10 @@ class TestIndexing:
             conn.execute(
                 "update vec_faces_toy set embedding = ? where face_id = 9", [blob([1] * 32)]
             )
-            indexing.drop(conn)
+            index_upkeep.drop(conn)
             assert conn.execute("select count(*) from face_indexes").fetchone() == (0,)
             assert conn.execute("select count(*) from face_index_parts").fetchone() == (0,)
-            indexing.rebuild(conn)
+            index_upkeep.rebuild(conn)
             assert in_vec0(conn) == embedded(conn)
             assert SMALL.open(conn, TOY)
         exact(gallery, Searcher())
@@ -461,7 +461,7 @@ class TestIndexing:
             before = in_vec0(conn)
             conn.execute("begin immediate")
             change(conn, 1, 2, 3)
-            indexing.follow(conn)
+            index_upkeep.follow(conn)
             assert in_vec0(conn) == embedded(conn)
             conn.execute("rollback")
             assert in_vec0(conn) == embedded(conn) == before
@@ -524,7 +524,7 @@ class TestAnOlderFile:
         with writing(str(path)) as conn:
             change(conn, 1, 2, 3)
             conn.execute("delete from faces where id = 4")
-            getattr(indexing, step)(conn)
+            getattr(index_upkeep, step)(conn)
             assert in_vec0(conn) == embedded(conn)
             assert len(in_vec0(conn)) == 99
             assert facts(conn, "sqlite-vec").seen == changes.position(conn)
@@ -598,9 +598,9 @@ def test_an_index_whose_plugin_is_gone_is_dropped_with_the_others(tmp_path: Path
     path = make_gallery(tmp_path / "x.db", random_vectors(50, 16), SqliteVec())
     with opened(path) as conn:
         conn.execute("insert into face_indexes values ('toy', 'a-strangers', 1, 1, '', null)")
-        indexing.settle(conn)
+        index_upkeep.settle(conn)
         assert conn.execute("select count(*) from face_changes").fetchone() == (0,)
-        indexing.drop(conn)
+        index_upkeep.drop(conn)
         assert conn.execute("select count(*) from face_indexes").fetchone() == (0,)
 
 

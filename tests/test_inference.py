@@ -30,14 +30,14 @@ from toy_model import (
     draw,
 )
 
-from datasette_faces import workers
-from datasette_faces.analysis import MIN_FACE_PX
 from datasette_faces.errors import Busy, ModelError, PictureError
-from datasette_faces.inference import LIMITS, MAX_PIXELS, Inference
+from datasette_faces.models import worker_pool
 from datasette_faces.models.base import Engine
+from datasette_faces.models.inference import LIMITS, MAX_PIXELS, Inference
+from datasette_faces.models.pipeline import MIN_FACE_PX
 from datasette_faces.models.sface import SFace
+from datasette_faces.models.worker_pool import Limits
 from datasette_faces.shapes import Looked
-from datasette_faces.workers import Limits
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
@@ -309,7 +309,7 @@ def test_closing_ends_a_hanging_picture_and_its_process_soon(begin, picture):
     inference.close()
     with pytest.raises(Busy, match="ending"):
         hanging.result(timeout=SECONDS)
-    assert time.monotonic() - began < workers.STOP_SECONDS + 3
+    assert time.monotonic() - began < worker_pool.STOP_SECONDS + 3
     with pytest.raises(Busy, match="ending"):
         inference.submit(picture(RED))
     wait_until(lambda: not any(map(is_alive, running)))

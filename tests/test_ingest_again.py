@@ -12,7 +12,7 @@ import pytest
 from running import beside, errors, faces, ingest, paths, rows, start
 from toy_model import BLUE, GREEN, RED, WHITE, YELLOW, ToyModel, draw
 
-from datasette_faces import vectors
+from datasette_faces.algorithms import vectors
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ import pytest
 from running import beside, errors, faces, ingest, paths, rows
 from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RAISES, RED, WHITE, DeadlyModel, draw
 
-from datasette_faces import workers
 from datasette_faces.errors import ModelError, PictureError
-from datasette_faces.files import as_path, read
-from datasette_faces.ingest import ingest as run
-from datasette_faces.scan import Rejected, Scan, walk
+from datasette_faces.library.ingest.run import ingest as run
+from datasette_faces.media.files import as_path, read
+from datasette_faces.media.scan import Rejected, Scan, walk
+from datasette_faces.models import worker_pool
 from datasette_faces.shapes import File
 
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has such files")
@@ -106,7 +106,7 @@ def test_broken_files_say_so_again_and_are_forgotten_once_mended_or_gone(toy, ph
 
 
 def test_a_picture_that_hangs_is_given_up_and_the_rest_goes_on(toy, photos, database, monkeypatch):
-    monkeypatch.setattr(workers, "PICTURE_SECONDS", 1)
+    monkeypatch.setattr(worker_pool, "PICTURE_SECONDS", 1)
     draw(photos / "a.png", RED)
     draw(photos / "hangs.png", HANGS)
     draw(photos / "z.png", BLUE)

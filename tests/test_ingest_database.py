@@ -16,11 +16,13 @@ import pytest
 from running import beside, faces, ingest, rows, start
 from toy_model import BLUE, GREEN, RED, ToyModel, draw
 
-from datasette_faces import connections, shapes, vectors
-from datasette_faces import ingest as ingesting
-from datasette_faces.connections import sqlite, transaction
+from datasette_faces import shapes
+from datasette_faces.algorithms import vectors
 from datasette_faces.errors import DatabaseBusy, DatabaseNotWritable, NotAFacesDatabase
-from datasette_faces.locking import alone
+from datasette_faces.library.ingest import run as ingesting
+from datasette_faces.library.ingest.lock import alone
+from datasette_faces.store import connection
+from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import reading, writing
 
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has this")
@@ -184,7 +186,7 @@ def test_what_another_process_is_writing_is_left_alone(some, database, monkeypat
 
 
 def test_a_log_that_a_reader_holds_is_merged_by_the_next(some, database, monkeypatch):
-    monkeypatch.setattr(connections, "SETTLE_MS", 50)
+    monkeypatch.setattr(connection, "SETTLE_MS", 50)
     ingest(database, some)
     with ExitStack() as reads:
         with writing(str(database)) as conn:
@@ -202,7 +204,7 @@ def test_a_log_that_a_reader_holds_is_merged_by_the_next(some, database, monkeyp
 
 
 def test_a_database_that_another_program_writes_to_is_busy(some, database, monkeypatch):
-    monkeypatch.setattr(connections, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.2)
     ingest(database, some)
     draw(some / "new.png", RED, note="new")
     with closing(sqlite().connect(database, isolation_level=None)) as conn:
@@ -250,7 +252,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         **{name: getattr(sqlite(), name) for name in dir(sqlite()) if name[0] != "_"}
     )
     module.connect = connect_to_small_disk
-    monkeypatch.setattr(connections, "sqlite", lambda: module)
+    monkeypatch.setattr(connection, "sqlite", lambda: module)
     return disk
 
 
@@ -333,7 +335,7 @@ def test_a_reader_in_the_middle_of_a_query_does_not_stop_an_ingest(some, databas
     with reading(str(database)) as conn:
         cursor = conn.execute("select id from photos")
         cursor.fetchone()
-        monkeypatch.setattr(connections, "BUSY_SECONDS", 0.2)
+        monkeypatch.setattr(connection, "BUSY_SECONDS", 0.2)
         result = faces("ingest", database, some, "--model", "toy", "--json")
         cursor.fetchall()
     assert result.exit_code in (0, 1)
@@ -374,7 +376,7 @@ def test_reading_what_is_not_there_says_what_makes_it(database):
     ],
 )
 def test_each_error_of_sqlite_is_said_in_words(said, kind):
-    assert type(connections._explanation("x.db", said, connections.NEW_NAME)) is kind
+    assert type(connection._explanation("x.db", said, connection.NEW_NAME)) is kind
 
 
 def test_the_shape_of_ingest_json(some, database):
@@ -450,7 +452,7 @@ def test_the_exact_index_holds_the_same_vectors_as_the_table(faces_db):
 
 
 def test_a_photo_that_was_ingested_finds_itself(faces_db, t1_jpg):
-    from datasette_faces.analysis import analyse
+    from datasette_faces.models.pipeline import analyse
     from datasette_faces.models.sface import SFace
 
     found = analyse(t1_jpg.read_bytes(), SFace().load(), detect_px=SFace.detect_px)

@@ -151,7 +151,7 @@ def test_a_kill_before_the_first_row_leaves_nothing_in_the_way(toy, album, tmp_p
     """The file with its migrations table alone, as it is for a moment after it was made."""
     from contextlib import closing
 
-    from datasette_faces.connections import sqlite
+    from datasette_faces.store.connection import sqlite
 
     database = tmp_path / "x.db"
     with closing(sqlite().connect(database)) as conn:

@@ -150,7 +150,7 @@ def test_a_broken_file_that_is_put_right_by_an_old_copy_is_no_error_any_more(toy
 
 
 def test_two_models_that_would_share_a_table_are_refused(toy, photos, database, tmp_path):
-    from datasette_faces.connections import transaction
+    from datasette_faces.store.connection import transaction
     from datasette_faces.store.database import writing
 
     ingest(database, draw(photos / "a.png", RED))

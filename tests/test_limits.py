@@ -21,10 +21,10 @@ from browser import serving
 from pictures import shipped
 from serving import QUERY, Site, metadata_with, site
 
-from datasette_faces.compat import V1
-from datasette_faces.logs import WithoutKeys
-from datasette_faces.rates import RateLimit, network
-from datasette_faces.state import state_of
+from datasette_faces.app.datasette.compat import V1
+from datasette_faces.app.datasette.log_filter import WithoutKeys
+from datasette_faces.app.datasette.rates import RateLimit, network
+from datasette_faces.app.datasette.state import state_of
 
 SEARCH = "/faces/-/faces/search.json"
 JUNK = b"\xff\xd8\xff" + b"x" * 100_000

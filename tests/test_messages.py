@@ -11,8 +11,8 @@ import pytest
 from running import faces, ingest
 from toy_model import RED, draw
 
-from datasette_faces.cli.group import counted
-from datasette_faces.connections import sqlite
+from datasette_faces.app.cli.group import counted
+from datasette_faces.store.connection import sqlite
 
 LOOKING = (
     ("status",),

@@ -10,9 +10,10 @@ import pytest
 from running import faces
 from toy_model import RED
 
-from datasette_faces import images, vectors
+from datasette_faces.algorithms import vectors
 from datasette_faces.errors import MissingExtra, ModelError, UnknownModel, WrongWeights
-from datasette_faces.models import graphs, registry, sface
+from datasette_faces.media import decode as images
+from datasette_faces.models import onnx_graphs, registry, sface
 from datasette_faces.models.sface import SFace
 
 
@@ -54,7 +55,7 @@ def test_a_damaged_cache_of_the_prepared_graph_is_prepared_anew(tmp_path, monkey
     def cache_file(weights: bytes) -> Path:
         return tmp_path / f"{len(weights)}.onnx"
 
-    monkeypatch.setattr(graphs, "_cache_file", cache_file)
+    monkeypatch.setattr(onnx_graphs, "_cache_file", cache_file)
     noise = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     wanted = SFace().load().embed([noise])
     kept = cache_file(sface._weights(sface.RECOGNISER_FILE))

@@ -12,9 +12,9 @@ from PIL import Image
 from test_names_picasa import INI
 from test_names_xmp import ANN, BOB, FRAME, places
 
-from datasette_faces.names.embedded import embedded
-from datasette_faces.names.gathering import Names
-from datasette_faces.names.regions import Reading
+from datasette_faces.people.metadata.embedded import embedded
+from datasette_faces.people.metadata.read_all import Names
+from datasette_faces.people.metadata.regions import Reading
 
 pytestmark = pytest.mark.once
 

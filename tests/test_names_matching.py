@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasette_faces.names.matching import match
-from datasette_faces.names.solving import Named, solve
+from datasette_faces.algorithms.box_matching import match
+from datasette_faces.algorithms.name_assignment import Named, solve
 from datasette_faces.shapes import Area
 
 pytestmark = pytest.mark.once

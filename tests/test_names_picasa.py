@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from test_names_xmp import places, rounded
 
 from datasette_faces.errors import NamesError
-from datasette_faces.names import picasa
-from datasette_faces.names.regions import Frame, turned
+from datasette_faces.people.metadata import picasa
+from datasette_faces.people.metadata.regions import Frame, turned
 from datasette_faces.shapes import Area
 
 pytestmark = pytest.mark.once

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasette_faces.errors import NamesError
-from datasette_faces.names import takeout
+from datasette_faces.people.metadata import takeout
 
 pytestmark = pytest.mark.once
 

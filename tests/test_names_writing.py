@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from packets import DIGIKAM, LIGHTROOM, MICROSOFT, PICASA, mwg, packet
 from test_names_xmp import ANN, BOB, FRAME, HERE, places
 
+from datasette_faces.algorithms.box_matching import may_be_one
+from datasette_faces.algorithms.geometry import intersection_over_union
 from datasette_faces.errors import NamesError
-from datasette_faces.geometry import intersection_over_union
-from datasette_faces.names import xml_tree, xmp
-from datasette_faces.names.matching import may_be_one
-from datasette_faces.names.rdf import PREFIXES
-from datasette_faces.names.regions import FACE, PET, Frame, NamedRegion
-from datasette_faces.names.sidecars import (
+from datasette_faces.people.metadata import xml_safe, xmp_read
+from datasette_faces.people.metadata.rdf import PREFIXES
+from datasette_faces.people.metadata.regions import FACE, PET, Frame, NamedRegion
+from datasette_faces.people.metadata.sidecars import (
     CONTACTS,
     TAKEOUT,
     XMP,
@@ -30,8 +30,8 @@ from datasette_faces.names.sidecars import (
     read_sidecar,
     write_sidecar,
 )
-from datasette_faces.names.sidecars import PICASA as PICASA_INI
-from datasette_faces.names.xmp_writing import write_regions
+from datasette_faces.people.metadata.sidecars import PICASA as PICASA_INI
+from datasette_faces.people.metadata.xmp_write import write_regions
 from datasette_faces.shapes import Area
 
 pytestmark = pytest.mark.once
@@ -47,7 +47,7 @@ EVERYBODY = [region("Ann Smith", ANN), region("Bob |& <Söhne> 👪", BOB), regi
 def simple_values(data: bytes) -> list[tuple[str, str]]:
     """Every attribute and every text in a packet, with its name."""
     found = []
-    for element in xml_tree.parse(data).root.walk():
+    for element in xml_safe.parse(data).root.walk():
         found += [(name[1], value) for name, value in element.attributes.items()]
         found += [(element.name[1], element.text.strip())] if element.text.strip() else []
     return found
@@ -55,7 +55,7 @@ def simple_values(data: bytes) -> list[tuple[str, str]]:
 
 def test_a_new_sidecar_says_what_was_written():
     data = write_regions(None, EVERYBODY, FRAME)
-    assert places(xmp.read(data, FRAME)) == {it.name: it.area for it in EVERYBODY}
+    assert places(xmp_read.read(data, FRAME)) == {it.name: it.area for it in EVERYBODY}
 
 
 def test_exiftool_reads_what_was_written(tmp_path):
@@ -91,7 +91,7 @@ def test_what_was_written_is_of_the_stored_picture_and_comes_back_upright(tmp_pa
     (there,) = info["RegionList"]
     centre = (there["Area"]["X"], there["Area"]["Y"])
     assert centre == {1: (0.3, 0.5), 3: (0.7, 0.5), 6: (0.5, 0.7), 8: (0.5, 0.3)}[orientation]
-    assert places(xmp.read(path.read_bytes(), frame)) == {"Ann": ANN}
+    assert places(xmp_read.read(path.read_bytes(), frame)) == {"Ann": ANN}
 
 
 @pytest.mark.parametrize("before", [LIGHTROOM, DIGIKAM, PICASA, MICROSOFT])
@@ -101,7 +101,10 @@ def test_everything_that_was_in_a_sidecar_stays(before):
     was, now = simple_values(before), simple_values(after)
     for value in was:
         assert now.count(value) >= was.count(value), value
-    assert places(xmp.read(after, FRAME)) == {**places(xmp.read(before, FRAME)), "Eve": new.area}
+    assert places(xmp_read.read(after, FRAME)) == {
+        **places(xmp_read.read(before, FRAME)),
+        "Eve": new.area,
+    }
 
 
 @pytest.mark.parametrize("before", [None, LIGHTROOM, DIGIKAM, PICASA, MICROSOFT])
@@ -120,7 +123,7 @@ def test_writing_nobody_changes_nothing_that_matters(before):
 def test_a_region_that_is_there_keeps_its_box_and_gets_the_name():
     near = Area(ANN.x + 0.01, ANN.y + 0.03, ANN.width * 0.7, ANN.height * 0.7)
     after = write_regions(DIGIKAM, [region("Anna Jones", near)], FRAME)
-    assert places(xmp.read(after, FRAME)) == {"Anna Jones": ANN, "Bob": BOB}
+    assert places(xmp_read.read(after, FRAME)) == {"Anna Jones": ANN, "Bob": BOB}
     assert b"Ann Smith" not in after.replace(b"People/Ann Smith", b"")
     assert after.count(b'PersonDisplayName="Anna Jones"') == 1
 
@@ -128,26 +131,29 @@ def test_a_region_that_is_there_keeps_its_box_and_gets_the_name():
 def test_a_face_without_a_name_is_given_one():
     unnamed = Area(0.75, 0.75, 0.1, 0.1)
     after = write_regions(LIGHTROOM, [region("Eve", unnamed)], FRAME)
-    assert places(xmp.read(after, FRAME)) == {"Ann Smith": ANN, "Eve": unnamed}
+    assert places(xmp_read.read(after, FRAME)) == {"Ann Smith": ANN, "Eve": unnamed}
     assert after.count(b"stArea:x") == 2
 
 
 def test_a_pet_and_a_face_in_one_place_are_two():
     before = mwg(("Rex", HERE, "Pet"))
     after = write_regions(before, [region("Ann", ANN)], FRAME)
-    assert {it.name: it.kind for it in xmp.read(after, FRAME).regions} == {"Rex": PET, "Ann": FACE}
+    assert {it.name: it.kind for it in xmp_read.read(after, FRAME).regions} == {
+        "Rex": PET,
+        "Ann": FACE,
+    }
 
 
 def test_a_new_name_takes_the_old_one_s_place_among_the_persons():
     first = write_regions(None, [region("Ann", ANN), region("Eve", None)], FRAME)
     again = write_regions(first, [region("Anna", ANN)], FRAME)
-    assert [it.name for it in xmp.read(again, FRAME).regions] == ["Anna", "Eve"]
+    assert [it.name for it in xmp_read.read(again, FRAME).regions] == ["Anna", "Eve"]
 
 
 def test_a_name_that_a_region_of_microsoft_s_still_has_stays_among_the_persons():
     first = write_regions(MICROSOFT, [region("Ann Smith", None), region("Carl", BOB)], FRAME)
     again = write_regions(first, [region("Dan", BOB)], FRAME)
-    assert places(xmp.read(again, FRAME)) == {"Ann Smith": ANN, "Dan": BOB, "Carl": None}
+    assert places(xmp_read.read(again, FRAME)) == {"Ann Smith": ANN, "Dan": BOB, "Carl": None}
 
 
 def test_a_name_that_is_only_spelled_otherwise_is_left_as_it_is():
@@ -162,14 +168,14 @@ def test_persons_that_are_told_once_become_a_list():
         packet("", f'{iptc} Iptc4xmpExt:PersonInImage="Eve"'),
     ):
         after = write_regions(before, [region("Ann", None)], FRAME)
-        assert places(xmp.read(after, FRAME)) == {"Eve": None, "Ann": None}
+        assert places(xmp_read.read(after, FRAME)) == {"Eve": None, "Ann": None}
 
 
 def test_regions_of_the_upright_picture_stay_so():
     frame = Frame(300, 400, orientation=6)
     before = mwg(("Ann", HERE, "Face"), size=(300, 400))
     after = write_regions(before, [region("Ann", ANN), region("Bob", BOB)], frame)
-    assert places(xmp.read(after, frame)) == {"Ann": ANN, "Bob": BOB}
+    assert places(xmp_read.read(after, frame)) == {"Ann": ANN, "Bob": BOB}
     assert b'stDim:w="300"' in after
 
 
@@ -206,7 +212,7 @@ def test_strange_namespaces_comments_and_spaces_survive():
     assert simple_values(STRANGE) == [
         it for it in simple_values(after) if it in simple_values(STRANGE)
     ]
-    assert places(xmp.read(after, FRAME)) == {it.name: it.area for it in EVERYBODY}
+    assert places(xmp_read.read(after, FRAME)) == {it.name: it.area for it in EVERYBODY}
 
 
 def test_what_exiftool_wrote_keeps_all_that_exiftool_reads(tmp_path):
@@ -235,7 +241,7 @@ def test_exiftool_changes_what_was_written_and_it_is_read_again(tmp_path):
     path.write_bytes(write_regions(LIGHTROOM, EVERYBODY, FRAME))
     exiftool("-XMP-xmp:Rating=3", "-overwrite_original", path)
     names = {it.name: it.area for it in EVERYBODY}
-    assert places(xmp.read(path.read_bytes(), FRAME)) == names
+    assert places(xmp_read.read(path.read_bytes(), FRAME)) == names
 
 
 letters = st.text(
@@ -261,7 +267,7 @@ def test_whatever_is_written_is_read_again_and_twice_is_once(faces, before, orie
         if name and not any(may_be_one(place, it.area) for it in regions if it.area):
             regions.append(region(name, place))
     data = write_regions(before, regions, frame)
-    again = xmp.read(data, frame)
+    again = xmp_read.read(data, frame)
     assert write_regions(data, regions, frame) == data
     assert not again.faults
     for wanted in regions:
@@ -275,16 +281,16 @@ def test_whatever_is_written_is_read_again_and_twice_is_once(faces, before, orie
 
 xml_names = st.text(string.ascii_letters, min_size=1, max_size=5)
 xml_texts = st.text(
-    st.characters(blacklist_categories=("Cs",)).filter(lambda it: not xml_tree._NOT_XML.match(it)),
+    st.characters(blacklist_categories=("Cs",)).filter(lambda it: not xml_safe._NOT_XML.match(it)),
     max_size=12,
 )
 
 
-def trees(children: st.SearchStrategy[xml_tree.Element]) -> st.SearchStrategy[xml_tree.Element]:
+def trees(children: st.SearchStrategy[xml_safe.Element]) -> st.SearchStrategy[xml_safe.Element]:
     spaces = st.sampled_from(["", "http://a.example", "http://b.example", *PREFIXES])
     name = st.tuples(spaces, xml_names)
     return st.builds(
-        lambda name, attributes, children: xml_tree.Element(name, attributes, children),
+        lambda name, attributes, children: xml_safe.Element(name, attributes, children),
         name,
         st.dictionaries(name, xml_texts, max_size=3),
         st.lists(xml_texts.filter(bool) | children, max_size=4),
@@ -294,14 +300,14 @@ def trees(children: st.SearchStrategy[xml_tree.Element]) -> st.SearchStrategy[xm
 @settings(deadline=None, max_examples=100)
 @given(st.recursive(trees(st.nothing()), trees, max_leaves=8))
 def test_any_tree_is_read_as_it_was_written(root):
-    data = xml_tree.serialize(xml_tree.Document(root, [], []), PREFIXES)
-    again = xml_tree.serialize(xml_tree.parse(data), PREFIXES)
+    data = xml_safe.serialize(xml_safe.Document(root, [], []), PREFIXES)
+    again = xml_safe.serialize(xml_safe.parse(data), PREFIXES)
     assert again == data
 
-    def said(element: xml_tree.Element) -> list[object]:
+    def said(element: xml_safe.Element) -> list[object]:
         return [(it.name, it.attributes, "".join(it.text.split())) for it in element.walk()]
 
-    assert said(xml_tree.parse(data).root) == said(root)
+    assert said(xml_safe.parse(data).root) == said(root)
 
 
 def test_a_sidecar_is_written_whole_with_the_permissions_it_had(tmp_path):
@@ -402,7 +408,7 @@ def test_names_go_to_the_sidecar_that_is_the_photo_s_own(tmp_path, there, writte
 def test_a_sidecar_that_is_too_large_or_gone_is_refused_with_a_reason(tmp_path):
     path = tmp_path / "a.xmp"
     with path.open("wb") as stream:
-        stream.truncate(xml_tree.MAX_BYTES + 1)
+        stream.truncate(xml_safe.MAX_BYTES + 1)
     with pytest.raises(NamesError, match="over 16 MB"):
         read_sidecar(Sidecar(str(path), XMP))
     with pytest.raises(NamesError, match="cannot be read"):

@@ -287,7 +287,7 @@ def test_what_was_undone_stays_so_when_the_photos_file_is_rewritten(
 def test_what_cannot_be_read_now_is_read_by_the_next_ingest(
     toy: Any, photos: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from datasette_faces import naming
+    from datasette_faces.people import import_names
 
     draw(photos / "0.png", RED)
     sidecar(photos, 0, ("Ada", area(0, 0, 1, 1), "Face"), wide=1)
@@ -297,7 +297,7 @@ def test_what_cannot_be_read_now_is_read_by_the_next_ingest(
         def fails(path: str) -> bytes:
             raise OSError(5, "Input/output error", path)
 
-        broken.setattr(naming, "bytes_of", fails)
+        broken.setattr(import_names, "bytes_of", fails)
         report = ingest(database, photos)
     assert (report["named"], len(report["faults"])) == (0, 1)
     assert ingest(database, photos)["named"] == 1

@@ -15,11 +15,11 @@ import pytest
 from serving import asked, copied, metadata_with, site
 from toy_model import RED, ToyModel, draw
 
-from datasette_faces import files
-from datasette_faces.files import read_known
-from datasette_faces.ingest import ingest
-from datasette_faces.state import READERS
-from datasette_faces.views import pictures
+from datasette_faces.app.datasette.state import READERS
+from datasette_faces.app.web import images
+from datasette_faces.library.ingest.run import ingest
+from datasette_faces.media import files
+from datasette_faces.media.files import read_known
 
 SERVED = metadata_with(serve_originals=True)
 IMAGE = "/one/-/faces/image/1.jpg"
@@ -259,13 +259,13 @@ def test_of_a_file_that_is_too_large_the_thumbnail_is_served(
             (size_bytes, photo.read_bytes()),
             (size_bytes - 1, thumbnail(database)),
         ):
-            monkeypatch.setattr(pictures, "ORIGINAL_BYTES", most_bytes)
+            monkeypatch.setattr(images, "ORIGINAL_BYTES", most_bytes)
             assert served.get(IMAGE).content == wanted
 
 
 def test_a_slow_disk_holds_up_no_page(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, reading = threading.Event(), []
-    really = pictures.read_known
+    really = images.read_known
 
     def slow(*arguments: Any, **options: Any) -> bytes | None:
         reading.append(1)
@@ -285,7 +285,7 @@ def test_a_slow_disk_holds_up_no_page(database: Path, monkeypatch: pytest.Monkey
         go_on.set()
         assert {it.status_code for it in await asyncio.gather(*originals)} == {200}
 
-    monkeypatch.setattr(pictures, "read_known", slow)
+    monkeypatch.setattr(images, "read_known", slow)
     with site(database, metadata=SERVED) as served:
         try:
             served.run(while_many_are_read())

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from datasette_faces import analysis
-from datasette_faces.geometry import head_pose
+from datasette_faces.algorithms.geometry import head_pose
+from datasette_faces.models import pipeline
 from datasette_faces.models.base import Engine
+from datasette_faces.models.manual_box import estimated, face_in
 from datasette_faces.models.sface import SFace
-from datasette_faces.outlines import estimated, face_in
 from datasette_faces.shapes import Box, Face, Outline
 
 pytestmark = pytest.mark.once
@@ -23,7 +23,7 @@ def engine() -> Engine:
 
 
 def found(engine: Engine, path: Path) -> tuple[Face, ...]:
-    return analysis.analyse(path.read_bytes(), engine, detect_px=SFace.detect_px).faces
+    return pipeline.analyse(path.read_bytes(), engine, detect_px=SFace.detect_px).faces
 
 
 def drawn(engine: Engine, path: Path, outline: Outline) -> Face:

@@ -16,7 +16,7 @@ from PIL import Image
 from serving import Site, asked, copied, ids, metadata_with, site
 from toy_model import BLUE, GREEN, RED, ToyModel, draw
 
-from datasette_faces.ingest import ingest
+from datasette_faces.library.ingest.run import ingest
 from datasette_faces.store.database import writing
 
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & two\nlines {{ 7*7 }} %20 ~2F.png"

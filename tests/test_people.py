@@ -13,12 +13,12 @@ from galleries import make_gallery, opened, random_vectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasette_faces import people
-from datasette_faces.connections import sqlite, transaction
 from datasette_faces.errors import DecisionError, EditedMeanwhile, NameTaken
-from datasette_faces.people import Editor
-from datasette_faces.store import decisions, logbook
+from datasette_faces.people import decide as people
+from datasette_faces.people.decide import Editor
+from datasette_faces.store import decisions, decisions_jsonl
 from datasette_faces.store import people as store
+from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 from datasette_faces.store.people import NOT_A_FACE
 
@@ -463,7 +463,7 @@ class TestALog:
         with in_memory(template) as other:
             for decide in deciding:
                 decide(other)
-            return list(logbook.lines(other))
+            return list(decisions_jsonl.lines(other))
 
     def takes(self, conn: Any, log: list[str], **options: bool) -> tuple[int, int]:
         conn.execute("begin")

@@ -20,9 +20,9 @@ from test_browser import (
     show,
 )
 
-from datasette_faces.connections import transaction
-from datasette_faces.store import likely
 from datasette_faces.store import people as store
+from datasette_faces.store import review_queue
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 with_and_without = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
@@ -186,7 +186,7 @@ def test_pairs_are_answered_by_keyboard(chromium: Any, address: str, database: P
         model = conn.execute("select id from models").fetchone()[0]
         names = [f"cluster-{n:02}" for n in range(4)]
         pairs = [(names[0], names[1], 0.35), (names[2], names[3], 0.34), (names[0], names[2], 0.3)]
-        likely.keep(conn, model, pairs, anew=True)
+        review_queue.keep(conn, model, pairs, anew=True)
     first = everybody(database)
     with opened(chromium, WIDE) as (page, wrong):
         as_root(page, address)
@@ -312,21 +312,21 @@ def test_a_face_is_named_from_its_own_page_by_keyboard(
 @pytest.fixture(scope="module")
 def busy(chromium: Any, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database in which something was decided already, to look at."""
-    from datasette_faces import people
+    from datasette_faces.people import decide
 
     path = tmp_path_factory.mktemp("busy") / "people.db"
     shutil.copy(pictures, path)
     long = "Maximiliana Konstantinopolitanska von und zu Hohenstein-Zollern"
     with writing(str(path)) as conn, transaction(conn):
-        people.name(conn, 1, long)
-        people.name(conn, 3, "\u05e2\u05d3\u05d4 \u200f\u05dc\u05d1")
-        people.merge(conn, 1, 4)
-        people.hide(conn, 5)
-        people.not_a_face(conn, [1])
-        people.undo(conn)
+        decide.name(conn, 1, long)
+        decide.name(conn, 3, "\u05e2\u05d3\u05d4 \u200f\u05dc\u05d1")
+        decide.merge(conn, 1, 4)
+        decide.hide(conn, 5)
+        decide.not_a_face(conn, [1])
+        decide.undo(conn)
         model = conn.execute("select id from models").fetchone()[0]
         pairs = [(f"cluster-{n:02}", f"cluster-{n + 1:02}", 0.7 - n / 100) for n in range(6, 14)]
-        likely.keep(conn, model, pairs, anew=True)
+        review_queue.keep(conn, model, pairs, anew=True)
     with serving(path, "--root", "--secret", SECRET) as it:
         yield f"{it}/people/-/faces"
 

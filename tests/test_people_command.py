@@ -11,8 +11,8 @@ import pytest
 from running import beside, faces, ingest, rows
 from toy_model import BLUE, GREEN, RED, YELLOW, draw
 
-from datasette_faces.connections import transaction
 from datasette_faces.store import people as store
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 

@@ -14,8 +14,8 @@ import pytest
 from desks import FORM, Desk, make_clustered, message
 from serving import Site, asked, copied, metadata_with, site
 
-from datasette_faces.compat import CSRF_BY_HEADERS, V1
-from datasette_faces.store import browse, history, person, wall
+from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
+from datasette_faces.store import gallery, history, person, wall
 from datasette_faces.store.wall import After
 
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & {{ 7*7 }}"
@@ -81,11 +81,11 @@ class TestTheWall:
         assert wall_of(desk, f"?q={quote(part)}") == [(1, r"Åsa l% _x back\slash", 4)]
 
     def test_its_pages_hold_everybody_once(self, desk: Desk, monkeypatch: Any) -> None:
-        from datasette_faces.views import persons
+        from datasette_faces.app.web import people
 
         desk.decide("/people/2", action="name", person=2, name="Ada")
         desk.decide("/people/3", action="move", person=3, face=9, to="Grace")
-        monkeypatch.setattr(persons, "PAGE_PEOPLE", 1)
+        monkeypatch.setattr(people, "PAGE_PEOPLE", 1)
         for show in ("all", "named", "unnamed"):
             found, url = [], f"/people/-/faces/people.json?show={show}"
             while url:
@@ -93,9 +93,9 @@ class TestTheWall:
                 assert len(answer["people"]) == 1
                 found += [row["person_id"] for row in answer["people"]]
                 url = answer["next_url"] and answer["next_url"].replace("http://localhost", "")
-            monkeypatch.setattr(persons, "PAGE_PEOPLE", 60)
+            monkeypatch.setattr(people, "PAGE_PEOPLE", 60)
             assert found == [row[0] for row in wall_of(desk, f"?show={show}")]
-            monkeypatch.setattr(persons, "PAGE_PEOPLE", 1)
+            monkeypatch.setattr(people, "PAGE_PEOPLE", 1)
 
     @pytest.mark.parametrize(
         "query", ["show=x", "after=1", "after=a.b.c", "after=1.2.9999999999999999999999"]
@@ -158,9 +158,9 @@ class TestAPerson:
             assert "In doubt" not in desk.get("/people/1").text
 
     def test_pages_hold_each_face_once(self, desk: Desk, monkeypatch: Any) -> None:
-        from datasette_faces.views import persons
+        from datasette_faces.app.web import people
 
-        monkeypatch.setattr(persons, "PAGE_FACES", 3)
+        monkeypatch.setattr(people, "PAGE_FACES", 3)
         first = desk.get("/people/1.json").json()
         second = desk.site.get(urlsplit(first["next_url"]).path + "?after=3", actor="root").json()
         found = [row["face_id"] for row in first["faces"] + second["faces"]]
@@ -323,9 +323,9 @@ class TestTheHistory:
         assert desk.get("/history").text.count('/crop/3.jpg"') == 3
 
     def test_its_pages_hold_each_decision_once(self, desk: Desk, monkeypatch: Any) -> None:
-        from datasette_faces.views import persons
+        from datasette_faces.app.web import people
 
-        monkeypatch.setattr(persons, "PAGE_DECISIONS", 2)
+        monkeypatch.setattr(people, "PAGE_DECISIONS", 2)
         for number in range(5):
             desk.decide("/people/1", action="name", person=1, name=f"Ada {number}")
         found, url = [], "/people/-/faces/history.json"
@@ -716,7 +716,7 @@ class TestOtherPages:
                 assert desk.get(path).status_code == 404
 
 
-def plan(conn: Any, query: browse.Query) -> list[str]:
+def plan(conn: Any, query: gallery.Query) -> list[str]:
     return [row[3] for row in conn.execute(f"explain query plan {query.sql}", query.params)]
 
 
@@ -739,7 +739,7 @@ def test_no_page_scans_the_faces_or_sorts_all_people(clustered: Path) -> None:
         others = [
             person.faces_query(1, after=None, limit=90),
             person.faces_query(1, after=2, limit=90),
-            browse.Query(person.TOGETHER, {"person_id": 1, "limit": 12}),
+            gallery.Query(person.TOGETHER, {"person_id": 1, "limit": 12}),
             history.history_query(before=None, limit=40),
             history.history_query(before=9, limit=40),
         ]

@@ -18,14 +18,14 @@ from desks import FORM, make_clustered
 from jinja2.bccache import Bucket, BytecodeCache
 from serving import QUERY, Site, copied, site
 
-from datasette_faces import people
-from datasette_faces.compat import V1, allowed
-from datasette_faces.connections import sqlite, transaction
-from datasette_faces.permissions import EDIT, ORIGINALS, RIGHTS, UPLOAD, VIEW
+from datasette_faces.app.datasette.compat import V1, allowed
+from datasette_faces.app.datasette.permissions import EDIT, ORIGINALS, RIGHTS, UPLOAD, VIEW
+from datasette_faces.app.datasette.state import state_of
+from datasette_faces.app.web.routes import routes
+from datasette_faces.people import decide
 from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
-from datasette_faces.state import state_of
+from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
-from datasette_faces.views import routes
 
 ACTORS = (None, "bob", "ann", "ed", "root")
 """Nobody is logged in; somebody; whom a setting names; an editor; root."""
@@ -291,7 +291,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve faces of three people, one with a name, a decision, and an error."""
     path = make_clustered(tmp_path_factory.mktemp("walk") / "people.db")
     with writing(str(path)) as conn, transaction(conn):
-        people.name(conn, 1, NAME, by=people.Editor("decider-mark"))
+        decide.name(conn, 1, NAME, by=decide.Editor("decider-mark"))
         conn.execute("update photo_paths set path = ? || photo_id", [f"/{PLACE}/"])
         conn.execute("update photos set path = ? || id", [f"/{FIRST_PLACE}/"])
         conn.execute(
@@ -488,7 +488,7 @@ def test_where_somebody_was_merged_into_is_told_to_who_may_see_decisions(
 ) -> None:
     own = copied(database, tmp_path / "people.db")
     with writing(str(own)) as conn, transaction(conn):
-        people.merge(conn, 1, 2, by=people.Editor("ed"))
+        decide.merge(conn, 1, 2, by=decide.Editor("ed"))
     for name, told in (("as it is", True), ("private decisions", False)):
         with served_with(own, SETTINGS[name]) as served:
             for path in ("/people/2", "/people/2.json"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from serving import Site, copied, metadata_with, site
 
-from datasette_faces.compat import V1
+from datasette_faces.app.datasette.compat import V1
 
 ONLY_ANN = {"id": "ann"}
 HTML = ("", "/photo/1", "/face/1")

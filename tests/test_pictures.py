@@ -12,10 +12,10 @@ import pytest
 from pictures import encoded, small, with_exif
 from PIL import Image
 
-from datasette_faces import images
-from datasette_faces.analysis import analyse
 from datasette_faces.errors import PictureError
+from datasette_faces.media import decode as images
 from datasette_faces.models.base import Engine
+from datasette_faces.models.pipeline import analyse
 from datasette_faces.models.sface import SFace
 
 pytestmark = pytest.mark.once

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from datasette_faces.geometry import ARCFACE_TEMPLATE
-from datasette_faces.queries import ENTRY_BYTES, KEEP_SECONDS, QueryStore
+from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
+from datasette_faces.app.datasette.state import State, state_of
+from datasette_faces.search.upload_cache import ENTRY_BYTES, KEEP_SECONDS, QueryStore
 from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
-from datasette_faces.state import State, state_of
 
 KEY_CHARACTERS = 16
 PHOTO = Photo(
@@ -236,7 +236,7 @@ def test_the_state_of_a_server_is_made_once_however_often_it_is_asked_for(monkey
     class Server:
         pass
 
-    monkeypatch.setattr("datasette_faces.state.State", Counted)
+    monkeypatch.setattr("datasette_faces.app.datasette.state.State", Counted)
     server = Server()
     assert state_of(server) is state_of(server)
     assert Counted.made == 1

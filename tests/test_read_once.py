@@ -11,7 +11,7 @@ import pytest
 from desks import make_clustered
 from serving import site
 
-from datasette_faces.views.requests import READ_ONCE
+from datasette_faces.app.web.page import READ_ONCE
 
 
 class Counting:

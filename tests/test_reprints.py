@@ -14,20 +14,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasette_faces import quick_jpeg, reprints
 from datasette_faces.errors import PictureError
-from datasette_faces.reprints import CROP, THUMBNAIL, Look, by_pillow, reprint
+from datasette_faces.media import jpeg_opencv, redact
+from datasette_faces.media.redact import CROP, THUMBNAIL, Look, by_pillow, reprint
 
 pytestmark = pytest.mark.once
 
-needs_opencv = pytest.mark.skipif(quick_jpeg.opencv() is None, reason="OpenCV is not installed")
+needs_opencv = pytest.mark.skipif(jpeg_opencv.opencv() is None, reason="OpenCV is not installed")
 
 
 @pytest.fixture(autouse=True)
 def _asked_anew() -> Iterator[None]:
-    reprints._quick_agrees.cache_clear()
+    redact._quick_agrees.cache_clear()
     yield
-    reprints._quick_agrees.cache_clear()
+    redact._quick_agrees.cache_clear()
 
 
 def picture(width: int, height: int, *, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -70,7 +70,7 @@ def test_opencv_prints_what_pillow_prints(width, height, long_px, quality, optio
 )
 def test_what_ingest_stores_is_printed_by_opencv(size, long_px):
     data = jpeg(picture(*size), optimize=True)
-    quick = quick_jpeg.reprint(data, long_px, 50)
+    quick = jpeg_opencv.reprint(data, long_px, 50)
     assert quick == by_pillow(data, Look(long_px, 50))
     assert quick == reprint(data, Look(long_px, 50))
 
@@ -91,7 +91,7 @@ def test_what_ingest_stores_is_printed_by_opencv(size, long_px):
     ],
 )
 def test_the_rest_is_left_to_pillow(data):
-    assert quick_jpeg.reprint(data, 160, 50) is None
+    assert jpeg_opencv.reprint(data, 160, 50) is None
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -133,14 +133,14 @@ def test_a_damaged_picture_shows_the_same_in_both_or_is_an_error_in_both(place, 
 
 @pytest.mark.parametrize("data", [5, "text", None])
 def test_what_is_no_bytes_is_no_picture(data):
-    assert quick_jpeg.reprint(data, 160, 50) is None
+    assert jpeg_opencv.reprint(data, 160, 50) is None
 
 
 def test_an_opencv_that_is_too_old_or_only_a_folder_is_none(monkeypatch):
-    quick_jpeg.opencv.cache_clear()
+    jpeg_opencv.opencv.cache_clear()
     monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
-    assert quick_jpeg.opencv() is None
-    quick_jpeg.opencv.cache_clear()
+    assert jpeg_opencv.opencv() is None
+    jpeg_opencv.opencv.cache_clear()
 
 
 def test_metadata_is_left_behind():
@@ -158,17 +158,19 @@ def test_metadata_is_left_behind():
 def test_without_opencv_the_bytes_are_the_same(monkeypatch):
     data = jpeg(picture(640, 427), optimize=True)
     found = reprint(data, THUMBNAIL)
-    reprints._quick_agrees.cache_clear()
-    monkeypatch.setattr(quick_jpeg, "opencv", lambda: None)
-    monkeypatch.setattr(quick_jpeg, "_reprint", None)
+    redact._quick_agrees.cache_clear()
+    monkeypatch.setattr(jpeg_opencv, "opencv", lambda: None)
+    monkeypatch.setattr(jpeg_opencv, "_reprint", None)
     assert reprint(data, THUMBNAIL) == found
 
 
 @needs_opencv
 def test_an_opencv_with_another_libjpeg_is_not_used(monkeypatch):
-    own = quick_jpeg._reprint
+    own = jpeg_opencv._reprint
     monkeypatch.setattr(
-        quick_jpeg, "_reprint", lambda cv2, data, scale, quality: own(cv2, data, scale, quality - 1)
+        jpeg_opencv,
+        "_reprint",
+        lambda cv2, data, scale, quality: own(cv2, data, scale, quality - 1),
     )
     data = jpeg(picture(160, 160), optimize=True)
     assert reprint(data, CROP) == by_pillow(data, CROP)

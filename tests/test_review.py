@@ -13,13 +13,14 @@ from galleries import unit
 from serving import Site, asked, site
 from test_clusters import add, cluster, groups, made_up
 
-from datasette_faces import alike, people
-from datasette_faces.clustering import ALONE, Graph
-from datasette_faces.connections import transaction
-from datasette_faces.store import likely
+from datasette_faces.algorithms import review_pairs
+from datasette_faces.algorithms.constrained_clustering import ALONE, Graph
+from datasette_faces.people import decide as people
 from datasette_faces.store import people as store
+from datasette_faces.store import review_queue
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import reading, writing
-from datasette_faces.store.likely import Beyond
+from datasette_faces.store.review_queue import Beyond
 
 PAIRS = [
     ("cluster-0", "cluster-1", 0.34),
@@ -33,7 +34,7 @@ def alike_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_clustered(tmp_path_factory.mktemp("alike") / "people.db")
     with writing(str(path)) as conn, transaction(conn):
         model = conn.execute("select id from models").fetchone()[0]
-        likely.keep(conn, model, PAIRS, anew=True)
+        review_queue.keep(conn, model, PAIRS, anew=True)
     return path
 
 
@@ -59,13 +60,15 @@ class TestWhichPairs:
             np.array([[2, 4], [3, 5], [0, -1], [1, -1], [0, -1], [1, -1]], np.int32),
         )
         labels = np.array([7, 7, 3, 3, 9, 8])
-        found = alike.pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
+        found = review_pairs.pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
         assert labels[found.faces].tolist() == [[3, 7], [7, 9]]
         assert np.allclose(found.similarities, np.cos(np.deg2rad([60, 75])), atol=1e-6)
-        together = alike.pairs(vectors, graph, labels, np.array([0, 1, 2, 0, 4, 5]), threshold=0.3)
+        together = review_pairs.pairs(
+            vectors, graph, labels, np.array([0, 1, 2, 0, 4, 5]), threshold=0.3
+        )
         assert labels[together.faces].tolist() == [[7, 9]]
         labels[4] = ALONE
-        lone = alike.pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
+        lone = review_pairs.pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
         assert labels[lone.faces].tolist() == [[3, 7]]
 
     def test_clustering_keeps_them_and_growing_adds_to_them(self, tmp_path: Path) -> None:
@@ -81,7 +84,7 @@ class TestWhichPairs:
             add(conn, {100 + n: it for n, it in enumerate(twins)})
         cluster(path)
         with reading(str(path)) as conn:
-            found = likely.queue(conn, limit=50)
+            found = review_queue.queue(conn, limit=50)
         assert found
         assert [it["similarity"] for it in found] == sorted(
             (it["similarity"] for it in found), reverse=True
@@ -95,7 +98,9 @@ class TestWhichPairs:
         with writing(str(database)) as conn, transaction(conn):
 
             def left() -> list[tuple[int, int]]:
-                return [(it["first_id"], it["second_id"]) for it in likely.queue(conn, limit=9)]
+                return [
+                    (it["first_id"], it["second_id"]) for it in review_queue.queue(conn, limit=9)
+                ]
 
             assert left() == [(1, 2), (1, 3), (2, 3)]
             people.apart(conn, 2, 1)
@@ -112,10 +117,10 @@ class TestWhichPairs:
 
     def test_a_page_goes_on_after_the_last_pair(self, database: Path) -> None:
         with reading(str(database)) as conn:
-            every = likely.queue(conn, limit=9)
+            every = review_queue.queue(conn, limit=9)
             for place, pair in enumerate(every):
                 after = Beyond(pair["similarity"], pair["first_key"], pair["second_key"])
-                assert likely.queue(conn, after=after, limit=9) == every[place + 1 :]
+                assert review_queue.queue(conn, after=after, limit=9) == every[place + 1 :]
 
     def test_a_file_of_an_older_version_has_none(self, database: Path) -> None:
         with writing(str(database)) as conn:

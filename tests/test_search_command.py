@@ -20,10 +20,10 @@ from pictures import encoded, small
 from running import beside, faces, ingest, rows, start
 from toy_model import BLUE, EATS, GREEN, KILLS, RAISES, RED, WHITE, YELLOW, ToyModel, draw
 
-from datasette_faces import querying
 from datasette_faces.models.sface import SFace
-from datasette_faces.querying import Wanted
-from datasette_faces.search import Searcher
+from datasette_faces.search import query_photos
+from datasette_faces.search.query_photos import Wanted
+from datasette_faces.search.searcher import Searcher
 from datasette_faces.store.database import reading
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
@@ -394,8 +394,8 @@ def test_crops_stay_in_their_folder_and_leave_other_files_alone(database, query,
 
 @pytest.mark.parametrize("name", ["..", "a/../b", "\n", "ü" * 200, "...", "-rf", 'a"b|c?', "C:\\x"])
 def test_a_crops_name_is_safe_whatever_the_photos_is(name):
-    from datasette_faces.crops import file_name
-    from datasette_faces.querying import Found
+    from datasette_faces.search.query_photos import Found
+    from datasette_faces.search.save_crops import file_name
 
     made = file_name(Found(7, -0.25, 0.0, 1, f"/photos/{name}.jpg", 0, 0, 1, 1, None))
     assert made.startswith("-0.250-face7-")
@@ -507,11 +507,11 @@ def test_find_keeps_nothing_when_it_is_stopped(tmp_path, short_folder, photos, q
 
 
 def test_the_vector_of_a_query_is_that_of_ingest(faces_db, astronaut_png):
-    info, (example,) = querying.look_at([str(astronaut_png)], SFace())
+    info, (example,) = query_photos.look_at([str(astronaut_png)], SFace())
     assert example.face is not None
-    query = querying.query_of(info, [example])
+    query = query_photos.query_of(info, [example])
     with reading(str(faces_db)) as conn:
-        querying.check_weights(conn, info)
-        (best,) = querying.found(conn, Searcher(), query, Wanted(k=1))
+        query_photos.check_weights(conn, info)
+        (best,) = query_photos.found(conn, Searcher(), query, Wanted(k=1))
     assert best.path == str(astronaut_png)
     assert best.similarity >= 0.999

@@ -28,14 +28,14 @@ from test_pictures import png
 from test_uploads import FORM, form, part
 from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RED, WHITE, Colour, ToyModel
 
-from datasette_faces import vectors
-from datasette_faces.compat import CSRF_BY_HEADERS, V1
+from datasette_faces.algorithms import vectors
+from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
+from datasette_faces.app.datasette.state import state_of
 from datasette_faces.errors import ModelError
-from datasette_faces.inference import Inference
 from datasette_faces.models.base import Engine
-from datasette_faces.queries import QueryStore
-from datasette_faces.state import state_of
-from datasette_faces.workers import Limits
+from datasette_faces.models.inference import Inference
+from datasette_faces.models.worker_pool import Limits
+from datasette_faces.search.upload_cache import QueryStore
 
 PAGE = "/various/-/faces/search"
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & {{ 7*7 }}"

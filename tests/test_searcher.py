@@ -30,14 +30,14 @@ from galleries import (
 )
 
 import datasette_faces
-from datasette_faces import search
-from datasette_faces.connections import Connection, sqlite
 from datasette_faces.errors import SearchError
-from datasette_faces.indexes.base import FaceIndex, Snapshot
-from datasette_faces.indexes.sqlite_vec import SqliteVec
-from datasette_faces.search import Searcher, fuse
+from datasette_faces.search import searcher as search
+from datasette_faces.search.indexes.base import FaceIndex, Snapshot
+from datasette_faces.search.indexes.vec0 import SqliteVec
+from datasette_faces.search.searcher import Searcher, fuse
 from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes, embeddings
+from datasette_faces.store.connection import Connection, sqlite
 from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import Filters
 

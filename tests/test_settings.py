@@ -12,7 +12,7 @@ from conftest import ROOT
 from datasette.utils import StartupError
 from serving import Site, metadata_with, site
 
-from datasette_faces.settings import SETTINGS
+from datasette_faces.app.datasette.settings import SETTINGS
 
 TAKEN: dict[str, list[Any]] = {
     "permissions": [{"faces-view": True}, {}, None],

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from running import beside, faces, ingest, rows
 
-from datasette_faces import images, querying, vectors
+from datasette_faces.algorithms import vectors
+from datasette_faces.media import decode as images
 from datasette_faces.models import registry
 from datasette_faces.models.insightface import InsightFacePack
-from datasette_faces.querying import Wanted
-from datasette_faces.search import Searcher
+from datasette_faces.search import query_photos
+from datasette_faces.search.query_photos import Wanted
+from datasette_faces.search.searcher import Searcher
 from datasette_faces.store.database import reading
 
 pytestmark = pytest.mark.once
@@ -131,21 +133,23 @@ def name_of(model: str, shared: Path) -> str:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def searches(two_models, shared, request) -> dict[str, dict[str, list[querying.Found]]]:
+def searches(two_models, shared, request) -> dict[str, dict[str, list[query_photos.Found]]]:
     """The best matches of every labelled photo, by its name: with itself among them, and without."""
     database, _ = two_models
     files = [row["file"] for row in table(shared / "photos" / "labels.csv")]
     paths = [str(shared / "photos" / file) for file in files]
-    info, examples = querying.look_at(paths, registry.model(name_of(request.param, shared)))
+    info, examples = query_photos.look_at(paths, registry.model(name_of(request.param, shared)))
     assert info.id == request.param
-    found: dict[str, dict[str, list[querying.Found]]] = {"all": {}, "others": {}}
+    found: dict[str, dict[str, list[query_photos.Found]]] = {"all": {}, "others": {}}
     searcher = Searcher()
     with reading(str(database)) as conn:
-        querying.check_weights(conn, info)
+        query_photos.check_weights(conn, info)
         for file, example in zip(files, examples, strict=True):
-            query = querying.query_of(info, [example])
-            found["all"][file] = querying.found(conn, searcher, query, Wanted(k=1))
-            found["others"][file] = querying.found(conn, searcher, query, Wanted(k=9, others=True))
+            query = query_photos.query_of(info, [example])
+            found["all"][file] = query_photos.found(conn, searcher, query, Wanted(k=1))
+            found["others"][file] = query_photos.found(
+                conn, searcher, query, Wanted(k=9, others=True)
+            )
     return found
 
 

@@ -16,10 +16,10 @@ from desks import make_clustered
 from serving import Site, site
 from test_browser import NARROW, WIDE, opened, show
 
-from datasette_faces import people
-from datasette_faces.compat import V1
-from datasette_faces.connections import transaction
+from datasette_faces.app.datasette.compat import V1
+from datasette_faces.people import decide
 from datasette_faces.store import people as store
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
 HOUSE = Path(__file__).parent.parent
@@ -40,8 +40,8 @@ def database(tmp_path: Path) -> Path:
     """Twelve faces: Ada, Grace, and four of somebody without a name."""
     path = make_clustered(tmp_path / "catalogue.db")
     with writing(str(path)) as conn, transaction(conn):
-        people.name(conn, 1, "Ada")
-        people.name(conn, 2, "Grace")
+        decide.name(conn, 1, "Ada")
+        decide.name(conn, 2, "Grace")
     return path
 
 
@@ -63,7 +63,7 @@ def test_the_front_page_is_a_wall_of_those_who_have_a_name(served: Site) -> None
 
 def test_hidden_people_are_not_on_it(database: Path, served: Site) -> None:
     with writing(str(database)) as conn, transaction(conn):
-        people.hide(conn, 1)
+        decide.hide(conn, 1)
     text = served.get("/").text
     assert "Ada" not in text
     assert "Grace" in text
@@ -119,7 +119,7 @@ def test_the_page_about_the_site_tells_how_many_people_have_a_name(
     )
     assert "2 people with a name, 12 faces" in told("/")
     with writing(str(database)) as conn, transaction(conn):
-        people.name(conn, 3, "Emmy")
+        decide.name(conn, 3, "Emmy")
     assert "12 faces in 12 photographs, of 3 people." in told("/about")
     assert "3 people, 12 faces" in told("/")
 
@@ -273,7 +273,7 @@ def address(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         store.rebuild(conn)
         for person in range(1, 5):
             long = "Maximiliana Konstantinopolitanska von Hohenstein " * person
-            people.name(conn, person, "Ada" if person == 1 else long)
+            decide.name(conn, person, "Ada" if person == 1 else long)
     with serving(path, "-m", str(METADATA), "--template-dir", str(TEMPLATES), *PUBLIC) as it:
         yield it
 

@@ -19,9 +19,9 @@ from pictures import shipped
 from serving import metadata_with, site
 from test_limits import SEARCH, post
 
+from datasette_faces.app.datasette.slots import Slots
+from datasette_faces.app.datasette.state import state_of
 from datasette_faces.errors import Busy, ClientBusy
-from datasette_faces.slots import Slots
-from datasette_faces.state import state_of
 
 
 def test_a_client_has_its_share_and_another_has_its_own() -> None:

@@ -19,8 +19,8 @@ import pytest
 from datasette.utils import sqlite_timelimit
 from serving import QUERY, Site, asked, copied, ids, site
 
-from datasette_faces import sql_functions
-from datasette_faces.connections import sqlite
+from datasette_faces.app.sql import functions
+from datasette_faces.store.connection import sqlite
 
 BY_SCAN = """
 select f.id from faces f join face_embeddings e on e.face_id = f.id where e.model_id = 'sface'
@@ -51,7 +51,7 @@ def conn(faces_db: Path) -> Iterator[Any]:
 
 def prepared(path: Path) -> Any:
     conn = sqlite().connect(str(path))
-    sql_functions.prepare(conn, str(path))
+    functions.prepare(conn, str(path))
     return conn
 
 

@@ -18,8 +18,8 @@ from datasette.plugins import pm
 from serving import QUERY, Site, site
 
 import datasette_faces
+from datasette_faces.app.sql.errors import named
 from datasette_faces.errors import FacesError
-from datasette_faces.sql_errors import named
 
 VECTOR = struct.pack("<4f", 0.25, -0.5, 0.75, 1.0)
 

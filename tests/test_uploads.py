@@ -14,13 +14,13 @@ import pytest
 from datasette.utils.asgi import Base400, Forbidden, Request
 from serving import Site, metadata_with, site
 
-from datasette_faces import compat, permissions, state
-from datasette_faces.compat import CSRF_BY_HEADERS, V1
+from datasette_faces.app.datasette import compat, permissions, state
+from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
+from datasette_faces.app.web import uploads
+from datasette_faces.app.web.body import Body, TooLate
+from datasette_faces.app.web.uploads import Caps, NothingUploaded, Upload, read_pictures
 from datasette_faces.errors import Busy
 from datasette_faces.models.sface import SFace
-from datasette_faces.views import uploads
-from datasette_faces.views.bodies import Body, TooLate
-from datasette_faces.views.uploads import Caps, NothingUploaded, Upload, read_pictures
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxk"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from datasette_faces import vectors
+from datasette_faces.algorithms import vectors
 
 pytestmark = pytest.mark.once
 

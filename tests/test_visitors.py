@@ -15,8 +15,8 @@ from running import rows
 from serving import Site, copied, site
 from test_browser import NARROW, WIDE, opened, show
 
-from datasette_faces.catalogue import Wanted, export
-from datasette_faces.views.who import photo_title
+from datasette_faces.app.web.people_of_faces import photo_title
+from datasette_faces.library.publish.export import Wanted, export
 
 BASE = "/catalogue/-/faces"
 EMPTY = {"face_embeddings", "models"}

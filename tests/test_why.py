@@ -11,13 +11,13 @@ import pytest
 from galleries import make_gallery, unit
 from serving import Site, site
 
-from datasette_faces import people, why
-from datasette_faces.connections import transaction
-from datasette_faces.people import Editor
+from datasette_faces.people import decide, explain
+from datasette_faces.people.decide import Editor
 from datasette_faces.store import people as store
+from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 from datasette_faces.store.decisions import Decision
-from datasette_faces.store.reasons import Facts, Near
+from datasette_faces.store.explanations import Facts, Near
 
 NOBODYS = Facts(None, None, 0, None, (), (), (), "toy", 0.4)
 ADA = Near(1, "Ada", 0.35, 0.2, in_photo=False)
@@ -54,7 +54,7 @@ DECIDED = Decision("name", actor="root", made_at="2026-01-02T03:04:05Z", id=7)
     ],
 )
 def test_the_reasons_are_told_the_one_that_decided_first(facts: Facts, said: list[str]) -> None:
-    reasons = why.reasons(facts)
+    reasons = explain.reasons(facts)
     assert len(reasons) == len(said)
     for reason, part in zip(reasons, said, strict=True):
         assert part in reason
@@ -73,8 +73,8 @@ def served(tmp_path: Path) -> Iterator[Site]:
         store.propose(conn, {1: "a", 2: "a", 3: None})
         store.rebuild(conn)
         person = conn.execute("select person_id from faces where id = 1").fetchone()[0]
-        people.name(conn, person, "<b>Ada</b>", by=Editor("root"))
-        people.reject(conn, [2], person)
+        decide.name(conn, person, "<b>Ada</b>", by=Editor("root"))
+        decide.reject(conn, [2], person)
         store.propose(conn, {3: "a"})
         store.bring_up(conn, [3])
     with site(path) as it:

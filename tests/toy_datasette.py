@@ -9,9 +9,9 @@ if __name__ == "__main__":
     from datasette.plugins import pm
     from toy_model import ToyModel
 
-    from datasette_faces import ingest
+    from datasette_faces.library.ingest import run
 
     model = ToyModel(**json.loads(sys.argv.pop(1)))
     pm.register(model.as_plugin())
-    ingest.BATCH_PHOTOS = int(os.environ.get("BATCH_PHOTOS", ingest.BATCH_PHOTOS))
+    run.BATCH_PHOTOS = int(os.environ.get("BATCH_PHOTOS", run.BATCH_PHOTOS))
     cli()

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 import datasette_faces
-from datasette_faces.geometry import ALIGNED_PX, ARCFACE_TEMPLATE
+from datasette_faces.algorithms.geometry import ALIGNED_PX, ARCFACE_TEMPLATE
 from datasette_faces.models.base import Engine, FaceModel
 from datasette_faces.shapes import Box, Detection, FloatArray, ModelInfo, RgbArray
 

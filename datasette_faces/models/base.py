@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .. import images
 from ..errors import MissingWeights
-from ..images import Picture
+from ..media import decode
+from ..media.decode import Picture
 from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 
 EXTRA_MEND = "pip install 'datasette-faces[ingest]'"
@@ -29,7 +29,7 @@ class Engine:
     info: ModelInfo
     detect: Callable[[RgbArray], list[Detection]]
     embed: Callable[[list[RgbArray]], FloatArray]
-    align: Callable[[Picture, Landmarks], RgbArray] = field(default=images.align)
+    align: Callable[[Picture, Landmarks], RgbArray] = field(default=decode.align)
     detect_faint: Callable[[RgbArray], list[Detection]] | None = None
 
 

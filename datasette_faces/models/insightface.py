@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import geometry, images
+from ..algorithms import geometry
 from ..errors import MissingExtra, MissingWeights, ModelError
-from ..images import Picture
+from ..media import decode
+from ..media.decode import Picture
 from ..shapes import Box, Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 from .base import EXTRA_MEND, FAINT_SCORE, Engine, FaceModel
 
@@ -205,7 +206,7 @@ def align(picture: Picture, landmarks: Landmarks) -> RgbArray:
 
     matrix = geometry.similarity_transform(landmarks * picture.scale, geometry.ARCFACE_TEMPLATE)
     side_px = geometry.ALIGNED_PX
-    left, top, right, bottom = images.source_region(matrix, picture, side_px)
+    left, top, right, bottom = decode.source_region(matrix, picture, side_px)
     if right <= left or bottom <= top:
         return np.zeros((side_px, side_px, 3), np.uint8)
     region = np.asarray(picture.region(left, top, right, bottom))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .. import geometry
+from ..algorithms import geometry
 from ..errors import MissingExtra, MissingWeights, WrongWeights
 from ..shapes import Box, Detection, FloatArray, ModelInfo, RgbArray
 from .base import EXTRA_MEND, FAINT_SCORE, Engine, FaceModel
@@ -59,10 +59,10 @@ class SFace(FaceModel):
     def load(self) -> Engine:
         if reason := self.missing():
             raise MissingExtra(reason)
-        from . import graphs
+        from . import onnx_graphs
 
-        detector = graphs.session(_weights(DETECTOR_FILE), graphs.prepare_detector)
-        recogniser = graphs.session(_weights(RECOGNISER_FILE), graphs.prepare_recogniser)
+        detector = onnx_graphs.session(_weights(DETECTOR_FILE), onnx_graphs.prepare_detector)
+        recogniser = onnx_graphs.session(_weights(RECOGNISER_FILE), onnx_graphs.prepare_recogniser)
         info = ModelInfo(
             id=self.id,
             name=self.name,

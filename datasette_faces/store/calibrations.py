@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..calibration import Bin, Calibration, Curve, Evaluation, Rate
-from ..connections import Connection
-from .pairs import Known
+from ..algorithms.calibration import Bin, Calibration, Curve, Evaluation, Rate
+from .calibration_pairs import Known
+from .connection import Connection
 from .photos import now
 
 COLUMNS = (

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .. import migrations
-from ..connections import Connection
+from . import migrations
+from .connection import Connection
 
 FORMAT = "1"
 PLACE_COLUMNS = "latitude real, longitude real"

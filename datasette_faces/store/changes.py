@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from ..connections import Connection
+from .connection import Connection
 
 KEPT_BY = (
     "face_changes",

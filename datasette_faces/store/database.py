@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from ..connections import (
+from ..errors import NewerSchema, NotAFacesDatabase
+from .catalogue import is_catalogue
+from .connection import (
     NEW_NAME,
     OURS,
     Connection,
@@ -16,9 +18,7 @@ from ..connections import (
     load_vector_extension,
     settle,
 )
-from ..errors import NewerSchema, NotAFacesDatabase
-from ..migrations import migrations
-from .catalogue import is_catalogue
+from .migrations import migrations
 
 PAGE_BYTES = 8192
 """Vectors of 512 dimensions fit three to a page; on SQLite's 4,096 each would fill one."""

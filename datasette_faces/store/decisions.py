@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import geometry
-from ..connections import Connection
+from ..algorithms import geometry
 from ..shapes import Box
-from . import values
+from . import coerce
+from .connection import Connection
 from .photos import now
 
 MEMBER, APART = "member", "apart"
@@ -275,7 +275,7 @@ def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
         "select distinct photo_id from faces where id in (select value from json_each(?))",
         [json.dumps(list(face_ids))],
     )
-    return json.dumps([row[0] for row in rows if values.row_id(row[0]) is not None])
+    return json.dumps([row[0] for row in rows if coerce.row_id(row[0]) is not None])
 
 
 _CONTENTS = "select sha256, id as photo_id from photos {} union all select * from photo_contents {}"
@@ -320,7 +320,7 @@ def said_of_contents(conn: Connection, contents: Iterable[str]) -> dict[str, Sai
 def _by_first(rows: Iterable[Sequence[Any]]) -> dict[Any, Said]:
     said: dict[Any, Said] = defaultdict(list)
     for first, number, role, key, *box in rows:
-        said[first].append((number, role, values.text(key), values.box(*box)))
+        said[first].append((number, role, coerce.text(key), coerce.box(*box)))
     return said
 
 
@@ -332,7 +332,7 @@ def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box
     )
     found: dict[int, dict[int, Box]] = defaultdict(dict)
     for photo_id, face_id, *box in rows:
-        found[photo_id][face_id] = values.box(*box)
+        found[photo_id][face_id] = coerce.box(*box)
     return found
 
 
@@ -369,14 +369,14 @@ def _one(conn: Connection, where: str, *bound: Any) -> Decision | None:
         [row[0]],
     )
     faces = (
-        FaceRef(role, values.text(sha256) or "", values.box(*box)) for role, sha256, *box in rows
+        FaceRef(role, coerce.text(sha256) or "", coerce.box(*box)) for role, sha256, *box in rows
     )
     return _decision(row, tuple(faces))
 
 
 def _decision(row: Sequence[Any], faces: tuple[FaceRef, ...] = ()) -> Decision:
     number, *told, active = row
-    uid, made_at, actor, kind, person_key, other_key, value, target = map(values.text, told)
+    uid, made_at, actor, kind, person_key, other_key, value, target = map(coerce.text, told)
     return Decision(
         kind=kind or "",
         person_key=person_key,

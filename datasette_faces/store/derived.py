@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..connections import Connection
+from .connection import Connection
 from .vec_tables import PREFIX
 
 VECTORS = "face_embeddings"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import vectors
-from ..connections import Connection, sqlite
+from ..algorithms import vectors
 from ..shapes import FloatArray, IdArray, ModelInfo
+from .connection import Connection, sqlite
 
 _IN_FOLDER = "photo_paths.path > :above and photo_paths.path < :below"
 # A file may come from anywhere: text that is no UTF-8 could not even be read

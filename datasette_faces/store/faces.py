@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from .. import geometry, vectors
-from ..connections import Connection
-from ..names.matching import may_be_one
+from ..algorithms import geometry, vectors
+from ..algorithms.box_matching import may_be_one
 from ..shapes import Box, Face
+from .connection import Connection
 
 
 def save_faces(

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..connections import Connection
-from . import decisions, values
-from .browse import Query, Row, has_table, rows
+from . import coerce, decisions
+from .connection import Connection
 from .decisions import ACTIVE, EXAMPLE, OTHER, FaceRef
+from .gallery import Query, Row, has_table, rows
 
 _ALL = f"""
 select decisions.id, uid, made_at, actor, kind, person_key, other_key, value, target,
@@ -113,7 +113,7 @@ def _faces(conn: Connection, ids: list[int], *, hidden: bool) -> dict[int, int]:
         {"ids": json.dumps(ids), "example": EXAMPLE, "other": OTHER},
     ).fetchall()
     refs = [
-        FaceRef(role, values.text(sha256) or "", values.box(*box))
+        FaceRef(role, coerce.text(sha256) or "", coerce.box(*box))
         for _, role, sha256, *box in found
     ]
     faces = decisions.found_again(conn, refs)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..connections import Connection
+from .connection import Connection
 from .photos import now
 
 PART_BYTES = 64 * 1024 * 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from ..connections import Connection
-from . import values
+from . import coerce
+from .connection import Connection
 
 
 def paths_of(conn: Connection, face_ids: Iterable[int]) -> dict[int, str]:
@@ -16,4 +16,4 @@ def paths_of(conn: Connection, face_ids: Iterable[int]) -> dict[int, str]:
         where faces.id in (select value from json_each(:ids))
     """
     found = conn.execute(query, {"ids": json.dumps(sorted(set(face_ids)))})
-    return {face_id: values.text(path) or "" for face_id, path in found}
+    return {face_id: coerce.text(path) or "" for face_id, path in found}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..connections import Connection
+from .connection import Connection
 
 COLUMNS = ("face_id", "photo_id", "path", "x", "y", "width", "height", "taken_at", "sha256")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..connections import Connection
 from ..errors import ModelError, WrongWeights
 from ..shapes import ModelInfo
-from . import values
+from . import coerce
+from .connection import Connection
 from .vec_tables import table_name
 
 COLUMNS = ", ".join(ModelInfo.__slots__)
@@ -46,14 +46,14 @@ def model(conn: Connection, model_id: str | None) -> ModelInfo | None:
 
 def _info(row: Sequence[Any]) -> ModelInfo:
     model_id, name, dimensions, threshold, licence, weights = row
-    read = values.number(threshold)
+    read = coerce.number(threshold)
     return ModelInfo(
-        id=values.text(model_id) or "",
-        name=values.text(name) or "",
-        dimensions=values.count(dimensions),
+        id=coerce.text(model_id) or "",
+        name=coerce.text(name) or "",
+        dimensions=coerce.count(dimensions),
         threshold=STRICTEST if read is None or not -1 <= read <= STRICTEST else read,
-        licence=values.text(licence) or "",
-        weights_sha256=values.text(weights) or "",
+        licence=coerce.text(licence) or "",
+        weights_sha256=coerce.text(weights) or "",
     )
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..connections import Connection
-from ..migrations import make_people
-from . import decisions, values
+from . import coerce, decisions
+from .connection import Connection
 from .decisions import ACTIVE, Standing
+from .migrations import make_people
 
 NOT_A_FACE = "not-a-face"
 """The key of whom all that is no face belongs to; hidden, so that nothing finds it."""
@@ -355,11 +355,11 @@ def _person(row: Sequence[Any]) -> Person:
     number, key, name, cover, hidden, faces = row
     return Person(
         id=number,
-        key=values.text(key) or "",
-        name=values.text(name),
-        cover_face_id=values.row_id(cover),
+        key=coerce.text(key) or "",
+        name=coerce.text(name),
+        cover_face_id=coerce.row_id(cover),
         hidden=bool(hidden),
-        faces=values.count(faces),
+        faces=coerce.count(faces),
     )
 
 

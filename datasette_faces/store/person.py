@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..connections import Connection
 from . import decisions, people
-from .browse import Query, Row, has_table, rows
+from .connection import Connection
+from .gallery import Query, Row, has_table, rows
 
 SMALL_PX = 40
 """A face's shorter side. Immich and InsightFace's server take 40 px as the least of good quality."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal, TypeAlias
 
-from ..connections import Connection
 from ..shapes import Analysis, File
+from .connection import Connection
 
 Change: TypeAlias = Literal["new", "picture", "caption"]
 """What is new in a photo: all of it, its picture, or only what stands beside the pixels."""

@@ -8,8 +8,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from ..connections import Connection
 from ..shapes import File
+from .connection import Connection
 from .photos import now
 
 

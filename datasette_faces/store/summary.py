@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..connections import Connection
 from . import vec_tables
+from .connection import Connection
 
 
 def counts(conn: Connection) -> dict[str, Any]:

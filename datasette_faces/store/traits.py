@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..connections import Connection
-from . import browse, catalogue
+from . import catalogue, gallery
+from .connection import Connection
 
 COMPARED = ("face_embeddings", "models")
 """The tables without which nothing is compared; a catalogue without a search has them empty."""
@@ -16,10 +16,10 @@ def of_file(conn: Connection) -> dict[str, bool]:
 
 def is_searched(conn: Connection) -> bool:
     """False for a catalogue without embeddings: a private file gets its own with the next ingest."""
-    return not catalogue.is_catalogue(conn) or browse.has_embeddings(conn)
+    return not catalogue.is_catalogue(conn) or gallery.has_embeddings(conn)
 
 
 def unused_tables(conn: Connection) -> list[str]:
     """The tables that a catalogue without a search has for nothing."""
-    used = not browse.is_faces_database(conn) or is_searched(conn)
+    used = not gallery.is_faces_database(conn) or is_searched(conn)
     return [] if used else list(COMPARED)

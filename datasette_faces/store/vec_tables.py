@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ..connections import Connection
 from ..shapes import ModelInfo
+from .connection import Connection
 
 PREFIX = "vec_faces_"
 INDEX_ID = "sqlite-vec"

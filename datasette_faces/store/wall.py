@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..connections import Connection
-from . import catalogue, values
-from .browse import Query, Row, rows
+from . import catalogue, coerce
+from .connection import Connection
+from .gallery import Query, Row, rows
 
 SHOWN = {
     "all": (0, None),
@@ -153,7 +153,7 @@ def of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, Row]:
         "select id, person_id from faces where id in (select value from json_each(?))",
         [json.dumps(list(face_ids))],
     ).fetchall()
-    person_of = {face_id: values.row_id(person_id) for face_id, person_id in found}
+    person_of = {face_id: coerce.row_id(person_id) for face_id, person_id in found}
     known = called(conn, person_of.values())
     return {
         face_id: known[person_id]

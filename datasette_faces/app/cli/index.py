@@ -1,0 +1,70 @@
+"""`index`: the indexes of a database, made anew or removed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import click
+
+from ...search import index_upkeep
+from ...store import summary
+from ...store.database import changing, reading
+from .group import counted, faces, in_words
+
+STILL_WORKS = "Searching works without: it compares every face, which takes longer."
+
+
+@faces.command(name="index")
+@click.argument("database", type=click.Path(dir_okay=False))
+@click.option("--drop", is_flag=True, help="Remove the indexes instead")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
+@in_words
+def index_command(database: str, drop: bool, as_json: bool) -> None:
+    """Make the indexes of a database anew, from its embeddings.
+
+    Nothing is lost with them: a file without indexes gives the same answers, later.
+    """
+    started = time.monotonic()
+    try:
+        done = _remove(database) if drop else _make(database, quiet=as_json)
+    except KeyboardInterrupt:
+        click.echo(f"\nStopped. {STILL_WORKS} The same line makes the indexes.", err=True)
+        sys.exit(1)
+    done["seconds"] = round(time.monotonic() - started, 2)
+    click.echo(json.dumps(done) if as_json else _in_sentences(done, database))
+
+
+def _make(database: str, *, quiet: bool) -> dict[str, Any]:
+    with reading(database) as conn:
+        before = summary.indexes(conn)
+        faces = sum(model["faces"] for model in summary.models(conn))
+    if not quiet:
+        click.echo(f"Indexing {counted(faces, 'embedding')}…", err=True)
+    with changing(database) as conn:
+        index_upkeep.rebuild(conn)
+        made = summary.indexed(conn)
+        gone = set(before) - set(summary.indexes(conn))
+    return {"indexes": made, "removed": sorted(gone)}
+
+
+def _remove(database: str) -> dict[str, Any]:
+    with reading(database) as conn:
+        before = summary.indexes(conn)
+    with changing(database) as conn:
+        index_upkeep.drop(conn)
+        made = summary.indexed(conn)
+        left = summary.indexes(conn)
+    return {"indexes": made, "removed": [name for name in before if name not in left]}
+
+
+def _in_sentences(done: dict[str, Any], database: str) -> str:
+    lines = [f"{item['name']}: {counted(item['faces'], 'face')}" for item in done["indexes"]]
+    lines += [f"{name}: removed" for name in done["removed"]]
+    if not lines:
+        lines.append("There are no indexes.")
+    if not done["indexes"]:
+        lines.append(f"{STILL_WORKS} They come back with: datasette faces index {database}")
+    return "\n".join([*lines, f"({done['seconds']:.1f} s)"])

@@ -1,0 +1,168 @@
+"""`ingest` and `demo`: photographs into a database."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from ...library.ingest import demo as demo_pictures
+from ...library.ingest.run import Report, ingest
+from ...models import registry
+from ...models.pipeline import MIN_FACE_PX
+from ..datasette import serve as serving
+from .group import (
+    Number,
+    counted,
+    faces,
+    in_words,
+    model_option,
+    printable,
+    progress_of,
+    say_licence,
+    workers_option,
+)
+
+DEFAULT_PORT = 8001
+"""Datasette's own."""
+
+_open_option = click.option(
+    "--open", "open_browser", is_flag=True, help="Then serve the gallery and open it in a browser"
+)
+
+
+@faces.command(name="ingest")
+@click.argument("database", type=click.Path(dir_okay=False))
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@model_option
+@workers_option
+@click.option(
+    "--min-face",
+    "min_face_px",
+    type=Number(min=0),
+    default=MIN_FACE_PX,
+    show_default=True,
+    help="Leave out faces whose shorter side has fewer pixels",
+)
+@click.option(
+    "--cluster/--no-cluster",
+    "clustered",
+    default=True,
+    help="Group the new faces into people, which is the default, or leave that",
+)
+@click.option(
+    "--names/--no-names",
+    default=True,
+    help="Name faces as other programs did (XMP, Picasa, Takeout), which is the default, or leave that",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
+@_open_option
+@in_words
+def ingest_command(
+    database: str,
+    paths: tuple[str, ...],
+    model_id: str,
+    workers: int | None,
+    min_face_px: float,
+    clustered: bool,
+    names: bool,
+    as_json: bool,
+    open_browser: bool,
+) -> None:
+    """Find the faces in folders, files and globs of photographs.
+
+    DATABASE is made where there is none. Photographs are known by their content: run the same line
+    again after adding, moving or editing some, or after it was stopped, and only what is new is
+    looked at.
+    """
+    if as_json and open_browser:
+        raise click.UsageError("--json prints JSON and nothing else; it goes without --open")
+    model = registry.model(model_id)
+    if not as_json:
+        say_licence(model)
+    try:
+        with progress_of("Ingesting", quiet=as_json) as progress:
+            report = ingest(
+                database,
+                list(paths),
+                model,
+                worker_count=workers,
+                min_face_px=min_face_px,
+                clustered=clustered,
+                names=names,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        click.echo(
+            "\nStopped; all that was finished is kept. The same line goes on from here.", err=True
+        )
+        sys.exit(1)
+    click.echo(json.dumps(_as_json(report)) if as_json else _in_sentences(report, database))
+    if not report.pictures:
+        sys.exit(1)
+    if open_browser:
+        serving.serve(database, port=DEFAULT_PORT, announce=click.echo)
+
+
+@faces.command()
+@click.argument("database", type=click.Path(dir_okay=False), default="faces-demo.db")
+@model_option
+@click.option("--serve/--no-serve", default=True, help="Serve the result and open it in a browser")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Or the next free one",
+)
+@in_words
+def demo(database: str, model_id: str, serve: bool, port: int) -> None:
+    """Take the five-minute tour: faces from pictures that installed packages ship.
+
+    DATABASE is where the result goes, faces-demo.db if none is named.
+    """
+    pictures = demo_pictures.pictures()
+    report = ingest(database, pictures, registry.model(model_id))
+    click.echo(_in_sentences(report, database))
+    if serve:
+        serving.serve(database, port=port, announce=click.echo)
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    values = asdict(report)
+    values["photos"] = report.pictures
+    return values
+
+
+def _in_sentences(report: Report, database: str) -> str:
+    found = f"{counted(report.faces, 'face')} found" if report.faces else "No new faces"
+    lines = [f"{found} in {counted(report.found, 'file')} ({report.seconds:.1f} s): {database}"]
+    for name, count in (
+        ("new", report.new),
+        ("edited", report.edited),
+        ("moved or copied", report.moved),
+        ("looked at with another model", report.analysed_again),
+        ("unchanged", report.unchanged),
+        ("missing now", report.missing),
+        ("drawn by hand, made again", report.drawn),
+        (f"face{'' if report.named == 1 else 's'} named as other programs did", report.named),
+        ("without a picture", len(report.errors)),
+    ):
+        if count:
+            lines.append(f"{count:>8,} {name}")
+    if report.people:
+        people = counted(report.people, "person", "people", width=8)
+        lines.append(f"{people}, as far as faces tell")
+    lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
+    if len(report.errors) > 10:
+        lines.append(f"    …all of them: datasette faces status {database}")
+    lines += [f"    {printable(path)}: {printable(why)}" for path, why in report.faults[:10]]
+    if len(report.faults) > 10:
+        lines.append(f"    …all of them: datasette faces people {database} import-names --json")
+    if report.pictures:
+        address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
+        lines.append(f"Look at them: datasette {database}, then {address}")
+    return "\n".join(lines)

@@ -1,0 +1,337 @@
+"""`people`: who is in the photographs, as somebody decides it, a line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TextIO
+
+import click
+
+from ...errors import DecisionError, NameTaken
+from ...models.at_hand import AtHand
+from ...people import decide as people
+from ...people import manual_faces
+from ...store import decisions, decisions_jsonl, models
+from ...store import people as store
+from ...store.connection import Connection, transaction
+from ...store.database import changing, reading
+from ...store.decisions import Decision
+from .group import counted, faces, in_words, printable
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else")
+faces_argument = click.argument("face", type=click.IntRange(1), nargs=-1, required=True)
+
+
+@faces.group(name="people")
+@click.argument("database", type=click.Path(dir_okay=False))
+@click.pass_context
+def people_group(context: click.Context, database: str) -> None:
+    """Name people, correct who is who, and take it back.
+
+    PERSON is a number of `list`, or a name. FACE is a face's number, as its page has it.
+    """
+    context.obj = database
+
+
+def _decided(decide: Callable[[Connection], Decision], database: str, done: str) -> None:
+    """Decide, in one transaction, and say how it can be undone."""
+    with changing(database) as conn, transaction(conn):
+        made = decide(conn)
+    undo = f"undo it with: datasette faces people {database} undo {made.id}"
+    click.echo(f"{done} (decision {made.id}; {undo})")
+
+
+def _are(faces: Sequence[int]) -> str:
+    return "is" if len(faces) == 1 else "are"
+
+
+def _person(conn: Connection, wanted: str) -> int:
+    """The id of the person who is meant. Raises DecisionError."""
+    if wanted.isdecimal() and store.by_id(conn, int(wanted)):
+        return int(wanted)
+    found = people.called(conn, wanted)
+    if found is None:
+        who = f"datasette faces people {click.get_current_context().obj} list"
+        raise DecisionError(f"There is no person {wanted!r}; who is there: {who}")
+    return found
+
+
+@people_group.command(name="list")
+@click.option("--named", is_flag=True, help="Only those who have a name")
+@as_json_option
+@click.pass_obj
+@in_words
+def list_command(database: str, named: bool, as_json: bool) -> None:
+    """List the people, those with most faces first."""
+    with reading(database) as conn:
+        found = [asdict(person) for person in store.listed(conn, named=named)]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"{'person':>8}  {'faces':>7}  name")
+    for row in found:
+        name = printable(row["name"]) if row["name"] else "-"
+        click.echo(f"{row['id']:>8}  {row['faces']:>7,}  {name}{' (hidden)' * row['hidden']}")
+
+
+@people_group.command()
+@click.argument("person")
+@click.argument("name")
+@click.option("--same", is_flag=True, help="Another person of that name is somebody else")
+@click.pass_obj
+@in_words
+def name(database: str, person: str, name: str, same: bool) -> None:
+    """Name a person."""
+
+    def decide(conn: Connection) -> Decision:
+        person_id = _person(conn, person)
+        try:
+            return people.name(conn, person_id, name, even_if_taken=same)
+        except NameTaken as error:
+            merging = f"datasette faces people {database} merge {error.person_id} {person_id}"
+            raise DecisionError(
+                f"Somebody is called {people.clean_name(name)} already (person {error.person_id}): "
+                f"merge the two ({merging}), or say that they are two people of one name (add --same)"
+            ) from None
+
+    _decided(decide, database, f"Person {person} is {name}")
+
+
+@people_group.command()
+@click.argument("into")
+@click.argument("other")
+@click.pass_obj
+@in_words
+def merge(database: str, into: str, other: str) -> None:
+    """Say that two are one person; the first one's name stays."""
+    _decided(
+        lambda conn: people.merge(conn, _person(conn, into), _person(conn, other)),
+        database,
+        f"{other} is {into}",
+    )
+
+
+@people_group.command()
+@click.argument("person")
+@click.argument("other")
+@click.pass_obj
+@in_words
+def apart(database: str, person: str, other: str) -> None:
+    """Say that two are not the same person."""
+    _decided(
+        lambda conn: people.apart(conn, _person(conn, person), _person(conn, other)),
+        database,
+        f"{other} is not {person}",
+    )
+
+
+@people_group.command()
+@click.argument("person")
+@faces_argument
+@click.pass_obj
+@in_words
+def split(database: str, person: str, face: tuple[int, ...]) -> None:
+    """Take faces out of a person: they are somebody new."""
+    _decided(
+        lambda conn: people.split(conn, _person(conn, person), face),
+        database,
+        f"{len(face):,} of the faces of {person} {_are(face)} somebody else",
+    )
+
+
+@people_group.command()
+@faces_argument
+@click.option("--to", "person", help="A person; without it they are somebody new")
+@click.pass_obj
+@in_words
+def move(database: str, face: tuple[int, ...], person: str | None) -> None:
+    """Say whose these faces are."""
+    _decided(
+        lambda conn: people.move(conn, face, _person(conn, person) if person else None),
+        database,
+        f"{counted(len(face), 'face')} {_are(face)} {person or 'somebody new'}",
+    )
+
+
+@people_group.command()
+@click.argument("person")
+@faces_argument
+@click.pass_obj
+@in_words
+def reject(database: str, person: str, face: tuple[int, ...]) -> None:
+    """Say that these faces are not this person."""
+    _decided(
+        lambda conn: people.reject(conn, face, _person(conn, person)),
+        database,
+        f"{counted(len(face), 'face')} {_are(face)} not {person}",
+    )
+
+
+@people_group.command(name="not-a-face")
+@faces_argument
+@click.pass_obj
+@in_words
+def not_a_face(database: str, face: tuple[int, ...]) -> None:
+    """Say that these are no faces."""
+    _decided(
+        lambda conn: people.not_a_face(conn, face),
+        database,
+        f"{len(face):,} of them {_are(face)} no face",
+    )
+
+
+@people_group.command()
+@click.argument("person")
+@click.pass_obj
+@in_words
+def hide(database: str, person: str) -> None:
+    """Leave a person out of pages and searches."""
+    _decided(lambda conn: people.hide(conn, _person(conn, person)), database, f"{person} is hidden")
+
+
+@people_group.command()
+@click.argument("person")
+@click.pass_obj
+@in_words
+def unhide(database: str, person: str) -> None:
+    """Show a person again."""
+    _decided(
+        lambda conn: people.unhide(conn, _person(conn, person)), database, f"{person} is shown"
+    )
+
+
+@people_group.command()
+@click.argument("person")
+@click.argument("face", type=click.IntRange(1))
+@click.pass_obj
+@in_words
+def cover(database: str, person: str, face: int) -> None:
+    """Have a face stand for a person."""
+    _decided(
+        lambda conn: people.cover(conn, _person(conn, person), face),
+        database,
+        f"Face {face} stands for {person}",
+    )
+
+
+@people_group.command()
+@click.argument("decision", type=click.IntRange(1), required=False)
+@click.pass_obj
+@in_words
+def undo(database: str, decision: int | None) -> None:
+    """Take a decision back: the one of that number, or the last one that holds."""
+    with changing(database) as conn, transaction(conn):
+        undone = people.undo(conn, decision)
+    click.echo(
+        f"Decision {undone.id} ({undone.kind}) is undone; "
+        f"redo it with: datasette faces people {database} redo {undone.id}"
+    )
+
+
+@people_group.command()
+@click.argument("decision", type=click.IntRange(1), required=False)
+@click.pass_obj
+@in_words
+def redo(database: str, decision: int | None) -> None:
+    """Let a decision hold again: the one of that number, or the one that was undone last."""
+    with changing(database) as conn:
+        with transaction(conn):
+            redone = people.redo(conn, decision)
+        if redone.kind == "draw":
+            _draw_again(conn)
+    click.echo(f"Decision {redone.id} ({redone.kind}) holds again")
+
+
+@people_group.command()
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How many of the last decisions",
+)
+@as_json_option
+@click.pass_obj
+@in_words
+def history(database: str, limit: int, as_json: bool) -> None:
+    """List what was decided, the last decision first."""
+    with reading(database) as conn:
+        found = decisions.newest(conn, before=None, limit=limit)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for row in found:
+        about = counted(row["faces"], "face") if row["faces"] else row["target"] or ""
+        undone = "" if row["active"] or row["kind"] in ("undo", "redo") else "  (undone)"
+        value = f"  {printable(row['value'])}" if row["value"] else ""
+        click.echo(f"{row['id']:>6}  {row['made_at']}  {row['kind']:<11}{about}{value}{undone}")
+
+
+@people_group.command(name="export")
+@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@click.pass_obj
+@in_words
+def export(database: str, file: TextIO) -> None:
+    """Write all decisions as JSON lines: enough to decide the same in another file."""
+    with reading(database) as conn:
+        for line in decisions_jsonl.lines(conn):
+            click.echo(line, file=file)
+
+
+@people_group.command(name="import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option(
+    "--show-hidden", is_flag=True, help="Also where that shows faces that are hidden here"
+)
+@click.pass_obj
+@in_words
+def import_command(database: str, file: TextIO, show_hidden: bool) -> None:
+    """Take in decisions that `export` wrote; those that are there already change nothing."""
+    try:
+        with changing(database) as conn:
+            with transaction(conn):
+                added, known = people.take_in(conn, file, show_hidden=show_hidden)
+            _draw_again(conn)
+    except UnicodeDecodeError:
+        raise DecisionError("The file is no text of JSON lines: nothing was imported") from None
+    there = counted(known, "was", "were")
+    click.echo(f"{counted(added, 'decision')} imported, {there} there already")
+
+
+@people_group.command()
+@click.pass_obj
+@in_words
+def rebuild(database: str) -> None:
+    """Make the table of people anew, from the decisions and what the machine proposes."""
+    with changing(database) as conn:
+        with transaction(conn):
+            store.rebuild(conn)
+        _draw_again(conn)
+        count = len(store.listed(conn))
+    click.echo(counted(count, "person", "people"))
+
+
+def _draw_again(conn: Connection) -> None:
+    """Make the faces that somebody drew and that are not there, and say which ones have to wait."""
+    with AtHand() as look:
+        done = manual_faces.catch_up(conn, look, look.of(models.every(conn)))
+    if done.made:
+        again = counted(
+            done.made, "face made again as it was drawn", "faces made again as they were drawn"
+        )
+        click.echo(again, err=True)
+    tell_faults(done.faults)
+
+
+def tell_faults(faults: list[tuple[str, str]], *, all_by: str = "") -> None:
+    """Say which photos something is wrong with: the first few, and how many more there are.
+
+    all_by: the option that lists all.
+    """
+    for path, fault in faults[:10]:
+        click.echo(f"    {printable(path)}: {printable(fault)}", err=True)
+    if len(faults) > 10:
+        where = f": {all_by} lists all" if all_by else ""
+        click.echo(f"    …and {len(faults) - 10:,} more{where}", err=True)

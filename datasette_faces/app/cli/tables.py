@@ -1,0 +1,89 @@
+"""What a search found, as a table for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from ...search.query_photos import Example, Found, Query
+from .group import printable
+
+COLUMNS = tuple(field.name for field in fields(Found))
+
+
+def as_json(query: Query, found: Sequence[Found]) -> str:
+    """The model, its threshold, the query photos, the matches."""
+    return json.dumps(
+        {
+            "model": query.model.id,
+            "threshold": query.model.threshold,
+            "queries": [_example(item) for item in query.examples],
+            "matches": [_row(item) for item in found],
+        }
+    )
+
+
+def as_csv(query: Query, found: Sequence[Found]) -> str:
+    """The matches, with the names of the columns."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(_row, found))
+    return out.getvalue().removesuffix("\n")
+
+
+def as_table(query: Query, found: Sequence[Found]) -> str:
+    """A line a match, and one where the model begins to take two faces for two persons."""
+    model = query.model
+    boxes = [_box(item) for item in found]
+    width = max(map(len, boxes))
+    lines = [f"{'similarity':>10}  {'chance':>6}  {'face':>8}  {'box':<{width}}  photo"]
+    above = True
+    for item, box in zip(found, boxes, strict=True):
+        if above and item.similarity < model.threshold:
+            lines.append(
+                f"--- below {model.threshold:g} {model.id} takes two faces for two persons ---"
+            )
+            above = False
+        path = printable(item.path)
+        chance = percent(item.probability)
+        line = f"{item.similarity:>10.3f}  {chance:>6}  {item.face_id:>8}  {box:<{width}}  {path}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+FORMATS: dict[str, Callable[[Query, Sequence[Found]], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "csv": as_csv,
+}
+
+
+def percent(probability: float) -> str:
+    """A chance as a person reads it: none is told as certain."""
+    if probability >= 0.995:
+        return ">99%"
+    return "<1%" if probability < 0.005 else f"{probability:.0%}"
+
+
+def _row(item: Found) -> dict[str, Any]:
+    return {**asdict(item), "similarity": round(item.similarity, 6)}
+
+
+def _box(item: Found) -> str:
+    return f"{item.width:.0f}x{item.height:.0f} at {item.x:.0f},{item.y:.0f}"
+
+
+def _example(item: Example) -> dict[str, Any]:
+    box = asdict(item.face.detection.box) if item.face else None
+    return {
+        "path": item.path,
+        "faces": len(item.faces),
+        "box": box and {name: round(value, 2) for name, value in box.items()},
+        "not": item.unlike,
+        "reason": item.reason,
+    }

@@ -1,0 +1,1 @@
+"""What the plugin does to Datasette itself: queries, cells, headers, permissions, settings."""

@@ -1,0 +1,80 @@
+"""Tables that the plugin keeps: left out of Datasette's lists, as private as those they are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...store import derived, gallery, traits
+from . import permissions
+from .compat import V1
+
+DONE = "_datasette_faces_hides"
+
+
+def hide_everywhere(datasette: Any) -> None:
+    """Have every database hide what is the plugin's own, those too that came since the last time."""
+    for database in list(datasette.databases.values()):
+        hide(datasette, database)
+
+
+def hide(datasette: Any, database: Any) -> None:
+    """Have a database leave out the tables that vec0 and the migrations keep, and tell nothing of
+    private ones by others.
+
+    Datasette 0.65 hides no virtual table's own tables, and 1.0 does not know all of vec0's; neither
+    has a hook for it that leaves the rest of the configuration alone.
+    """
+    if database.name == "_internal" or hasattr(database, DONE):
+        return
+    setattr(database, DONE, True)
+    _wrap_hidden(database)
+    if V1:
+        _wrap_derived(database)
+    else:
+        _wrap_labels(datasette, database)
+
+
+def _wrap_hidden(database: Any) -> None:
+    listed = database.hidden_table_names
+
+    async def hidden_table_names() -> list[str]:
+        hidden = await listed()
+        ours = await database.execute_fn(derived.internal_tables)
+        ours += await database.execute_fn(traits.unused_tables)
+        return [*hidden, *(table for table in ours if table not in hidden)]
+
+    database.hidden_table_names = hidden_table_names
+
+
+def _wrap_derived(database: Any) -> None:
+    """Datasette 1.0: who may not see a table may not see what is derived from it.
+
+    Nobody sees what is derived from itself. On 0.65 `permissions.of_derived` says both.
+    """
+    known = getattr(database, "derived_table_dependencies", None)
+    if known is None:
+        return
+
+    async def derived_table_dependencies() -> dict[str, str]:
+        return {**await known(), **await database.execute_fn(derived.derived_tables)}
+
+    database.derived_table_dependencies = derived_table_dependencies
+
+
+def _wrap_labels(datasette: Any, database: Any) -> None:
+    """Datasette 0.65: what points to a private table of faces shows numbers, not names out of it.
+
+    1.0 asks whether the one who looks may see that table. 0.65 asks nobody and does not say who
+    looks: where not everyone who sees the one table sees the other, there are no labels.
+    """
+    labels = database.label_column_for_table
+
+    async def label_column_for_table(table: str) -> str | None:
+        label: str | None = await labels(table)
+        if label is None or not await database.execute_fn(gallery.is_faces_database):
+            return label
+        pointing = await database.execute_fn(lambda conn: derived.pointing_to(conn, table))
+        as_open = await permissions.is_as_open(datasette, database.name, table, than=pointing)
+        return label if as_open else None
+
+    database.label_column_for_table = label_column_for_table

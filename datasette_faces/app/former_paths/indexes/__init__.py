@@ -1,0 +1,1 @@
+"""`datasette_faces.indexes`, as it is documented; it lies in `search`."""

@@ -1,0 +1,1 @@
+"""The SQL functions, and their errors in words."""

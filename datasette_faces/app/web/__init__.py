@@ -1,0 +1,1 @@
+"""The pages: requests in, HTML and JSON out. Every view function takes `datasette` and `request`."""

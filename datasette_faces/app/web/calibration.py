@@ -1,0 +1,133 @@
+"""The page of a model's calibration: what its similarities mean in this library, and how sure that is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from datasette.utils.asgi import NotFound, Response
+
+from ...algorithms import calibration
+from ...algorithms.calibration import Curve, Evaluation
+from ...errors import SearchError
+from ...search import searcher
+from ...shapes import ModelInfo
+from ...store import calibrations, gallery, models, traits
+from ...store.calibrations import Kept
+from ...store.connection import Connection
+from ...store.gallery import Query
+from ..datasette import permissions
+from .page import BadRequest, Page, page_view
+
+TABLES = ("faces", "photos", "face_embeddings", "calibrations")
+WIDTH, HEIGHT = 320, 240
+"""Of the plots' own coordinates; they are drawn as large as there is room."""
+LEAST_RADIUS, MOST_RADIUS = 3.0, 9.0
+STEP = 5
+"""Hundredths between the similarities of the curve's rows."""
+
+CURVE = f"""
+with recursive steps(hundredth) as (
+    select -100 union all select hundredth + {STEP} from steps where hundredth < 100
+)
+select hundredth / 100.0 as similarity, face_probability(hundredth / 100.0, :model) as probability
+from steps
+""".strip()
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A model, its curve here, and what the file says of how that was made."""
+
+    model: ModelInfo
+    curve: Curve
+    kept: Kept | None
+
+    @property
+    def source(self) -> str:
+        return self.kept.calibration.source if self.kept else "published"
+
+    @property
+    def evaluation(self) -> Evaluation:
+        return self.kept.calibration.evaluation if self.kept else Evaluation(None, (), ())
+
+
+async def calibration_url(page: Page, model_id: str) -> str | None:
+    """Where a model's calibration is told, if this actor may see it."""
+    if not await permissions.may_view(page.datasette, page.request, page.database, *TABLES):
+        return None
+    return page.url("/calibration", model=model_id)
+
+
+@page_view(*TABLES)
+async def calibrated(page: Page) -> Response:
+    """The curve, the reliability plot and the accept rates of one model."""
+    if not await page.read(traits.is_searched):
+        raise NotFound("This catalogue was published without a search: nothing is compared in it")
+    try:
+        shown = await page.read(_shown, page.request.args.get("model") or None)
+    except SearchError as error:
+        raise BadRequest(str(error)) from None
+    query = Query(CURVE, {"model": shown.model.id})
+    rows = await page.read(gallery.rows, query)
+    told = {
+        "model": shown.model.id,
+        "source": shown.source,
+        "threshold": calibration.even_chance(shown.curve),
+        "model_threshold": shown.model.threshold,
+        **_counts(shown.kept),
+        **asdict(shown.evaluation),
+    }
+    if page.as_json:
+        return Response.json({**told, "curve": rows})
+    context = {**told, "rows": rows, "sql_url": await page.sql_url(query)}
+    return await page.html("calibration.html", {**context, **await _context(page, shown)})
+
+
+async def _context(page: Page, shown: _Shown) -> dict[str, Any]:
+    """What the page shows besides: its plots, the other models, how to calibrate."""
+    path = page.datasette.get_database(page.database).path
+    return {
+        "models": [model.id for model in await page.read(models.every)],
+        "file_name": os.path.basename(path or "faces.db"),
+        "least": {"pairs": calibration.LEAST_PAIRS, "people": calibration.LEAST_PEOPLE},
+        "size": {"width": WIDTH, "height": HEIGHT},
+        "curve": _line(shown.curve),
+        "published": _line(calibration.published(shown.model.threshold)),
+        "points": _points(shown.evaluation),
+    }
+
+
+def _shown(conn: Connection, model_id: str | None) -> _Shown:
+    model = searcher.model_of(conn, model_id)
+    kept = calibrations.of_model(conn, model.id)
+    curve = kept.calibration.curve if kept else calibration.published(model.threshold)
+    return _Shown(model, curve, kept)
+
+
+def _counts(kept: Kept | None) -> dict[str, Any]:
+    names = ("people", "matching_pairs", "photo_pairs", "people_pairs", "calibrated_at")
+    return {name: getattr(kept, name) if kept else None for name in names}
+
+
+def _line(curve: Curve) -> str:
+    """A curve as the points of an SVG polyline: similarities 0 to 1 from left to right."""
+    shown = [0.01 * step for step in range(101)]
+    points = ((WIDTH * it, HEIGHT * (1 - calibration.probability(curve, it))) for it in shown)
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _points(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The reliability plot's points: the larger, the more pairs of about this chance."""
+    most = max((it.share for it in evaluation.bins), default=1.0)
+    grown = MOST_RADIUS - LEAST_RADIUS
+    return [
+        {
+            "x": round(WIDTH * it.predicted, 1),
+            "y": round(HEIGHT * (1 - it.observed), 1),
+            "radius": round(LEAST_RADIUS + grown * (it.share / most) ** 0.5, 1),
+            **asdict(it),
+        }
+        for it in evaluation.bins
+    ]

@@ -1,0 +1,93 @@
+"""A box that somebody drew on a photo's page → the face in it, by every model that is here. No HTML."""
+
+from __future__ import annotations
+
+import asyncio
+
+from datasette.utils.asgi import Forbidden
+
+from ...errors import DecisionError, FacesError, ModelError, PictureError
+from ...people import manual_faces
+from ...people.decide import Editor
+from ...people.manual_faces import Made, Subject
+from ...shapes import Box, Face, ModelInfo, Outline
+from ...store import gallery, models
+from ...store.connection import Connection
+from ..datasette import permissions
+from ..datasette.state import state_of
+from .decision_form import Action, Decided, place
+from .forms import Form
+from .page import BadRequest, Page
+from .upload_analysis import NoModel, Overloaded, check_weights, face_model, in_public, missing
+
+SIDES = ("x", "y", "width", "height")
+READ = ("faces", "photos", "photo_paths", "people")
+"""The tables whose content a drawing reads, whichever page it is sent to."""
+OLD = "This file is of an older version of datasette-faces: ingest anything into it, then draw"
+
+
+async def drawn(page: Page, form: Form) -> Action:
+    """What keeps the face in the box of a form, once the models have looked at it.
+
+    Raises DecisionError, BadRequest, NoModel, Overloaded.
+    """
+    if not await permissions.may_view(page.datasette, page.request, page.database, *READ):
+        raise Forbidden("Permission denied: view-table")
+    if not await page.read(gallery.has_table, "face_drawings"):
+        raise DecisionError(OLD)
+    photo_id = form.number("photo")
+    if photo_id is None:
+        raise DecisionError("photo takes the number of the photo in which the face is")
+    about: Subject = await page.read(manual_faces.subject, photo_id)
+    box = manual_faces.checked_box(about, [form.pixels(side) for side in SIDES])
+    infos = await page.read(models.every)
+    made = await asyncio.to_thread(_made, page, about, infos, box)
+
+    def keep(conn: Connection, form: Form, by: Editor) -> Decided:
+        decision, face_id = manual_faces.draw(conn, about, made, by=by)
+        named = form.one("to_person") or form.one("to").strip()
+        return [decision, *(place(conn, form, [face_id], by) if named else [])]
+
+    return keep
+
+
+def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
+    def look(info: ModelInfo, data: bytes, drawn: Outline) -> Face:
+        try:
+            inference = state_of(page.datasette).inference(face_model(page, info.id))
+            face = inference.outline(data, drawn).result()
+            check_weights(inference, info.weights_sha256)
+        except ModelError as error:
+            raise ModelError(in_public(page, info.id, str(error))) from None
+        return face
+
+    try:
+        within = permissions.folders_of_originals(page.datasette, page.database)
+        outline = manual_faces.outline(about, box)
+        return manual_faces.make(look, infos, manual_faces.original(about, within), outline)
+    except DecisionError:
+        raise
+    except PictureError as error:
+        raise BadRequest(f"Photo {about.id}: {error}") from None
+    except ModelError as error:
+        raise NoModel(str(error)) from None
+    # Busy, or all processes were ended: the next try may go
+    except FacesError as error:
+        raise Overloaded(str(error)) from None
+
+
+async def hindrance(page: Page, photo_id: int) -> str | None:
+    """Why no face can be drawn in a photo here; None where one can."""
+    if not await page.read(gallery.has_table, "face_drawings"):
+        return f"{OLD}."
+    within = permissions.folders_of_originals(page.datasette, page.database)
+    try:
+        about: Subject = await page.read(manual_faces.subject, photo_id)
+    except DecisionError as error:
+        return f"{error}."
+    if not await asyncio.to_thread(manual_faces.is_at_hand, about, within):
+        return "Drawing a face takes the photo's file, which is not where it was."
+    reasons = [missing(page, info.id) for info in await page.read(models.every)]
+    if None in reasons:
+        return None
+    return "; ".join(filter(None, reasons)) or "This file knows no model yet."

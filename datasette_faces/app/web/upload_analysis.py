@@ -1,0 +1,164 @@
+"""Uploaded pictures → query faces in memory: by which model, and what is refused. No pages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+from datasette.utils.asgi import Base400
+
+from ...errors import FacesError, ModelError, PictureError, SearchError, WrongWeights
+from ...models import registry
+from ...models.base import FaceModel
+from ...models.inference import Inference
+from ...models.insightface import InsightFacePack
+from ...search import searcher
+from ...shapes import Looked, ModelInfo
+from ..datasette import permissions
+from ..datasette.state import state_of
+from .limits import RETRY_SECONDS
+from .page import BadRequest, Page
+from .search_query import Asked
+
+_PATH = re.compile(r"(?<![A-Za-z0-9:/])[/~\\]|\b[A-Za-z]:[/\\](?!/)|\bfile:")
+"""How the path of a file begins, on any system; an address of the web is none."""
+_log = logging.getLogger("datasette_faces")
+Pictures = tuple[tuple[str, bytes], ...]
+"""Names to show, and bytes."""
+
+
+class NoFace(Base400):  # type: ignore[misc]
+    """No uploaded picture shows a face; the message says why."""
+
+    status = 422
+
+
+class NoModel(Base400):  # type: ignore[misc]
+    """This server cannot look for faces in pictures; the message says what to install."""
+
+    status = 501
+
+
+class Overloaded(Base400):  # type: ignore[misc]
+    """More pictures than the queue holds."""
+
+    status = 503
+    headers = {"retry-after": str(RETRY_SECONDS)}  # noqa: RUF012
+
+
+async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
+    """Have the pictures looked at, one after another; the keys under which they are kept.
+
+    Raises NoModel, Overloaded, BadRequest.
+    """
+    try:
+        info = await page.read(searcher.model_of, wanted.model)
+    except SearchError as error:
+        raise BadRequest(str(error)) from None
+    queries = state_of(page.datasette).queries
+    told = {"database": page.database, "model_id": info.id}
+    keys = []
+    for file_name, data in pictures:
+        looked = await _looked(page, info, file_name, data)
+        keys.append(
+            queries.add_photo(looked.analysis, file_name=file_name, reason=looked.reason, **told)
+        )
+    return keys
+
+
+async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> Looked:
+    """What a model sees in a picture. Raises NoModel, Overloaded, BadRequest."""
+    try:
+        inference = state_of(page.datasette).inference(face_model(page, info.id))
+        looked: Looked = await asyncio.wrap_future(inference.submit(data))
+        check_weights(inference, info.weights_sha256)
+    except PictureError as error:
+        raise BadRequest(f"{file_name}: {error}") from None
+    except ModelError as error:
+        raise NoModel(in_public(page, info.id, str(error))) from None
+    # Busy, or all processes were ended: the next try may go
+    except FacesError as error:
+        raise Overloaded(str(error)) from None
+    return looked
+
+
+def in_public(page: Page, model_id: str, reason: str) -> str:
+    """Why a model cannot be used, for visitors: where it names a file of the server, the log has it."""
+    if not _PATH.search(reason):
+        return reason
+    told = state_of(page.datasette).told
+    if reason not in told:
+        told.add(reason)
+        _log.warning("The model %s cannot be used: %s", model_id, reason)
+    return f"the model {model_id} cannot be used on this server; its log says why"
+
+
+def missing(page: Page, model_id: str) -> str | None:
+    """Why a model cannot look at pictures here, for visitors; None where it can."""
+    try:
+        reason = face_model(page, model_id).missing()
+    except ModelError as error:
+        reason = str(error)
+    return reason and in_public(page, model_id, reason)
+
+
+def check_weights(inference: Inference, weights_sha256: str) -> None:
+    """Refuse a model whose vectors would not be those of the database's. Raises WrongWeights."""
+    if inference.info is None or inference.info.weights_sha256 != weights_sha256:
+        raise WrongWeights(
+            f"The weights of {inference.model.id} on this server are not those that made this "
+            "database's embeddings; install the same ones, or ingest the photos again"
+        )
+
+
+def face_model(page: Page, model_id: str) -> FaceModel:
+    """The model of that id: registered, or a pack in a folder of the setting `packs`."""
+    packs = permissions.setting(page.datasette, page.database, "packs") or ()
+    for folder in [packs] if isinstance(packs, str) else packs:
+        pack = InsightFacePack("", folder=str(folder))
+        if pack.id == model_id:
+            return pack
+    known = registry.models()
+    if model_id not in known:
+        raise ModelError(
+            f"The faces here are by the model {model_id}, which this server does not know: name the "
+            "folder of its pack in the plugin's setting `packs`"
+        )
+    return known[model_id]
+
+
+def described(page: Page, key: str) -> dict[str, Any]:
+    """An uploaded picture and its faces, the largest first, for JSON."""
+    queries = state_of(page.datasette).queries
+    photo = queries.photo(page.database, key)
+    if photo is None:
+        raise _crowded_out()
+    return {
+        "file_name": photo.file_name,
+        "width": photo.width,
+        "height": photo.height,
+        "reason": photo.reason,
+        "faces": [_face(page, face_key) for face_key in photo.face_keys],
+    }
+
+
+def _crowded_out() -> Overloaded:
+    return Overloaded("More pictures came than are kept at once: upload this one again")
+
+
+def _face(page: Page, key: str) -> dict[str, Any]:
+    face = state_of(page.datasette).queries.face(page.database, key)
+    if face is None:
+        raise _crowded_out()
+    box = face.box
+    return {
+        "key": key,
+        "x": round(box.x, 2),
+        "y": round(box.y, 2),
+        "width": round(box.width, 2),
+        "height": round(box.height, 2),
+        "detection_score": round(face.detection_score, 4),
+        "sharpness": round(face.sharpness, 1),
+    }

@@ -1,0 +1,1 @@
+"""The proof of what a catalogue leaves out. Nothing here calls what made it."""

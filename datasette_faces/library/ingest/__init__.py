@@ -1,0 +1,1 @@
+"""Photographs on disk into a faces database."""

@@ -1,0 +1,383 @@
+"""Photographs on disk → a faces database: what is new is analysed, what moved is found again.
+
+Reads files, hands their bytes to workers, writes in small transactions in the order of the scan, so
+that a stopped ingest goes on where it was and gives the same rows. No HTTP, no click.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from ...errors import BrokenPicture, FacesError, PictureError
+from ...media.files import as_path, read
+from ...media.scan import Rejected, Scan, walk
+from ...models import worker_pool
+from ...models.at_hand import AtHand
+from ...models.base import FaceModel
+from ...people import grouping, import_names, manual_faces, propose_names
+from ...search import index_upkeep
+from ...shapes import Analysis, File
+from ...store import embeddings, faces, models, people, scans
+from ...store import photos as store
+from ...store.connection import Connection, transaction
+from ...store.database import writing
+from .lock import alone
+
+BATCH_PHOTOS = 64
+BATCH_SECONDS = 1.0
+READ_AHEAD = 3
+"""Pictures in hand for each worker: enough that none waits for the disk."""
+
+READ_AHEAD_BYTES = 256_000_000
+TOLD_FROM = 1_000
+"""To read the names of so many photos takes seconds: it has a progress of its own."""
+REGROUPED = 100_000
+"""Up to so many faces all are grouped anew when names came in: half a minute."""
+
+Progress = Callable[[int, int, File | None], None]
+"""Called with files done, files in all, and the one just done."""
+
+
+@dataclass
+class Report:
+    """What an ingest did, in photos; `found` counts every file, `people` all that there are now.
+
+    drawn: faces that somebody drew, made again or embedded by this model. named: faces that got the
+    name that another program gave them. faults: files, and why something of these two could not be.
+    """
+
+    found: int = 0
+    new: int = 0
+    edited: int = 0
+    moved: int = 0
+    unchanged: int = 0
+    analysed_again: int = 0
+    faces: int = 0
+    drawn: int = 0
+    named: int = 0
+    people: int = 0
+    missing: int = 0
+    errors: list[Rejected] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def pictures(self) -> int:
+        """Files that are photos in the database now."""
+        return self.found - len(self.errors)
+
+
+@dataclass(slots=True)
+class _Job:
+    """One file on its way: its bytes' hash, and the analysis that was asked for, if any."""
+
+    file: File
+    sha256: str = ""
+    future: Future[Analysis] | None = None
+    error: PictureError | None = None
+
+
+def ingest(
+    database: str,
+    paths: list[str],
+    model: FaceModel,
+    *,
+    worker_count: int | None = None,
+    min_face_px: float = 20,
+    clustered: bool = True,
+    names: bool = True,
+    progress: Progress = lambda done, total, file: None,
+) -> Report:
+    """Bring the photographs under `paths` into a database, which is made where there is none.
+
+    Raises DatabaseError and ModelError; a broken file is a row in `ingest_errors`.
+    """
+    started = time.monotonic()
+    if not os.path.exists(database) and not any(map(_may_exist, paths)):
+        raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
+    model.fetch()
+    with alone(database), writing(database) as conn:
+        count = worker_count or os.cpu_count() or 1
+        run = _Run(conn, model, count, min_face_px, progress)
+        try:
+            run.everything(paths)
+            _draw_and_name(conn, model, run.report, names=names, progress=progress)
+            if clustered:
+                run.report.people = _group(conn, anew=run.report.named > 0)
+        finally:
+            run.report.seconds = round(time.monotonic() - started, 2)
+    return run.report
+
+
+def _draw_and_name(
+    conn: Connection, model: FaceModel, report: Report, *, names: bool, progress: Progress
+) -> None:
+    """Make the faces that somebody drew and that this file lacks; name faces as other programs did."""
+    with AtHand([model]) as look:
+        drawn = manual_faces.catch_up(conn, look, look.of(models.every(conn)))
+        report.drawn, report.faults = drawn.made, drawn.faults
+        if names:
+            scanned = scans.seen_photos(conn)
+            told_of = progress if len(scanned) >= TOLD_FROM else import_names.quiet
+            told = import_names.take_in(
+                conn, look, photo_ids=scanned, again=False, progress=told_of
+            )
+            report.named = told.named
+            report.faults += told.faults
+
+
+def _group(conn: Connection, *, anew: bool) -> int:
+    """Propose who the new faces are, or, where names came, who all are; how many people there are."""
+    known = models.every(conn)
+    if known:
+        # Of so many that it takes minutes, somebody asks for it: `cluster`
+        anew = anew and embeddings.count(conn, known[0].id) <= REGROUPED
+        with transaction(conn):
+            (grouping.cluster if anew else grouping.grow)(conn, known[0])
+            propose_names.propose(conn)
+    return len(people.listed(conn))
+
+
+def _may_exist(path: str) -> bool:
+    return os.path.lexists(path) or glob.has_magic(path)
+
+
+class _Run:
+    """One ingest at work."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        model: FaceModel,
+        worker_count: int,
+        min_face_px: float,
+        progress: Progress,
+    ) -> None:
+        self.conn = conn
+        self.model = model
+        self.worker_count = worker_count
+        self.min_face_px = min_face_px
+        self.progress = progress
+        self.report = Report()
+        self.scan = Scan()
+        self.total = self.done = 0
+        self._pool: worker_pool.WorkerPool | None = None
+        self._batch: list[_Job] = []
+        self._new_faces: set[int] = set()
+        self._in_hand: set[str] = set()
+        self._broken: dict[str, PictureError] = {}
+        self._written_at = time.monotonic()
+
+    def everything(self, paths: list[str]) -> None:
+        fresh, changed, returned = self._sort_out(paths)
+        self.total = len(fresh) + len(changed)
+        try:
+            for file in returned:
+                self._batch.append(_Job(file))
+            self._work(_Job(file) for file in fresh)
+            self._mark_missing()
+            # Edited files come last: all that moved away from under their names is known by then
+            moved, edited = self._tell_moved_from_edited(changed)
+            self._work(_Job(file) for file in moved)
+            self._work(_Job(file) for file in edited)
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._end(None)
+        index_upkeep.settle(self.conn)
+
+    def _sort_out(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
+        """Files whose content must be read, files that were there with another, files come back."""
+        scans.begin_scan(self.conn)
+        errors = scans.errors(self.conn)
+        fresh: list[File] = []
+        changed: list[File] = []
+        returned: list[File] = []
+        for found in walk(paths, self.scan):
+            if not scans.see(self.conn, found.path, is_file=isinstance(found, File)):
+                continue
+            self.report.found += 1
+            if isinstance(found, Rejected):
+                self._reject(found)
+                continue
+            error = errors.get(found.path)
+            known = store.known_path(self.conn, found)
+            if error and scans.is_broken(error, found):
+                self.report.errors.append(Rejected(found.path, error[0]))
+            elif known is None:
+                fresh.append(found)
+            elif not known.unchanged:
+                changed.append(found)
+            elif not store.is_analysed(self.conn, known.photo_id, self.model.id):
+                fresh.append(found)
+            elif known.missing or error:
+                returned.append(found)
+            else:
+                self.report.unchanged += 1
+        return fresh, changed, returned
+
+    def _tell_moved_from_edited(self, changed: list[File]) -> tuple[list[File], list[File]]:
+        """Of files that changed: those that hold a known photo's content now, and the others."""
+        moved: list[File] = []
+        edited: list[File] = []
+        for file in changed:
+            try:
+                sha256 = hashlib.sha256(read(file)).hexdigest()
+            except PictureError:
+                sha256 = ""
+            known = store.photo_with_content(self.conn, sha256) is not None
+            (moved if known else edited).append(file)
+        return moved, edited
+
+    def _work(self, jobs: Iterable[_Job]) -> None:
+        """Read, analyse and write files, in their order, a few of them at once."""
+        waiting: deque[_Job] = deque()
+        for job in jobs:
+            self._begin(job)
+            waiting.append(job)
+            while (
+                len(waiting) >= READ_AHEAD * self.worker_count
+                or sum(other.file.size_bytes for other in waiting) > READ_AHEAD_BYTES
+            ):
+                self._finish(waiting.popleft())
+        while waiting:
+            self._finish(waiting.popleft())
+        self._write()
+
+    def _begin(self, job: _Job) -> None:
+        try:
+            data = read(job.file)
+        except PictureError as error:
+            job.error = error
+            return
+        job.sha256 = hashlib.sha256(data).hexdigest()
+        if job.sha256 in self._in_hand or job.sha256 in self._broken:
+            return
+        photo_id = store.photo_with_content(self.conn, job.sha256)
+        if photo_id and store.is_analysed(self.conn, photo_id, self.model.id):
+            return
+        self._in_hand.add(job.sha256)
+        job.future = self._workers().submit(data)
+
+    def _workers(self) -> worker_pool.WorkerPool:
+        """The pool, made when the first picture needs it: an unchanged folder loads no model."""
+        if self._pool is None:
+            self._pool = worker_pool.WorkerPool(
+                self.model, self.worker_count, min_face_px=self.min_face_px
+            )
+            info = self._pool.describe()
+            with transaction(self.conn):
+                models.register(self.conn, info)
+                index_upkeep.follow(self.conn)
+        return self._pool
+
+    def _finish(self, job: _Job) -> None:
+        try:
+            self._await(job)
+        except PictureError as error:
+            job.error = self._broken[job.sha256] = error
+        self._batch.append(job)
+        overdue = time.monotonic() - self._written_at > BATCH_SECONDS
+        if overdue or len(self._batch) >= BATCH_PHOTOS:
+            self._write()
+        self.done += 1
+        self.progress(self.done, self.total, job.file)
+
+    def _await(self, job: _Job) -> None:
+        """Wait for a picture's analysis. Raises PictureError.
+
+        Where a worker died, the picture is tried again: another one may have killed it.
+        """
+        for last in (False, False, True):
+            if job.future is None:
+                return
+            try:
+                worker_pool.result(job.future)
+            except worker_pool.WorkerDied:
+                if last:
+                    raise
+                job.future = self._workers().submit(read(job.file))
+            else:
+                return
+
+    def _write(self) -> None:
+        """Write what is finished, in one transaction."""
+        if self._batch:
+            with transaction(self.conn):
+                for job in self._batch:
+                    self._save(job)
+                people.remember(self.conn, self._new_faces)
+                index_upkeep.follow(self.conn)
+        self._in_hand -= {job.sha256 for job in self._batch}
+        # Only now: what Ctrl-C tears out of this transaction is written at the end
+        self._batch = []
+        self._new_faces = set()
+        self._written_at = time.monotonic()
+
+    def _save(self, job: _Job) -> None:
+        photo_id = None if job.error else self._photo(job)
+        if photo_id is None:
+            error = job.error or self._broken[job.sha256]
+            self.report.errors.append(Rejected(job.file.path, str(error)))
+            # What a busy machine or a model did to a picture may go better next time
+            broken = job.file if isinstance(error, BrokenPicture) else None
+            scans.save_error(self.conn, job.file.path, str(error), broken)
+            return
+        store.save_path(self.conn, photo_id, job.file)
+
+    def _photo(self, job: _Job) -> int | None:
+        """The photo of a file, saved if it is new; None where its content is known to be broken."""
+        if not job.sha256:
+            known = store.known_path(self.conn, job.file)
+            self.report.unchanged += 1
+            return known.photo_id if known else None
+        photo_id = store.photo_with_content(self.conn, job.sha256)
+        if job.future is None:
+            self.report.moved += photo_id is not None
+            return photo_id
+        found = job.future.result()
+        change: store.Change | None = None
+        if photo_id is None:
+            photo_id, change = store.save_photo(self.conn, job.file, job.sha256, found)
+        self.report.new += change == "new"
+        self.report.edited += change in ("picture", "caption")
+        self.report.analysed_again += change is None
+        edited = change == "picture"
+        faces.save_faces(self.conn, photo_id, self.model.id, found.faces, edited=edited)
+        self.report.faces += len(found.faces)
+        self._new_faces.add(photo_id)
+        return photo_id
+
+    def _reject(self, rejected: Rejected) -> None:
+        self.report.errors.append(rejected)
+        with transaction(self.conn):
+            scans.save_error(self.conn, rejected.path, rejected.reason)
+
+    def _mark_missing(self) -> None:
+        """Mark what the folders held before and hold no longer."""
+        unseen = scans.vanished(self.conn, self.scan.folders, self.scan.named, self.scan.unreadable)
+        # A file can be there and not be seen: its name says nothing, or it lies behind a link
+        gone = [path for path, raw in unseen if not os.path.isfile(as_path(path, raw))]
+        with transaction(self.conn):
+            self.report.missing = store.mark_missing(self.conn, gone)
+            scans.forget_errors(self.conn, self.scan.folders)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Keep what is finished, and let the workers go."""
+        try:
+            # After an error of the database itself there is nothing more to write
+            if isinstance(error, KeyboardInterrupt):
+                self._batch = [
+                    job for job in self._batch if job.future is None or job.future.done()
+                ]
+                self._write()
+        finally:
+            if self._pool is not None:
+                self._pool.__exit__(type(error) if error else None, error, None)

@@ -1,0 +1,1 @@
+"""A catalogue to publish, made from a private file."""

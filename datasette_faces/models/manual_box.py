@@ -1,0 +1,111 @@
+"""A box that a person drew → the face in it: landmarks, crop, embedding. No SQL, no processes.
+
+The detector missed that face in the whole photo; in an enlarged cut of the box it may see it yet, or
+at a lower score. Where it does not, the landmarks are where those of most faces are in their box.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..algorithms import geometry
+from ..media import decode
+from ..media.decode import Picture
+from ..shapes import Box, Detection, Face, FloatArray, Landmarks, Outline
+from . import pipeline
+from .base import Engine
+
+CUT_SIDES = 2.0
+"""The cut is so many times as wide and high as the box: detectors learned faces with what is around."""
+LEAST_OVERLAP = 0.3
+"""A detection is of the face that was drawn from this IoU on; people draw boxes wider or tighter."""
+
+LANDMARKS_IN_BOX: FloatArray = np.array(
+    [[0.265, 0.392], [0.735, 0.392], [0.5, 0.589], [0.29, 0.73], [0.71, 0.73]], np.float32
+)
+"""Landmarks of a frontal face as parts of its box: the mean of 63 faces that look into the camera,
+with YuNet's boxes, left and right made alike. They differ from face to face by 0.05."""
+BOX_RATIO = 1.39
+"""Height by width of those boxes."""
+
+
+def face_in(
+    data: bytes,
+    engine: Engine,
+    outline: Outline,
+    *,
+    detect_px: int,
+    max_pixels: int = decode.MAX_PIXELS,
+) -> Face:
+    """Measure and embed the face in a box; its score is 0 where no detector saw it.
+
+    data: the bytes of an image file. Raises PictureError.
+    """
+    picture = pipeline.decoded(data, detect_px=detect_px, max_pixels=max_pixels)
+    larger_px = decode.at_least_px_for([outline.box], picture)
+    if larger_px:
+        del picture
+        picture = pipeline.larger(data, larger_px, max_pixels=max_pixels)
+    seen = _seen(picture, engine, outline)
+    if seen is None:
+        known = estimated(outline.box) if outline.landmarks is None else outline.landmarks
+        seen = Detection(outline.box, known, 0.0)
+    [face] = pipeline.measured(
+        picture, [Detection(outline.box, seen.landmarks, seen.score)], engine
+    )
+    return face
+
+
+def estimated(box: Box) -> Landmarks:
+    """Where the landmarks of a frontal face are in a box, whatever its shape: (5, 2) pixels."""
+    width = min(box.width, box.height / BOX_RATIO)
+    height = min(box.height, box.width * BOX_RATIO)
+    corner = [box.x + (box.width - width) / 2, box.y + (box.height - height) / 2]
+    found: Landmarks = (LANDMARKS_IN_BOX * [width, height] + corner).astype(np.float32)
+    return found
+
+
+def _seen(picture: Picture, engine: Engine, outline: Outline) -> Detection | None:
+    """What the detector sees of the face in an enlarged cut; boxes in full-size pixels."""
+    left, top, right, bottom = _cut(picture, outline.box)
+    if right <= left or bottom <= top:
+        return None
+    detect = engine.detect_faint or engine.detect
+    found = [
+        _moved(item, left, top, picture.scale)
+        for item in detect(np.asarray(picture.region(left, top, right, bottom)))
+    ]
+    fitting = {place: _fit(item, outline) for place, item in enumerate(found)}
+    best = max(fitting, key=lambda place: (fitting[place], -place), default=None)
+    return found[best] if best is not None and fitting[best] > 0 else None
+
+
+def _cut(picture: Picture, box: Box) -> tuple[int, int, int, int]:
+    """The part of a picture (decoded pixels) in which a face is looked for."""
+    across, down = ((CUT_SIDES - 1) / 2 * side for side in (box.width, box.height))
+    width, height = picture.size
+    return (
+        max(math.floor((box.x - across) * picture.scale), 0),
+        max(math.floor((box.y - down) * picture.scale), 0),
+        min(math.ceil((box.x + box.width + across) * picture.scale), width),
+        min(math.ceil((box.y + box.height + down) * picture.scale), height),
+    )
+
+
+def _moved(detection: Detection, left: int, top: int, scale: float) -> Detection:
+    """A detection in a cut, in pixels of the full-size picture."""
+    box = detection.box
+    return Detection(
+        Box((box.x + left) / scale, (box.y + top) / scale, box.width / scale, box.height / scale),
+        ((detection.landmarks + np.array([left, top], np.float32)) / scale).astype(np.float32),
+        detection.score,
+    )
+
+
+def _fit(detection: Detection, outline: Outline) -> float:
+    """How well a detection is of the face that was drawn; 0 where it is of another one."""
+    overlap = geometry.intersection_over_union(detection.box, outline.box)
+    of_another = geometry.same_face(detection.box, dict(enumerate(outline.beside)))
+    return 0.0 if of_another is not None or overlap < LEAST_OVERLAP else overlap * detection.score

@@ -1,0 +1,164 @@
+"""The one path of every face: bytes → decode → detect → align → embed. No SQL, no processes.
+
+Ingest, uploads and the commands all call `analyse`, so that a photo finds itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..algorithms import geometry, vectors
+from ..media import decode as images
+from ..media.decode import Picture
+from ..shapes import Analysis, Box, Detection, Face, FloatArray, Landmarks, Looked, Photo, RgbArray
+from .base import Engine
+
+MIN_FACE_PX = 20
+"""Shorter side of a face that is kept, in full-size pixels."""
+DARK = 20
+"""Mean brightness, 0..255. Measured: sface loses the faces of `tests/pictures.py` from 6 downwards;
+noise makes dark photographs worse than these."""
+TURNS = {
+    1: "turn it by 90° to the left",
+    2: "turn it upside down",
+    3: "turn it by 90° to the right",
+}
+"""What brings a picture upright, by the number of quarter turns counter-clockwise."""
+
+
+def look(
+    data: bytes,
+    engine: Engine,
+    *,
+    detect_px: int,
+    min_face_px: float = MIN_FACE_PX,
+    max_pixels: int = images.MAX_PIXELS,
+) -> Looked:
+    """Analyse one picture, and say why it has no face where it has none. Raises PictureError."""
+    found = analyse(
+        data, engine, detect_px=detect_px, min_face_px=min_face_px, max_pixels=max_pixels
+    )
+    if found.faces:
+        return Looked(found, None)
+    # The same picture that `analyse` looked at: it was within the limits
+    picture = decoded(data, detect_px=detect_px)
+    return Looked(found, why_no_face(picture, engine, detect_px, min_face_px))
+
+
+def analyse(
+    data: bytes,
+    engine: Engine,
+    *,
+    detect_px: int,
+    min_face_px: float = MIN_FACE_PX,
+    max_pixels: int = images.MAX_PIXELS,
+) -> Analysis:
+    """Find, measure and embed the faces of one picture, the largest first.
+
+    data: the bytes of an image file. Raises PictureError.
+    """
+    picture = decoded(data, detect_px=detect_px, max_pixels=max_pixels)
+    found = [_full_size(item, picture) for item in engine.detect(picture.pixels())]
+    kept = [item for item in found if min(item.box.width, item.box.height) >= min_face_px]
+    kept.sort(key=lambda item: item.box.width * item.box.height, reverse=True)
+    photo = _photo(picture)
+    larger_px = images.at_least_px_for([item.box for item in kept], picture)
+    if larger_px:
+        del picture
+        picture = larger(data, larger_px, max_pixels=max_pixels)
+    return Analysis(photo, measured(picture, kept, engine))
+
+
+def pictures(
+    data: bytes, boxes: list[Box], landmarks: list[Landmarks]
+) -> tuple[bytes, list[bytes]]:
+    """The thumbnail of a picture, and crops of those of its faces whose landmarks are given.
+
+    They are those that `analyse` gives. boxes: of all its faces. Raises PictureError.
+    """
+    picture = decoded(data, detect_px=images.THUMBNAIL_PX)
+    thumbnail = images.thumbnail(picture)
+    larger_px = images.at_least_px_for(boxes, picture)
+    if larger_px:
+        del picture
+        picture = larger(data, larger_px)
+    return thumbnail, [images.crop(picture, points) for points in landmarks]
+
+
+def decoded(data: bytes, *, detect_px: int, max_pixels: int = images.MAX_PIXELS) -> Picture:
+    """A picture as large as a detector sees it, and its thumbnail takes. Raises PictureError."""
+    least_px = max(detect_px, images.THUMBNAIL_PX)
+    return images.decode(data, at_least_px=least_px, max_pixels=max_pixels)
+
+
+def larger(data: bytes, larger_px: int, *, max_pixels: int = images.MAX_PIXELS) -> Picture:
+    """The same decoded larger, once the memory of the smaller one was let go. Raises PictureError."""
+    images.return_memory()
+    return images.decode(data, at_least_px=larger_px, max_pixels=max_pixels)
+
+
+def why_no_face(picture: Picture, engine: Engine, detect_px: int, min_face_px: float) -> str:
+    """Why a picture in which no face was kept has none, for a person, with the mend."""
+    found = [_full_size(item, picture).box for item in engine.detect(picture.pixels())]
+    if found:
+        largest_px = max(min(box.width, box.height) for box in found)
+        return f"the face is too small: {int(largest_px)} px; {min_face_px:g} are needed"
+    small = picture.image
+    small.thumbnail((detect_px, detect_px))
+    if turns := _quarter_turns(np.asarray(small), engine):
+        return f"the picture is turned: {TURNS[turns]}"
+    if np.asarray(small.convert("L")).mean() < DARK:
+        return "the picture is too dark: take a brighter one"
+    return "no face was found"
+
+
+def _quarter_turns(image_rgb: RgbArray, engine: Engine) -> int | None:
+    """How many quarter turns counter-clockwise let the detector see a face best, if any do."""
+    scores: dict[int, float] = {}
+    for turns in TURNS:
+        found = engine.detect(np.ascontiguousarray(np.rot90(image_rgb, turns)))
+        scores[turns] = max((item.score for item in found), default=0.0)
+    best = max(scores, key=scores.__getitem__)
+    return best if scores[best] else None
+
+
+def measured(picture: Picture, detections: list[Detection], engine: Engine) -> tuple[Face, ...]:
+    """Faces of which it is known where they are: aligned, embedded, cropped; in their order."""
+    if not detections:
+        return ()
+    aligned = [engine.align(picture, item.landmarks) for item in detections]
+    embeddings: FloatArray = vectors.normalise(engine.embed(aligned).astype(np.float32))
+    return tuple(
+        Face(
+            detection=item,
+            sharpness=images.sharpness(face_rgb),
+            pose=geometry.head_pose(item.landmarks),
+            crop=images.crop(picture, item.landmarks),
+            embedding=embedding,
+        )
+        for item, face_rgb, embedding in zip(detections, aligned, embeddings, strict=True)
+    )
+
+
+def _full_size(detection: Detection, picture: Picture) -> Detection:
+    """A detection in decoded pixels, in pixels of the full-size picture, cut at its edges."""
+    scale, box = picture.scale, detection.box
+    left, top = max(box.x / scale, 0.0), max(box.y / scale, 0.0)
+    right = min((box.x + box.width) / scale, float(picture.width))
+    bottom = min((box.y + box.height) / scale, float(picture.height))
+    landmarks = (detection.landmarks / scale).astype(np.float32)
+    return Detection(Box(left, top, right - left, bottom - top), landmarks, detection.score)
+
+
+def _photo(picture: Picture) -> Photo:
+    exif = picture.exif
+    return Photo(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        taken_at=exif.taken_at,
+        camera=exif.camera,
+        latitude=exif.latitude,
+        longitude=exif.longitude,
+        thumbnail=images.thumbnail(picture),
+    )

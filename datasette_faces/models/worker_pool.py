@@ -1,0 +1,235 @@
+"""Processes that analyse pictures: one onnxruntime thread each, limits on memory and time.
+
+A picture that crashes its decoder or hangs costs its own worker, never the ingest. No SQL here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from ..errors import FacesError, MissingExtra, ModelError, PictureError
+from ..media import decode
+from ..shapes import Analysis, Face, Looked, ModelInfo, Outline
+from . import manual_box, pipeline, subprocesses
+from .base import EXTRA_MEND, Engine, FaceModel
+
+Answer = TypeVar("Answer")
+
+PICTURE_SECONDS = 60
+LOAD_SECONDS = 300
+STOP_SECONDS = 3
+MEMORY_BYTES = 3 * 1024**3
+"""What one worker may allocate: the largest picture allowed, decoded twice, and a large model."""
+
+LARGE_BYTES = 2_000_000
+"""A file of this size gives a picture whose memory is given back at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one picture may cost; `nice` is how far its worker stands back for other processes."""
+
+    seconds: float
+    max_pixels: int = decode.MAX_PIXELS
+    memory_bytes: int = MEMORY_BYTES
+    nice: int = 0
+    load_seconds: float = LOAD_SECONDS
+
+
+class WorkerPool:
+    """A pool of processes for one model; use it as a context manager."""
+
+    def __init__(
+        self,
+        model: FaceModel,
+        workers: int,
+        *,
+        min_face_px: float,
+        limits: Limits | None = None,
+    ) -> None:
+        """model is pickled to the workers, which load it on their first picture."""
+        try:
+            from pebble import ProcessPool
+        except ImportError:
+            raise MissingExtra(f"Looking for faces needs pebble: {EXTRA_MEND}") from None
+        self.model = model
+        self.min_face_px = min_face_px
+        self.limits = limits or Limits(PICTURE_SECONDS)
+        self._pool = ProcessPool(
+            max_workers=workers,
+            initializer=_begin,
+            initargs=[self.limits.memory_bytes, self.limits.nice],
+            context=subprocesses.context(__name__),
+        )
+        self._asked: WeakSet[Future[Any]] = WeakSet()
+        self._ending = threading.Lock()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._pool.close()
+            self._pool.join()
+            return
+        self.stop()
+
+    def stop(self) -> None:
+        """End the workers, whatever they do, within STOP_SECONDS; what was asked is cancelled."""
+        if not self._ending.acquire(blocking=False):
+            return  # Pebble cannot be ended twice
+        self._pool.stop()
+        # Pebble leaves them as they are, and who waits for one would wait for ever
+        for future in list(self._asked):
+            future.cancel()
+        # Pebble's join can wait for ever for a thread that missed the stop; what is left ends with us
+        last = threading.Thread(target=self._pool.join, daemon=True)
+        with suppress(
+            RuntimeError
+        ):  # Python at its very end begins no thread; Pebble sees to it then
+            last.start()
+            last.join(STOP_SECONDS)
+
+    def describe(self) -> ModelInfo:
+        """Load the model in a worker and say what it is. Raises ModelError."""
+        try:
+            return self._ask(_describe, self.model, seconds=self.limits.load_seconds).result()
+        except FacesError:
+            raise
+        # A stranger's model may raise what it likes, kill its worker, or not come to an end
+        except Exception as error:
+            raise ModelError(
+                f"The model {self.model.id} could not be loaded ({type(error).__name__}): {error}"
+            ) from None
+
+    def submit(self, data: bytes) -> Future[Analysis]:
+        """Analyse one picture; ask for the answer with `result`."""
+        return self._ask(_analyse, self.model, self.min_face_px, data, seconds=self.limits.seconds)
+
+    def look(self, data: bytes, *, load_seconds: float) -> Future[Looked]:
+        """Analyse one picture and say why it has no face; ask for the answer with `result`.
+
+        load_seconds: the time that a worker has besides, as it may have to load the model first.
+        """
+        return self._ask(
+            _look,
+            self.model,
+            self.min_face_px,
+            self.limits.max_pixels,
+            data,
+            seconds=self.limits.seconds + load_seconds,
+        )
+
+    def outline(
+        self, data: bytes, drawn: Outline, *, load_seconds: float | None = None
+    ) -> Future[Face]:
+        """Measure and embed the face in a box that somebody drew; ask for the answer with `result`.
+
+        load_seconds: as for `look`; what the limits give, if nothing is named.
+        """
+        loading = self.limits.load_seconds if load_seconds is None else load_seconds
+        return self._ask(_outline, self.model, drawn, data, seconds=self.limits.seconds + loading)
+
+    def _ask(
+        self, function: Callable[..., Answer], *arguments: Any, seconds: float
+    ) -> Future[Answer]:
+        future: Future[Answer] = self._pool.schedule(function, args=arguments, timeout=seconds)
+        self._asked.add(future)
+        return future
+
+
+class WorkerDied(PictureError):
+    """The worker ended before it had an answer: by this picture, or by one that it had just begun."""
+
+
+def result(future: Future[Answer], seconds: float | None = None) -> Answer:
+    """The answer to `submit` or `look`. Raises PictureError where it is broken, or broke a worker."""
+    from pebble import ProcessExpired
+
+    try:
+        return future.result()
+    except FutureTimeoutError:
+        raise PictureError(
+            f"decoding it took over {seconds or PICTURE_SECONDS:g} seconds"
+        ) from None
+    except ProcessExpired as error:
+        raise WorkerDied(f"it crashed the decoder (exit code {error.exitcode})") from None
+    except (CancelledError, MemoryError):
+        raise PictureError("analysing it takes more memory than is allowed") from None
+
+
+def _begin(memory_bytes: int, nice: int) -> None:
+    """In a worker: leave its end to the parent, stand back, keep to the memory limit."""
+    subprocesses.leave_the_end_to_the_parent()
+    try:
+        import resource
+    except ImportError:  # Windows has neither of these
+        return
+    os.nice(nice)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+
+
+# A worker process serves one pool: the one place for the model that it loads on first use
+_engines: dict[str, Engine] = {}
+
+
+def _describe(model: FaceModel) -> ModelInfo:
+    return _loaded(model).info
+
+
+def _analyse(model: FaceModel, min_face_px: float, data: bytes) -> Analysis:
+    with _blamed_on_the_picture(data):
+        engine = _loaded(model)
+        return pipeline.analyse(data, engine, detect_px=model.detect_px, min_face_px=min_face_px)
+
+
+def _look(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) -> Looked:
+    with _blamed_on_the_picture(data):
+        return pipeline.look(
+            data,
+            _loaded(model),
+            detect_px=model.detect_px,
+            min_face_px=min_face_px,
+            max_pixels=max_pixels,
+        )
+
+
+def _outline(model: FaceModel, drawn: Outline, data: bytes) -> Face:
+    with _blamed_on_the_picture(data):
+        return manual_box.face_in(data, _loaded(model), drawn, detect_px=model.detect_px)
+
+
+@contextmanager
+def _blamed_on_the_picture(data: bytes) -> Iterator[None]:
+    """Turn whatever goes wrong into a PictureError, and give back what a large picture took."""
+    try:
+        yield
+    except (FacesError, MemoryError):
+        raise
+    # A stranger's model may raise what it likes; one picture of many is no reason to stop
+    except Exception as error:
+        raise PictureError(f"analysing it failed: {type(error).__name__}: {error}") from None
+    finally:
+        if len(data) >= LARGE_BYTES:
+            decode.return_memory()
+
+
+def _loaded(model: FaceModel) -> Engine:
+    """The model in this worker's memory, loaded once: each task brings only its description."""
+    if model.id not in _engines:
+        _engines[model.id] = model.load()
+    return _engines[model.id]

@@ -1,0 +1,1 @@
+"""Who is who: what people decide, what the machine groups, and names from elsewhere. No HTTP, no click."""

@@ -1,0 +1,351 @@
+"""Who is who, as people decide it: name, merge, split, move, reject, hide, and undo each of these.
+
+Every function is called within a transaction, adds one decision, and brings the rows of those whom
+it touches up to date. What the machine proposes is `clusters`' work. No HTTP, no click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from secrets import token_hex
+
+from ..errors import DecisionError, EditedMeanwhile, NameTaken, SeveralOfName
+from ..search import index_upkeep
+from ..store import decisions, decisions_jsonl, hidden_people, manual_faces, people
+from ..store.connection import Connection
+from ..store.decisions import APART, COVER, EXAMPLE, MEMBER, OTHER, Decision, FaceRef
+from ..store.people import NOT_A_FACE, Person
+from .metadata import regions
+
+EXAMPLES = 12
+"""So many of the best faces show who is meant by a person without a name."""
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Whoever decides. seen: the last decision about these people that they knew of, if that counts."""
+
+    actor: str | None = None
+    seen: int | None = None
+
+
+NOBODY = Editor()
+
+
+def name(
+    conn: Connection, person_id: int, text: str, *, by: Editor = NOBODY, even_if_taken: bool = False
+) -> Decision:
+    """Give a person a name; all their faces are placed with it.
+
+    Raises DecisionError, NameTaken where another has that name already, EditedMeanwhile.
+    """
+    person, wanted = _there(conn, person_id, by), clean_name(text)
+    _not_reserved(person)
+    others = [it for it in people.of_name(conn, wanted) if it.id != person.id]
+    if others and not even_if_taken:
+        raise NameTaken(
+            f"Somebody is called {wanted} already (person {others[0].id}): merge the two, or say that "
+            "they are two people of one name",
+            others[0].id,
+        )
+    faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
+    return _decide(conn, Decision("name", person.key, value=wanted, faces=faces), by)
+
+
+def merge(conn: Connection, into_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
+    """Say that two are one: the faces of the other become the first one's, who keeps a name."""
+    into, other = _there(conn, into_id, by), _there(conn, other_id, by)
+    if into.id == other.id:
+        raise DecisionError("That is the same person: choose another one to merge with")
+    _not_reserved(into, other)
+    _alike_hidden(into, other)
+    if into.hidden:
+        # Of whom both are, undoing that of the one must not show the other
+        _shown(conn, "hide", into.id, by)
+    ids = [*people.faces_of(conn, into.id), *people.faces_of(conn, other.id)]
+    faces = decisions.refs(conn, MEMBER, ids)
+    called = into.name or other.name
+    return _decide(conn, Decision("merge", into.key, other.key, called, faces=faces), by)
+
+
+def split(
+    conn: Connection, person_id: int, face_ids: Iterable[int], *, by: Editor = NOBODY
+) -> Decision:
+    """Take faces out of a person: they are somebody else, who is new and has no name yet."""
+    person = _there(conn, person_id, by)
+    theirs = set(people.faces_of(conn, person.id))
+    taken, left = _theirs(face_ids, theirs, person), sorted(theirs - set(face_ids))
+    if not left:
+        raise DecisionError(
+            "All faces of a person are this person: leave one, or rename the person"
+        )
+    faces = decisions.refs(conn, MEMBER, taken) + _examples(conn, person, EXAMPLE, set(taken))
+    return _decide(conn, Decision("split", new_key(), person.key, faces=faces), by)
+
+
+def move(
+    conn: Connection, face_ids: Iterable[int], person_id: int | None, *, by: Editor = NOBODY
+) -> Decision:
+    """Place faces in a person, or in a new one; those whom they are taken from are not that person."""
+    moved = _known(conn, face_ids)
+    if person_id is None:
+        faces = decisions.refs(conn, MEMBER, moved) + _left_behind(conn, moved, None)
+        return _decide(conn, Decision("move", new_key(), faces=faces), by)
+    person = _there(conn, person_id, by)
+    # Whom the machine made up is held together by this, or might be another one tomorrow
+    all_faces = {*moved, *([] if person.name else people.faces_of(conn, person.id))}
+    faces = decisions.refs(conn, MEMBER, sorted(all_faces))
+    faces += _left_behind(conn, moved, person)
+    return _decide(conn, Decision("move", person.key, faces=faces), by)
+
+
+def called(conn: Connection, text: str) -> int | None:
+    """Who has a name; None where nobody has. Raises SeveralOfName."""
+    wanted = clean_name(text)
+    found = [person.id for person in people.of_name(conn, wanted)]
+    if len(found) > 1:
+        raise SeveralOfName(wanted, found)
+    return found[0] if found else None
+
+
+def give(
+    conn: Connection, face_ids: Iterable[int], person_id: int | None, text: str, *, by: Editor
+) -> list[Decision]:
+    """Place faces in a person; where that is None, in somebody new of the name that is given."""
+    moved = move(conn, face_ids, person_id, by=by)
+    new = people.by_key(conn, moved.person_key or "") if person_id is None else None
+    return [moved] if new is None else [moved, name(conn, new.id, text, by=by)]
+
+
+def _left_behind(conn: Connection, moved: list[int], target: Person | None) -> tuple[FaceRef, ...]:
+    """Examples of those whom faces are taken from: else these would follow, by their likeness."""
+    found: tuple[FaceRef, ...] = ()
+    for key in people.of_faces(conn, moved):
+        person = people.by_key(conn, key)
+        if person and key != NOT_A_FACE and (target is None or key != target.key):
+            found += _examples(conn, person, OTHER, set(moved))
+    return found
+
+
+def reject(
+    conn: Connection, face_ids: Iterable[int], person_id: int, *, by: Editor = NOBODY
+) -> Decision:
+    """Say that faces are not this person, whoever they may be."""
+    person = _there(conn, person_id, by)
+    _not_reserved(person)
+    rejected = _known(conn, face_ids)
+    faces = decisions.refs(conn, APART, rejected)
+    faces += _examples(conn, person, EXAMPLE, set(rejected))
+    return _decide(conn, Decision("reject", person.key, faces=faces), by)
+
+
+def apart(conn: Connection, person_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
+    """Say that two are not the same person: nothing proposes it again."""
+    person, other = _there(conn, person_id, by), _there(conn, other_id, by)
+    if person.id == other.id:
+        raise DecisionError("That is the same person: choose another one")
+    faces = _examples(conn, person, EXAMPLE) + _examples(conn, other, OTHER)
+    return _decide(conn, Decision("apart", person.key, other.key, faces=faces), by)
+
+
+def not_a_face(conn: Connection, face_ids: Iterable[int], *, by: Editor = NOBODY) -> Decision:
+    """Say that nothing of these is a face: they are hidden, and nobody is made of them."""
+    faces = decisions.refs(conn, MEMBER, _known(conn, face_ids))
+    return _decide(conn, Decision("not-a-face", NOT_A_FACE, faces=faces), by)
+
+
+def hide(conn: Connection, person_id: int, *, by: Editor = NOBODY) -> Decision:
+    """Leave a person out of pages and searches; their faces stay together."""
+    return _shown(conn, "hide", person_id, by)
+
+
+def unhide(conn: Connection, person_id: int, *, by: Editor = NOBODY) -> Decision:
+    """Show a person again."""
+    return _shown(conn, "unhide", person_id, by)
+
+
+def cover(conn: Connection, person_id: int, face_id: int, *, by: Editor = NOBODY) -> Decision:
+    """Have one of a person's faces stand for them."""
+    person = _there(conn, person_id, by)
+    [chosen] = _theirs([face_id], set(people.faces_of(conn, person.id)), person)
+    ids = [chosen] if person.name else people.faces_of(conn, person.id)
+    faces = decisions.refs(conn, COVER, [chosen]) + decisions.refs(conn, MEMBER, ids)
+    return _decide(conn, Decision("cover", person.key, faces=faces), by)
+
+
+def undo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBODY) -> Decision:
+    """Take a decision back, the last one that holds if none is named; later ones stand as they are."""
+    wanted = _decision(conn, decision_id) if decision_id else decisions.last_active(conn)
+    if wanted is None:
+        raise DecisionError("There is nothing to undo")
+    if not wanted.active:
+        raise DecisionError(
+            f"Decision {wanted.id} does not hold any more: there is nothing to undo"
+        )
+    _reverse(conn, "undo", wanted, by)
+    return wanted
+
+
+def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBODY) -> Decision:
+    """Let a decision hold again, the one that was undone last if none is named."""
+    wanted = _decision(conn, decision_id) if decision_id else decisions.last_undone(conn)
+    if wanted is None:
+        raise DecisionError("There is nothing to redo")
+    if wanted.active:
+        raise DecisionError(f"Decision {wanted.id} holds: there is nothing to redo")
+    if wanted.kind == "merge":
+        both = [people.by_key(conn, key or "") for key in (wanted.person_key, wanted.other_key)]
+        if both[0] and both[1]:
+            _alike_hidden(both[0], both[1])
+    _reverse(conn, "redo", wanted, by)
+    return wanted
+
+
+def take_in(conn: Connection, log: Iterable[str], *, show_hidden: bool = False) -> tuple[int, int]:
+    """Add the decisions of a log of JSON lines: how many were added, and how many were there already.
+
+    Raises DecisionError, with the number of the line; and, unless `show_hidden`, where they would
+    show somebody who is hidden here. In a transaction then nothing is added.
+    """
+    people.rebuild(conn)
+    before = hidden_people.now(conn)
+    counts = decisions_jsonl.take_in(conn, log)
+    people.rebuild(conn)
+    shown = [] if show_hidden else hidden_people.shown_since(conn, before)
+    if shown:
+        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+        raise DecisionError(
+            f"These decisions would show faces of people who are hidden here ({', '.join(shown[:5])}"
+            f"{more}): nothing was imported. Add --show-hidden, and hide again whom you do not mean"
+        )
+    return counts
+
+
+def clean_name(text: str) -> str:
+    """A name as it is kept: NFC, without spaces around it. Raises DecisionError."""
+    try:
+        wanted = regions.clean_name(text)
+    except ValueError as error:
+        raise DecisionError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
+    if not wanted:
+        raise DecisionError("A name is needed")
+    return wanted
+
+
+def new_key() -> str:
+    """A key for a person whom somebody made."""
+    return token_hex(8)
+
+
+def last_seen(conn: Connection, *person_ids: int) -> int:
+    """The last decision about these people: what an editor who sees them now has seen."""
+    found = [people.by_id(conn, person_id) for person_id in person_ids]
+    return decisions.last_about(conn, [it.key for it in found if it])
+
+
+def apply(conn: Connection, decision: Decision) -> None:
+    """Bring the faces and people that a decision names up to date."""
+    if decision.kind == "draw":
+        _redraw(conn, decision)
+        return
+    keys = [key for key in (decision.person_key, decision.other_key) if key]
+    face_ids = set(decisions.faces_of(conn, decision, MEMBER, APART))
+    if decision.kind == "merge":
+        face_ids |= set(people.proposed_for(conn, *keys))
+    people.bring_up(conn, sorted(face_ids))
+    people.show(conn, keys)
+
+
+def _redraw(conn: Connection, decision: Decision) -> None:
+    """Have the face that was drawn come and go with its decision."""
+    came, left = manual_faces.settle(conn, decision.uid)
+    people.bring_up(conn, came)
+    people.show(conn, left)
+    index_upkeep.keep_up(conn)
+
+
+def _decide(conn: Connection, decision: Decision, by: Editor) -> Decision:
+    made = decisions.append(conn, replace(decision, actor=by.actor))
+    apply(conn, made)
+    return made
+
+
+def _reverse(conn: Connection, kind: str, wanted: Decision, by: Editor) -> None:
+    _unchanged(conn, [key for key in (wanted.person_key, wanted.other_key) if key], by)
+    decisions.append(conn, Decision(kind, target=wanted.uid, actor=by.actor))
+    apply(conn, wanted)
+
+
+def _shown(conn: Connection, kind: str, person_id: int, by: Editor) -> Decision:
+    person = _there(conn, person_id, by)
+    _not_reserved(person)
+    faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
+    return _decide(conn, Decision(kind, person.key, faces=faces), by)
+
+
+def _there(conn: Connection, person_id: int, by: Editor) -> Person:
+    person = people.by_id(conn, person_id)
+    if person is None:
+        raise DecisionError(f"There is no person {person_id}")
+    _unchanged(conn, [person.key], by)
+    return person
+
+
+def _unchanged(conn: Connection, keys: Sequence[str], by: Editor) -> None:
+    if by.seen is not None and decisions.last_about(conn, keys) > by.seen:
+        raise EditedMeanwhile(
+            "Somebody else decided something about this person meanwhile: look at it, and decide again"
+        )
+
+
+def _not_reserved(*persons: Person) -> None:
+    if any(person.key == NOT_A_FACE for person in persons):
+        raise DecisionError("What is no face is nobody: move the face to a person instead")
+
+
+def _alike_hidden(into: Person, other: Person) -> None:
+    """Merged, faces would be shown, and published, that somebody wanted hidden; or the other way round."""
+    if into.hidden != other.hidden:
+        away, there = (into.id, other.id) if into.hidden else (other.id, into.id)
+        raise DecisionError(
+            f"Person {away} is hidden, and person {there} is not: unhide the one, or hide the other, "
+            "and merge them then"
+        )
+
+
+def _decision(conn: Connection, decision_id: int) -> Decision:
+    found = decisions.by_id(conn, decision_id)
+    if found is None or found.kind in ("undo", "redo"):
+        raise DecisionError(f"There is no decision {decision_id}")
+    return found
+
+
+def _known(conn: Connection, face_ids: Iterable[int]) -> list[int]:
+    wanted = sorted(set(face_ids))
+    if not wanted:
+        raise DecisionError("No face is chosen")
+    if len(decisions.refs(conn, MEMBER, wanted)) < len(wanted):
+        raise DecisionError("A face that was chosen is not there any more: look again")
+    return wanted
+
+
+def _theirs(face_ids: Iterable[int], theirs: set[int], person: Person) -> list[int]:
+    wanted = sorted(set(face_ids))
+    if not wanted:
+        raise DecisionError("No face is chosen")
+    if not theirs.issuperset(wanted):
+        raise EditedMeanwhile(
+            f"A face that was chosen is no longer of person {person.id}: look again"
+        )
+    return wanted
+
+
+def _examples(
+    conn: Connection,
+    person: Person,
+    role: str,
+    without: set[int] = frozenset(),  # type: ignore[assignment]
+) -> tuple[FaceRef, ...]:
+    best = people.faces_of(conn, person.id, limit=EXAMPLES + len(without))
+    return decisions.refs(conn, role, [it for it in best if it not in without][:EXAMPLES])

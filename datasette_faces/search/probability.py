@@ -1,0 +1,71 @@
+"""What a similarity means in a file: its calibration, or its model's published curve. No HTTP, no click."""
+
+from __future__ import annotations
+
+from ..algorithms import calibration
+from ..algorithms.calibration import Curve
+from ..errors import SearchError
+from ..shapes import ModelInfo
+from ..store import calibration_pairs, calibrations, models
+from ..store.calibrations import Kept
+from ..store.connection import Connection, transaction
+from . import searcher
+
+BEYOND = 1e-5
+"""So far beyond -1 and 1 the rounding of float32 may take a similarity."""
+DIGITS = 4
+"""A probability is told in so many decimals."""
+
+
+def calibrate(conn: Connection, model_id: str) -> Kept:
+    """Fit a model's curve to what the file knows, and keep it; in a transaction of its own."""
+    model = searcher.model_of(conn, model_id)
+    known = calibration_pairs.known(conn, model.id)
+    found = calibration.calibrate(model.threshold, known.matching, known.other)
+    with transaction(conn):
+        calibrations.keep(conn, model.id, found, known)
+    kept = calibrations.of_model(conn, model.id)
+    assert kept is not None
+    return kept
+
+
+def curve_of(conn: Connection, model: ModelInfo) -> Curve:
+    """The model's curve in this file, or the one that its published threshold gives."""
+    return calibrations.curve_of_model(conn, model.id) or calibration.published(model.threshold)
+
+
+def only_curve(conn: Connection) -> Curve | None:
+    """The curve of a file's one model; None where there are several: whose a similarity is, is not said."""
+    known = models.every(conn)
+    return curve_of(conn, known[0]) if len(known) == 1 else None
+
+
+def of(curve: Curve, similarity: object) -> float:
+    """The chance, 0..1, at equal odds. Raises SearchError for what is no cosine similarity."""
+    if not isinstance(similarity, int | float):
+        kind = "a blob" if isinstance(similarity, bytes) else "text"
+        raise SearchError(f"a similarity is a number, -1 to 1, not {kind}")
+    # NaN is not within, either
+    if not abs(similarity) <= 1 + BEYOND:
+        raise SearchError(f"a similarity is a number, -1 to 1, not {similarity:g}")
+    return round(calibration.probability(curve, similarity), DIGITS)
+
+
+class Curves:
+    """The curves that one connection has read, until the file changes."""
+
+    def __init__(self) -> None:
+        self._version: tuple[int, int, bool] | None = None
+        self._curves: dict[str | None, Curve] = {}
+
+    def of(self, conn: Connection, model_id: str | None = None) -> Curve:
+        """The curve of a model, or of the file's first. Raises SearchError."""
+        # Others' commits count up the first, this connection's own writes the second
+        others = conn.execute("pragma data_version").fetchone()[0]
+        version = (others, conn.total_changes, conn.in_transaction)
+        if version != self._version:
+            self._curves.clear()
+            self._version = version
+        if model_id not in self._curves:
+            self._curves[model_id] = curve_of(conn, searcher.model_of(conn, model_id))
+        return self._curves[model_id]

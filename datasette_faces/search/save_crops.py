@@ -1,0 +1,64 @@
+"""The crops of what was found, as files whose names sort by similarity. No click."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from ..errors import FacesError
+from ..store import gallery
+from ..store.connection import Connection
+from .query_photos import Found
+
+NAME_CHARACTERS = 40
+"""Of the photo's name in a crop's: with four bytes each they fit into any file system's 255."""
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder for crops where there is none. Raises FacesError."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise FacesError(f"The folder {folder} cannot be made: {error.strerror}") from None
+
+
+def save(conn: Connection, found: Sequence[Found], folder: str) -> int:
+    """Write the crop of each match, the most similar first; how many. Raises FacesError.
+
+    A crop that an earlier search left under the same name is replaced; other files stay.
+    """
+    make_folder(folder)
+    digits = max(3, len(str(len(found))))
+    saved = 0
+    for place, match in enumerate(found, 1):
+        crop = gallery.crop(conn, match.face_id)
+        if crop is not None:
+            _write(folder, f"{place:0{digits}}-{file_name(match)}", crop)
+            saved += 1
+    return saved
+
+
+def file_name(match: Found) -> str:
+    """Similarity, face and photo, in characters that any file system takes."""
+    stem = PurePath(match.path.replace("\\", "/")).stem
+    safe = re.sub(r"[^\w.-]+", "_", stem)[:NAME_CHARACTERS]
+    return f"{match.similarity:.3f}-face{match.face_id}-{safe}.jpg"
+
+
+def _write(folder: str, name: str, data: bytes) -> None:
+    """A whole file or none; a link that lies in its place is replaced, not followed."""
+    try:
+        handle, half = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(half, 0o644)
+            os.replace(half, os.path.join(folder, name))
+        except BaseException:
+            os.unlink(half)
+            raise
+    except OSError as error:
+        raise FacesError(f"{name} cannot be written to {folder}: {error.strerror}") from None

@@ -1,0 +1,134 @@
+"""A connection to an SQLite file: its extension, its transactions, its errors in words. Knows no table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..errors import (
+    DatabaseBusy,
+    DatabaseError,
+    DatabaseNotWritable,
+    FacesError,
+    NotAFacesDatabase,
+    NoVectorExtension,
+)
+
+Connection: TypeAlias = Any
+"""A connection of pysqlite3 or sqlite3, whichever Datasette uses."""
+
+BUSY_SECONDS = 30
+SETTLE_MS = 3000
+"""So long a change that is written already waits for readers to let go of its log."""
+NEW_NAME = "choose another file name"
+OURS = "name a file that datasette faces ingest made"
+"""What to do about a file that is not ours: where one would be made, and where one is looked at."""
+
+
+def sqlite() -> Any:
+    """The SQLite module that Datasette uses: pysqlite3 where it is installed."""
+    from datasette.utils.sqlite import sqlite3
+
+    return sqlite3
+
+
+def load_vector_extension(conn: Connection) -> None:
+    """Load sqlite-vec into a connection. Raises NoVectorExtension."""
+    import sqlite_vec
+
+    try:
+        conn.enable_load_extension(True)
+        sqlite_vec.load(conn)
+        conn.enable_load_extension(False)
+    except (AttributeError, sqlite().OperationalError) as error:
+        raise NoVectorExtension(
+            "This Python's SQLite cannot load sqlite-vec; mend it with: pip install pysqlite3"
+        ) from error
+
+
+@contextmanager
+def transaction(conn: Connection) -> Iterator[Connection]:
+    """One write transaction: all of it or nothing."""
+    try:
+        conn.execute("begin immediate")
+        yield conn
+        conn.execute("commit")
+    except BaseException:
+        # A full disk may have rolled it back already
+        if conn.in_transaction:
+            conn.execute("rollback")
+        raise
+
+
+@contextmanager
+def explained(path: str, *, mend: str = NEW_NAME) -> Iterator[None]:
+    """Say SQLite's errors about a file in one line that names the mend; mend: of what is no database."""
+    try:
+        yield
+    except FacesError:
+        raise
+    except sqlite().DatabaseError as error:
+        raise _explanation(path, str(error), mend) from error
+
+
+def _explanation(path: str, error: str, mend: str) -> DatabaseError:
+    if "disk is full" in error:
+        return DatabaseNotWritable(
+            f"The disk that holds {path} is full; free some space and run the same line again: "
+            "all that was saved is kept"
+        )
+    if "disk I/O error" in error:
+        return DatabaseNotWritable(
+            f"{path} could not be read or written (disk I/O error); look at its disk and the space "
+            "left there, and run the same line again: all that was saved is kept"
+        )
+    if "locked" in error or "busy" in error:
+        return DatabaseBusy(f"{path} is in use by another process; try again when it has ended")
+    if "readonly" in error or "unable to open" in error:
+        return DatabaseNotWritable(
+            f"{path} or its folder cannot be written; choose another place or change its permissions"
+        )
+    if "not a database" in error or "malformed" in error:
+        return NotAFacesDatabase(f"{path} is no SQLite database ({error}); {mend}")
+    return DatabaseError(f"{path}: {error}")
+
+
+def connect_to_read(path: str) -> Connection:
+    """A connection that only reads; the file is there."""
+    _roll_back(path)
+    address = Path(path).resolve().as_uri() + "?mode=ro"
+    return sqlite().connect(address, uri=True, timeout=BUSY_SECONDS)
+
+
+def connect_to_write(path: str) -> Connection:
+    """A connection in autocommit: each `with transaction(conn)` is one transaction."""
+    return sqlite().connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def _roll_back(path: str) -> None:
+    """Undo what a process had begun that was killed within a transaction: no reader may that only reads.
+
+    SQLite does so of itself, as any program would that opens the file to write.
+    """
+    real = Path(path).resolve()
+    if not os.path.exists(f"{real}-journal"):
+        return
+    # Of one that still writes it is left alone; where nothing may be written, the reader says so
+    address = f"{real.as_uri()}?mode=rw"
+    with suppress(sqlite().Error), closing(sqlite().connect(address, uri=True, timeout=0)) as conn:
+        conn.execute("pragma schema_version").fetchone()
+
+
+def settle(conn: Connection) -> None:
+    """Merge the write-ahead log; who reads for longer than SETTLE_MS keeps it, for the next to merge."""
+    try:
+        conn.execute(f"pragma busy_timeout = {SETTLE_MS}")
+        (busy, *_) = conn.execute("pragma wal_checkpoint(truncate)").fetchone()
+        if not busy:
+            conn.execute("pragma journal_mode = delete")
+    except sqlite().OperationalError as error:
+        if "locked" not in str(error):
+            raise

@@ -1,0 +1,107 @@
+"""Decisions as JSON lines: to keep them beside the photographs, to take them into another file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..errors import DecisionError
+from ..shapes import Box
+from . import decisions
+from .connection import Connection
+from .decisions import Decision, FaceRef
+
+KINDS = frozenset(
+    (
+        *("name", "merge", "split", "move", "reject", "apart", "not-a-face", "hide", "unhide"),
+        *("cover", "draw", "import", "undo", "redo"),
+    )
+)
+ROLES = frozenset(["member", "apart", "example", "other", "cover", "drawn"])
+_TEXTS = {"person": "person_key", "other": "other_key", "value": "value", "target": "target"}
+MAX_LINE = 50_000_000
+"""Characters: a decision about 200,000 faces."""
+
+
+def lines(conn: Connection) -> Iterator[str]:
+    """Every decision, the first one first, a line of JSON each."""
+    for decision in decisions.every(conn):
+        yield json.dumps(_as_json(decision), ensure_ascii=False)
+
+
+def take_in(conn: Connection, text: Iterable[str]) -> tuple[int, int]:
+    """Add the decisions of such lines that are not there yet: how many were added, how many known.
+
+    Raises DecisionError, with the number of the line; in a transaction then nothing is added.
+    """
+    added = known = 0
+    for number, line in enumerate(text, 1):
+        if not line.strip():
+            continue
+        try:
+            decision = _from_json(json.loads(line[:MAX_LINE]))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DecisionError(
+                f"Line {number} is no decision ({error}): nothing was imported"
+            ) from None
+        if decisions.by_uid(conn, decision.uid):
+            known += 1
+            continue
+        decisions.append(conn, decision)
+        added += 1
+    return added, known
+
+
+def _as_json(decision: Decision) -> dict[str, Any]:
+    told = {
+        "uid": decision.uid,
+        "made_at": decision.made_at,
+        "actor": decision.actor,
+        "kind": decision.kind,
+        **{name: getattr(decision, field) for name, field in _TEXTS.items()},
+    }
+    told = {name: value for name, value in told.items() if value is not None}
+    if decision.faces:
+        told["faces"] = [
+            {"role": ref.role, "photo": ref.sha256, "box": _numbers(ref.box)}
+            for ref in decision.faces
+        ]
+    return told
+
+
+def _numbers(box: Box) -> list[float]:
+    return [box.x, box.y, box.width, box.height]
+
+
+def _from_json(told: Any) -> Decision:
+    if told["kind"] not in KINDS:
+        raise ValueError(f"unknown kind {told['kind']!r}")
+    texts = {field: told.get(name) for name, field in _TEXTS.items()}
+    for value in (
+        told["uid"],
+        told["made_at"],
+        *filter(None, (told.get("actor"), *texts.values())),
+    ):
+        if not isinstance(value, str):
+            raise TypeError("text was expected")
+    if told["kind"] in ("undo", "redo") and not texts["target"]:
+        raise ValueError("what is undone is not named")
+    return Decision(
+        told["kind"],
+        **texts,
+        actor=told.get("actor"),
+        faces=tuple(_face(item) for item in told.get("faces", ())),
+        uid=told["uid"],
+        made_at=told["made_at"],
+    )
+
+
+def _face(told: Any) -> FaceRef:
+    x, y, width, height = (float(value) for value in told["box"])
+    if not all(math.isfinite(value) for value in (x, y, width, height)):
+        raise ValueError("a box of numbers was expected")
+    if told["role"] not in ROLES or not isinstance(told["photo"], str):
+        raise ValueError("a face has a role, a photo and a box")
+    return FaceRef(told["role"], told["photo"], Box(x, y, width, height))

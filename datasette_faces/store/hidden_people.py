@@ -1,0 +1,94 @@
+"""Who is hidden, and where: so that what was decided elsewhere shows nobody by the way."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..shapes import Box
+from . import coerce, decisions, people
+from .connection import Connection
+from .people import NOT_A_FACE
+
+Place = tuple[str, Box]
+"""A photo's content, and a box in it."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Who is hidden, by key; and whose all that is that they have, by key. What is no face is left out.
+
+    people: by themselves, or merged into somebody who is. faces: those that are here. places: where
+    decisions put somebody, whether a face is there or not: it may come with the next ingest.
+    """
+
+    people: frozenset[str]
+    faces: dict[int, str]
+    places: dict[Place, str]
+    called: dict[str, str]
+    """The name that each has, or the number."""
+
+
+def now(conn: Connection) -> Hidden:
+    """Who is hidden as the table of people stands."""
+    keys, went = _keys(conn) - {NOT_A_FACE}, decisions.merged_away(conn)
+    faces = conn.execute(
+        "select faces.id, key from faces join people on people.id = person_id "
+        "where hidden and key != ?",
+        [NOT_A_FACE],
+    ).fetchall()
+    away = {key for key in {*keys, *went} if people.way(key, went)[-1] in keys}
+    called = {}
+    for key in keys | away:
+        person = people.by_key(conn, people.way(key, went)[-1] if key in away else key)
+        called[key] = (person and person.name) or f"person {person.id if person else key}"
+    places = _placed(conn, _named_by(conn, keys)).items()
+    placed = {place: key for place, key in places if key is not None and key in keys}
+    return Hidden(frozenset(away), dict(faces), placed, called)
+
+
+def shown_since(conn: Connection, before: Hidden) -> list[str]:
+    """What those are called who were hidden, and of whom something is not any more."""
+    keys, went = _keys(conn), decisions.merged_away(conn)
+    shown = {key for key in before.people if people.way(key, went)[-1] not in keys}
+    rows = conn.execute(
+        "select faces.id from faces left join people on people.id = person_id "
+        "where faces.id in (select value from json_each(?)) and hidden is not 1",
+        [json.dumps(list(before.faces))],
+    )
+    shown |= {before.faces[row[0]] for row in rows}
+    placed = _placed(conn, before.places)
+    shown |= {key for place, key in before.places.items() if placed.get(place) not in keys}
+    return sorted({before.called[key] for key in shown})
+
+
+def _keys(conn: Connection) -> set[str]:
+    rows = conn.execute("select key from people where hidden and key is not null")
+    return {row[0] for row in rows}
+
+
+def _named_by(conn: Connection, keys: Iterable[str]) -> list[Place]:
+    """Each place that a decision ever put into one of these people."""
+    rows = conn.execute(
+        "select distinct sha256, x, y, width, height from decisions "
+        "join decision_faces on decision_id = decisions.id "
+        "where role = ? and person_key in (select value from json_each(?))",
+        [decisions.MEMBER, json.dumps(sorted(keys))],
+    )
+    return [(coerce.text(sha256) or "", coerce.box(*box)) for sha256, *box in rows]
+
+
+def _placed(conn: Connection, places: Iterable[Place]) -> dict[Place, str | None]:
+    """Whom decisions put at each of these places, as it stands after the last word."""
+    boxes: dict[str, list[Box]] = defaultdict(list)
+    for sha256, box in places:
+        boxes[sha256].append(box)
+    found: dict[Place, str | None] = {}
+    for sha256, said in decisions.said_of_contents(conn, boxes).items():
+        for box in boxes[sha256]:
+            # Each by itself: the boxes of two models are one face, and neither takes the other's words
+            standing = decisions.matched(said, {0: box}).get(0)
+            found[sha256, box] = standing.placed if standing else None
+    return found
