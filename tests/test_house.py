@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,21 @@ FLOORS = (
     ("__init__",),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+BESIDE = {"static", "templates", "__pycache__"}
+MOST_LINES, LEAST_LINES = 400, 30
+OF_ANOTHER_SIZE = {
+    "app/former_paths/calibration.py": "a documented import path, which leads on",
+    "app/former_paths/indexes/base.py": "a documented import path, which leads on",
+    "app/cli/__init__.py": "the table of commands",
+    "app/web/footer.py": "joins another module",
+    "library/ingest/demo.py": "three paths, and where they are",
+    "people/propose_names.py": "joins another module",
+    "store/listed.py": "joins another module",
+    "store/matches.py": "joins another module",
+    "store/traits.py": "joins another module",
+    "search/indexes/registry.py": "the hook's answers, as models/registry.py has the other hook's",
+}
+"""Modules that are longer or shorter than the house has them, each with its reason."""
 HEAVY = (
     "cv2",
     "onnxruntime",
@@ -39,61 +55,136 @@ HEAVY = (
 )
 
 
-def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+def modules(package: Path = PACKAGE) -> list[Path]:
+    return sorted(package.rglob("*.py"))
 
 
-def home(path: Path) -> str:
-    """The module or package at the top level to which a file belongs."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def room(path: Path, package: Path = PACKAGE) -> str:
+    """The room to which a file belongs, or its own name at the top level."""
+    return path.relative_to(package).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> set[str]:
-    """What a file imports of this package when it is imported, by its home at the top level."""
-    tree = ast.parse(path.read_text())
-    package = ["datasette_faces", *path.relative_to(PACKAGE).parts[:-1]]
-    found: set[str] = set()
-    for node in at_import(tree):
+def imported(path: Path, package: Path = PACKAGE) -> set[tuple[str, ...]]:
+    """What a file imports of this package when it is imported: the parts of each dotted name."""
+    here = ["datasette_faces", *path.relative_to(package).parts[:-1]]
+    found: set[tuple[str, ...]] = set()
+    for node in at_import(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:
-            above = package[: len(package) - node.level + 1] if node.level else []
+            above = here[: len(here) - node.level + 1] if node.level else []
             base = ".".join([*above, *filter(None, [node.module])])
             names = [f"{base}.{alias.name}" for alias in node.names]
-        found.update(name.split(".")[1] for name in names if name.startswith("datasette_faces."))
+        found |= {
+            tuple(name.split(".")[1:]) for name in names if name.startswith("datasette_faces.")
+        }
     return found
 
 
 def at_import(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
-    """Import statements that run on import: not those for type checkers, nor in functions."""
-    found = []
+    """Import statements but those for type checkers; those in functions count as well."""
+    found: list[ast.Import | ast.ImportFrom] = []
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             found.append(node)
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
             found += at_import(node)
     return found
 
 
+def imports_upwards(package: Path) -> list[str]:
+    """Each import that leads to a higher floor, as "file -> room"."""
+    found = []
+    for path in modules(package):
+        floor = FLOOR_OF[room(path, package)]
+        above = {name[0] for name in imported(path, package) if FLOOR_OF.get(name[0], -1) > floor}
+        found += [f"{path.relative_to(package)} -> {name}" for name in sorted(above)]
+    return found
+
+
+def circles(package: Path, depth: int) -> list[set[str]]:
+    """Rooms (depth 1) or the rooms in them (depth 2) that import each other, in a circle."""
+    leads: dict[str, set[str]] = {}
+    for path in modules(package):
+        place = "/".join(path.relative_to(package).parts[:depth])
+        for name in imported(path, package):
+            file = package.joinpath(*name[:depth])
+            target = "/".join(name[:depth])
+            # A name of a module is none of its rooms
+            if file.is_dir() and package.joinpath(place).is_dir() and target != place:
+                leads.setdefault(place, set()).add(target)
+    reached = {place: _reached(place, leads) for place in leads}
+    return [
+        {place, other}
+        for place in leads
+        for other in reached[place]
+        if place in reached.get(other, ())
+    ]
+
+
+def _reached(place: str, leads: dict[str, set[str]]) -> set[str]:
+    found, waiting = set(), [place]
+    while waiting:
+        new = leads.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def test_imports_go_down_only():
+    assert imports_upwards(PACKAGE) == []
+
+
+@pytest.mark.parametrize("depth", [1])
+def test_no_two_rooms_are_in_a_circle(depth):
+    assert circles(PACKAGE, depth) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("store/photos.py", "from ..people import decide"),
+        ("algorithms/vectors.py", "from datasette_faces.media import files"),
+        ("media/files.py", "def read_later():\n    from ..app.cli import group"),
+        ("shapes.py", "import datasette_faces.store.photos"),
+    ],
+)
+def test_an_import_upwards_is_found(tmp_path, file, line):
+    package = shutil.copytree(PACKAGE, tmp_path / "datasette_faces")
+    with (package / file).open("a") as source:
+        source.write(f"\n{line}\n")
+    assert [it.partition(" -> ")[0] for it in imports_upwards(package)] == [file]
+
+
+def test_a_circle_is_found(tmp_path):
+    package = shutil.copytree(PACKAGE, tmp_path / "datasette_faces")
+    with (package / "library/ingest/lock.py").open("a") as source:
+        source.write("\nfrom ..health import checks\n")
+    with (package / "library/health/checks.py").open("a") as source:
+        source.write("\nfrom ..ingest import lock\n")
+    assert {"library/ingest", "library/health"} in circles(package, 2)
+
+
+def test_the_root_holds_the_rooms_and_four_files():
+    there = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()} - BESIDE
+    assert there == set(FLOOR_OF)
+    assert len([path for path in PACKAGE.iterdir() if path.is_dir() and path.name in FLOOR_OF]) == 8
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_its_own_floor_and_below(path):
-    floor = FLOOR_OF[home(path)]
-    above = {name for name in imported(path) if FLOOR_OF.get(name, floor) > floor}
-    assert above == set()
-
-
-def test_every_module_has_its_floor():
-    assert {home(path) for path in modules()} <= set(FLOOR_OF)
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_says_what_it_holds_in_under_400_lines(path):
+def test_a_module_says_what_it_holds_in_30_to_400_lines(path):
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text))
-    assert text.count("\n") < 400
+    lines = text.count("\n")
+    # A room says in one line what it is
+    if str(path.relative_to(PACKAGE)) not in OF_ANOTHER_SIZE and not (
+        path.name == "__init__.py" and lines == 1
+    ):
+        assert LEAST_LINES <= lines <= MOST_LINES
+
+
+def test_what_is_of_another_size_is_there():
+    assert [name for name in OF_ANOTHER_SIZE if not (PACKAGE / name).is_file()] == []
 
 
 def loaded_by(code: str) -> set[str]:
