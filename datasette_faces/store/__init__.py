@@ -1,1 +1,1 @@
-"""The connection, the schema, and all SQL on it: functions that take a connection first. No HTTP, no click."""
+"""The connection, the schema, and all SQL: functions that take a connection first. No HTTP, no click."""
