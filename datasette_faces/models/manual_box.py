@@ -107,5 +107,5 @@ def _moved(detection: Detection, left: int, top: int, scale: float) -> Detection
 def _fit(detection: Detection, outline: Outline) -> float:
     """How well a detection is of the face that was drawn; 0 where it is of another one."""
     overlap = geometry.intersection_over_union(detection.box, outline.box)
-    of_another = geometry.same_face(detection.box, dict(enumerate(outline.beside)))
+    of_another = geometry.find_same_face(detection.box, dict(enumerate(outline.beside)))
     return 0.0 if of_another is not None or overlap < LEAST_OVERLAP else overlap * detection.score

@@ -105,7 +105,7 @@ def checked_box(about: Subject, numbers: Sequence[float]) -> Box:
 
 def outline(about: Subject, box: Box) -> Outline:
     """A box as a model is asked for it. Raises FaceThere where it meets a face."""
-    there = geometry.same_face(box, about.boxes)
+    there = geometry.find_same_face(box, about.boxes)
     if there is not None:
         raise FaceThere("There is a face already where this box is", there)
     return Outline(box, tuple(about.boxes.values()))
@@ -216,7 +216,7 @@ def _catch_up(conn: Connection, making: Callable[[Outline], Made], waiting: Wait
     """Make what one drawing lacks; whether there was anything to make."""
     about = subject(conn, waiting.photo_id)
     beside = {it: box for it, box in about.boxes.items() if it != waiting.face_id}
-    if geometry.same_face(waiting.box, beside) is not None:
+    if geometry.find_same_face(waiting.box, beside) is not None:
         return False  # drawn twice, in two files
     made = making(Outline(waiting.box, tuple(beside.values()), _landmarks(conn, waiting.face_id)))
     with transaction(conn):
