@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ..algorithms import geometry
 from ..algorithms.box_matching import match_boxes
 from ..errors import DecisionError, FacesError
-from ..media.files import as_text, read
+from ..media.files import as_text, read_file
 from ..models.at_hand import AtHand
 from ..shapes import File
 from ..store import decisions, metadata_faces, models, photo_names
@@ -262,7 +262,7 @@ def bytes_of(path: str) -> bytes:
     """A photo's file. Raises OSError, PictureError."""
     facts = os.stat(path)
     text, raw = as_text(path)
-    return read(File(text, facts.st_size, facts.st_mtime_ns, raw))
+    return read_file(File(text, facts.st_size, facts.st_mtime_ns, raw))
 
 
 def _key(name: str, attempt: int = 0) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..algorithms import geometry
 from ..errors import DecisionError, EditedMeanwhile, FacesError, FaceThere, ModelError
-from ..media.files import as_path, known_size, read_known
+from ..media.files import as_path, find_file_size, read_verified
 from ..search import index_upkeep
 from ..shapes import Box, Face, FloatArray, Landmarks, ModelInfo, Outline
 from ..store import decisions, gallery, manual_faces, metadata_faces
@@ -113,7 +113,7 @@ def outline(about: Subject, box: Box) -> Outline:
 
 def is_at_hand(about: Subject, within: Sequence[str] = ()) -> bool:
     """Whether a file of the photo's size lies where it was: a look at the names, not at the bytes."""
-    return any(known_size(path, within) == size_bytes for path, size_bytes in about.places)
+    return any(find_file_size(path, within) == size_bytes for path, size_bytes in about.places)
 
 
 def original(about: Subject, within: Sequence[str] = ()) -> bytes:
@@ -122,10 +122,10 @@ def original(about: Subject, within: Sequence[str] = ()) -> bytes:
     within: folders outside which no file is looked at; none: anywhere.
     """
     for path, size_bytes in about.places:
-        data = read_known(path, size_bytes, about.sha256, within=within)
+        data = read_verified(path, size_bytes, about.sha256, within=within)
         if data is not None:
             return data
-    if any(known_size(path, within) is not None for path, _ in about.places):
+    if any(find_file_size(path, within) is not None for path, _ in about.places):
         raise DecisionError(
             "The photo's file has changed since it was ingested: ingest it again, then draw"
         )
