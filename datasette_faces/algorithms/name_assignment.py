@@ -64,11 +64,11 @@ def assign_names(
     proposals: list[Proposal] = []
     while True:
         left = _remove(left, set(fixed), set(fixed.values()))
-        certain = [it for it in _find_certain(left) if it.confidence >= min_confidence]
+        certain = [pair for pair in _find_certain(left) if pair.confidence >= min_confidence]
         if not certain:
-            return sorted(proposals, key=lambda it: (-it.confidence, it.name))
+            return sorted(proposals, key=lambda pair: (-pair.confidence, pair.name))
         proposals += certain
-        fixed = {it.name: it.person_key for it in certain}
+        fixed = {pair.name: pair.person_key for pair in certain}
 
 
 def _remove(photos: Sequence[NamedPhoto], names: set[str], people: set[str]) -> list[NamedPhoto]:

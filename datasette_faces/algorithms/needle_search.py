@@ -113,13 +113,14 @@ class Needles:
             ends = _TextEnds.cut(batch, number)
             short += len(batch) - len(np.unique(ends.text_numbers))
             public = self._is_public(ends.needles)
-            # If one end is not public, that one is enough; to search `public` for a text is slow
+            # If one end is not public, that one is enough: to search `public` for a whole text is slow
             numbers = (ends.text_numbers, ends.text_numbers[public])
             all_ends, public_ends = (np.bincount(some, minlength=len(batch)) for some in numbers)
             for text in np.flatnonzero((public_ends > 0) & (public_ends == all_ends)).tolist():
                 self._compare_in_full(batch[text])
-            positions = np.flatnonzero(public).tolist()
-            public[[it for it in positions if ends.needles.text(it) in self._full_texts]] = False
+            for position in np.flatnonzero(public).tolist():
+                if ends.needles.text(position) in self._full_texts:
+                    public[position] = False
             self._parts.append(ends.needles.take(~public))
         return short
 
@@ -131,14 +132,14 @@ class Needles:
             few = _sort_distinct([needles.take(positions)])
             hits = NeedleSearch(self.kinds, few, {}).find_all(self.public)
             known = {hit.text for hit in hits}
-            found[positions] = [needles.text(it) in known for it in positions.tolist()]
+            found[positions] = [needles.text(row) in known for row in positions.tolist()]
         return found
 
     @cached_property
     def _public_windows(self) -> Windows:
         """All runs of six bytes in `public`, as numbers."""
         raw = self.public.ljust(MIN_NEEDLE_BYTES, b"\0") + b"\0\0"
-        windows = [np.frombuffer(raw, "<u8", (len(raw) - it) // 8, it) for it in range(8)]
+        windows = [np.frombuffer(raw, "<u8", (len(raw) - n) // 8, n) for n in range(8)]
         return np.unique(np.concatenate(windows) & _SIX_BYTES)
 
     @cached_property
@@ -261,7 +262,7 @@ class NeedleSearch:
         full_texts: Mapping[bytes, Iterable[bytes]],
     ) -> None:
         self.kinds, self._packed, self._full_texts = kinds, packed, full_texts
-        # The last six bytes, not the first: times, file names and paths begin alike
+        # The last six bytes, not the first: times, file names and paths have the same beginnings
         self._filters = [BloomFilter(packed.last >> _TWO_BYTES, factor) for factor in _FACTORS]
 
     @property

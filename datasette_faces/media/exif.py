@@ -107,10 +107,9 @@ def _name_camera(make: str, model: str) -> str | None:
 
 
 def _read_position(gps: dict[int, Any]) -> tuple[float | None, float | None]:
-    latitude = _read_degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90)
-    longitude = _read_degrees(
-        gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180
-    )
+    tags = ExifTags.GPS
+    latitude = _read_degrees(gps, tags.GPSLatitude, tags.GPSLatitudeRef, negative="S", limit=90)
+    longitude = _read_degrees(gps, tags.GPSLongitude, tags.GPSLongitudeRef, negative="W", limit=180)
     # Cameras without a fix write 0, 0; half a position is useless
     if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
         return None, None
@@ -118,7 +117,7 @@ def _read_position(gps: dict[int, Any]) -> tuple[float | None, float | None]:
 
 
 def _read_degrees(
-    gps: dict[int, Any], value_tag: int, sign_tag: int, negative: str, limit: float
+    gps: dict[int, Any], value_tag: int, sign_tag: int, *, negative: str, limit: float
 ) -> float | None:
     try:
         degrees, minutes, seconds = (float(part) for part in gps[value_tag])
