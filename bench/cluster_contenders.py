@@ -17,7 +17,12 @@ import cluster_people
 import numpy as np
 from cluster_people import People
 
-from datasette_faces.algorithms import constrained_clustering, knn_graph, review_pairs
+from datasette_faces.algorithms import (
+    constrained_clustering,
+    knn_graph,
+    merge_thresholds,
+    review_pairs,
+)
 from datasette_faces.shapes import IdArray
 
 OURS, DBSCAN, HDBSCAN, WHISPERS = "this", "DBSCAN", "HDBSCAN", "Chinese whispers"
@@ -37,15 +42,19 @@ def _places(faces: int) -> np.ndarray:
 
 
 def _constraints(people: People) -> constrained_clustering.Constraints:
-    return dataclasses.replace(constrained_clustering.free(people.photo), bridging=people.good)
+    return dataclasses.replace(
+        constrained_clustering.constrain_by_photo(people.photo), bridging=people.good
+    )
 
 
 def ours(people: People, _: float) -> Labels:
     """The graph, the clusters, and the pairs for the review queue, with what is known of photos."""
-    bar = constrained_clustering.bar(people.vectors, THRESHOLD)
-    graph = knn_graph.graph(people.vectors)
-    labels = constrained_clustering.cluster(people.vectors, graph, _constraints(people), bar)
-    review_pairs.pairs(people.vectors, graph, labels, people.photo, threshold=THRESHOLD)
+    thresholds = merge_thresholds.estimate_thresholds(people.vectors, THRESHOLD)
+    graph = knn_graph.build_graph(people.vectors)
+    labels = constrained_clustering.cluster_faces(
+        people.vectors, graph, _constraints(people), thresholds
+    )
+    review_pairs.find_review_pairs(people.vectors, graph, labels, people.photo, threshold=THRESHOLD)
     return labels
 
 
@@ -67,7 +76,7 @@ def hdbscan(people: People, _: float) -> Labels:
 
 def whispers(people: People, cosine: float) -> Labels:
     """Each face takes the number that its neighbours, weighed by similarity, have most; on our graph."""
-    graph = knn_graph.graph(people.vectors, least=cosine)
+    graph = knn_graph.build_graph(people.vectors, min_similarity=cosine)
     first = np.repeat(_places(len(people.person)), graph.neighbours.shape[1])
     second = graph.neighbours.ravel()
     first, second = first[second >= 0], second[second >= 0]
@@ -109,12 +118,12 @@ CONTENDERS: dict[str, Callable[[People, float], Labels]] = {
 def grown(people: People, labels: Labels) -> tuple[float, Labels]:
     """Seconds for the last ADDED faces, once the others have their numbers; all numbers."""
     faces = len(people.person)
-    bar = constrained_clustering.bar(people.vectors[: faces - ADDED], THRESHOLD)
+    thresholds = merge_thresholds.estimate_thresholds(people.vectors[: faces - ADDED], THRESHOLD)
     known = np.concatenate([labels, np.full(ADDED, constrained_clustering.ALONE)])
     started = time.perf_counter()
-    graph = knn_graph.graph_of(people.vectors, _places(faces)[-ADDED:])
-    found = constrained_clustering.grow(
-        people.vectors, graph, _constraints(people), bar, labels=known
+    graph = knn_graph.build_graph_of(people.vectors, _places(faces)[-ADDED:])
+    found = constrained_clustering.grow_clusters(
+        people.vectors, graph, _constraints(people), thresholds, labels=known
     )
     return time.perf_counter() - started, found
 

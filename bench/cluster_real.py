@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from measures import Quality, quality
 
-from datasette_faces.algorithms import constrained_clustering, knn_graph, vectors
+from datasette_faces.algorithms import constrained_clustering, knn_graph, merge_thresholds, vectors
 from datasette_faces.library.ingest.run import ingest
 from datasette_faces.models.registry import model as find_model
 from datasette_faces.store.connection import load_vector_extension, sqlite
@@ -38,9 +38,11 @@ def real(photos: Path, pack: str, folder: Path) -> tuple[str, int, Quality]:
             "select threshold from models where id = ?", [model.id]
         ).fetchone()[0]
     found = np.stack([vectors.decode(row[3]) for row in rows])
-    constraints = constrained_clustering.free([row[1] for row in rows])
-    bar = constrained_clustering.bar(found, threshold)
-    labels = constrained_clustering.cluster(found, knn_graph.graph(found), constraints, bar)
+    constraints = constrained_clustering.constrain_by_photo([row[1] for row in rows])
+    thresholds = merge_thresholds.estimate_thresholds(found, threshold)
+    labels = constrained_clustering.cluster_faces(
+        found, knn_graph.build_graph(found), constraints, thresholds
+    )
     main = _main_faces(rows, os.path.abspath(photos))
     labelled = list(_labelled(photos, main))
     places = np.array([place for place, _ in labelled])

@@ -31,7 +31,7 @@ from watching import Watched, cores, watch  # noqa: E402
 
 from datasette_faces.library.publish import public_rows  # noqa: E402
 from datasette_faces.media import redact  # noqa: E402
-from datasette_faces.media.decode import to_jpeg  # noqa: E402
+from datasette_faces.media.crop import encode_jpeg  # noqa: E402
 from datasette_faces.store.connection import transaction  # noqa: E402
 from datasette_faces.store.database import reading, writing  # noqa: E402
 
@@ -74,7 +74,7 @@ def like_real(width: int, height: int, byte_count: int, *, how_many: int = 32) -
         top = int(rng.integers(0, source.height - high + 1))
         part = source.crop((left, top, left + wide, top + high))
         part = part.resize((width, height), Image.Resampling.LANCZOS)
-        found.append(to_jpeg(part.filter(ImageFilter.GaussianBlur(SOFT_PX))))
+        found.append(encode_jpeg(part.filter(ImageFilter.GaussianBlur(SOFT_PX))))
     return found
 
 
@@ -112,17 +112,17 @@ def printed_alone(database: str) -> float:
     Of every SAMPLE-th picture of either kind, in proportion.
     """
     taken = 0.0
-    for table, look in (("photos", redact.THUMBNAIL), ("faces", redact.CROP)):
+    for table, spec in (("photos", redact.THUMBNAIL), ("faces", redact.CROP)):
         column = public_rows.PICTURE[table]
         with reading(database) as conn:
             sql = f"select {column} from {table} where id % ? = 0"
             pictures = [row[0] for row in conn.execute(sql, [SAMPLE])]
 
-        def plain(data: bytes, look: redact.Look = look) -> int:
+        def plain(data: bytes, spec: redact.JpegSpec = spec) -> int:
             image = Image.open(io.BytesIO(data))
-            image.draft("RGB", (look.long_px, look.long_px * image.height // image.width))
+            image.draft("RGB", (spec.long_px, spec.long_px * image.height // image.width))
             out = io.BytesIO()
-            image.save(out, "JPEG", quality=look.quality)
+            image.save(out, "JPEG", quality=spec.quality)
             return len(out.getvalue())
 
         began = time.perf_counter()

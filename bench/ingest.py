@@ -28,7 +28,8 @@ import numpy as np
 from PIL import Image
 from watching import cores, watch
 
-from datasette_faces.media import decode as images
+from datasette_faces.media.crop import align_face
+from datasette_faces.media.decode import FORMATS_BY_SUFFIX, decode_picture
 from datasette_faces.models import onnx_graphs, pipeline, registry, sface
 from datasette_faces.shapes import RgbArray
 from datasette_faces.store import vec_tables
@@ -148,9 +149,9 @@ def _aligned_faces(photos: list[Path], *, at_most: int = 20) -> list[RgbArray]:
     for photo in photos:
         if len(found) >= at_most:
             break
-        picture = images.decode(photo.read_bytes(), at_least_px=sface.SFace.detect_px)
+        picture = decode_picture(photo.read_bytes(), min_long_px=sface.SFace.detect_px)
         found += [
-            images.align(picture, item.landmarks / np.float32(picture.scale))
+            align_face(picture, item.landmarks / np.float32(picture.scale))
             for item in engine.detect(picture.pixels())
         ]
     return found[:at_most]
@@ -270,7 +271,7 @@ def _large_pictures(photos: list[Path], folder: Path) -> None:
         found = pipeline.analyse(data, engine, detect_px=sface.SFace.detect_px).faces
         if drawn == LARGE_COUNT or len(found) != 1:
             continue
-        picture = images.decode(data).image
+        picture = decode_picture(data).image
         large = picture.resize(LARGE_SIZE, Image.Resampling.BICUBIC)
         scale = SMALL_FACE_PX / found[0].detection.box.width
         small = picture.resize((round(picture.width * scale), round(picture.height * scale)))
@@ -358,7 +359,7 @@ def _repeat(photos: list[Path], folder: Path, times: int) -> None:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in images.FORMATS)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS_BY_SUFFIX)
 
 
 SECTIONS: dict[str, Callable[[Setting], Iterator[Figure]]] = {

@@ -17,7 +17,6 @@ from PIL import Image
 from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLACE, make_private
 from running import faces, rows
 
-from datasette_faces.algorithms import needle_search
 from datasette_faces.library.audit import run
 from datasette_faces.media import jpeg_verify, redact
 from datasette_faces.search.indexes import registry
@@ -527,22 +526,6 @@ def test_a_catalogue_of_another_file_is_not_one_of_a_thousand_leaks(
     assert result.exit_code == 1
     assert "was not made of" in result.output
     assert "one and the same" in faces("audit", plain, "--against", plain).output
-
-
-@pytest.mark.parametrize("size", [0, 5, 1 << 20, (1 << 20) + 7, 3_000_001])
-def test_strings_are_found_wherever_they_lie(size):
-    needles = needle_search.Needles()
-    needles.add("a", [b"needle-one", b"needle-two-is-longer-than-16"])
-    needles.add("b", [b"short", b"\0\0\0\0\0\0\0\0", b"needle"])
-    rng = np.random.default_rng(size)
-    data = bytearray(rng.integers(0, 256, size, np.uint8).tobytes())
-    places = [it for it in (0, 1, 99, (1 << 20) - 3, size - 12) if 0 <= it <= size - 12]
-    for place in places:
-        data[place : place + 10] = b"needle-one"
-    hits = needles.search().everywhere(bytes(data))
-    whole = {place for place in places if data[place : place + 10] == b"needle-one"}
-    assert {hit.place for hit in hits if hit.kind == "a"} == whole
-    assert needles.too_short == {"a": 0, "b": 2}
 
 
 def saved(image: Image.Image | None = None, quality: int = 50, **options: Any) -> bytes:

@@ -36,7 +36,6 @@ from test_audit import (
     value,
 )
 
-from datasette_faces.algorithms import needle_search
 from datasette_faces.library.audit import byte_checks, run
 from datasette_faces.library.audit import needles as kept
 from datasette_faces.store.connection import load_vector_extension, sqlite
@@ -246,60 +245,3 @@ def test_a_place_that_is_round_in_seconds_is_looked_for_as_text_alone():
         found = set(kept.coordinates(conn, 1))
     exact = struct.pack(">d", 10.123457)
     assert found == {b"40.01875", b"10.12345", exact, exact[::-1]}
-
-
-def test_rows_and_texts_are_found_alike_and_counted_once():
-    needles = needle_search.Needles(b"some public text, that is longer")
-    needles.add("texts", [b"a text of sixteen or more", b"public text", b"aaaaaaaa", b"row-one!"])
-    needles.add_rows(
-        "rows", np.frombuffer(b"row-one!row-two!\0\0\0\0\0\0\x80\x3f", np.uint8).reshape(3, 8)
-    )
-    search = needles.search()
-    assert search.counts == {"texts": 3, "rows": 1}
-    assert needles.too_short == {"texts": 1}
-    hits = search.everywhere(b"public text row-two! row-one! teen or more aaaaaaaa")
-    assert [(hit.kind, hit.text) for hit in hits] == [
-        ("rows", b"row-two!"),
-        ("texts", b"row-one!"),
-    ]
-    assert needles.search().counts == search.counts
-
-
-@pytest.mark.parametrize(
-    "secret", [b"_" * 20 + b" ends like others", b"a public text th" + b"_" * 20]
-)
-def test_a_text_of_which_one_end_says_nothing_is_compared_whole(secret):
-    public = b"a public text that ends like others"
-    needles = needle_search.Needles(public)
-    needles.add("texts", [secret, secret])
-    needles.add("texts", [secret])
-    assert [hit.text for hit in needles.search().everywhere(b"x" + secret + b"x")] == [secret]
-    assert needles.search().everywhere(public) == []
-
-
-def test_a_whole_text_may_go_over_the_end_of_a_piece(monkeypatch):
-    monkeypatch.setattr(needle_search, "CHUNK_BYTES", 64)
-    secret = b"a public text th" + b"_" * 60
-    needles = needle_search.Needles(b"a public text that is there")
-    needles.add("texts", [secret])
-    for before in range(130):
-        hits = needles.search().everywhere(b"x" * before + secret + b"x")
-        assert [(hit.place, hit.text) for hit in hits] == [(before, secret)]
-
-
-@pytest.mark.parametrize("between", [b"\n", b" "])
-def test_texts_that_end_like_public_ones_are_told_from_those_that_are(between):
-    public = between.join(b"Number%06d Schneider-Bach" % it for it in range(4_000))
-    needles = needle_search.Needles(public)
-    needles.add("names", [b"Number%06d Schneider-Bach" % it for it in range(2_000, 6_000)])
-    assert needles.search().counts == {"names": 2_000}
-
-
-def test_texts_that_begin_like_public_ones_are_looked_for_by_their_end():
-    names = [b"Number%05d Schneider-Bach" % it for it in range(2_000)]
-    needles = needle_search.Needles(b" ".join(names))
-    needles.add("paths", [b"%s, the %05d.jpg" % (it, place) for place, it in enumerate(names)])
-    search = needles.search()
-    assert search.counts == {"paths": 2_000}
-    [hit] = search.everywhere(b"xx" + names[7] + b", the 00007.jpg")
-    assert hit.text == b"h, the 00007.jpg"

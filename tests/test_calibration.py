@@ -1,7 +1,8 @@
-"""What a similarity means: curves of made-up pairs, a library's own, the SQL function, the command."""
+"""Calibration: curves of made-up pairs, a library's own, the SQL function, the command."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from running import beside, faces, rows
 from serving import copied
 
 from datasette_faces.algorithms import calibration
-from datasette_faces.algorithms.calibration import LEAST_PAIRS, SUREST, Pairs
+from datasette_faces.algorithms.calibration import MAX_PROBABILITY, MIN_PAIRS, LabelledPairs
 from datasette_faces.app.sql import functions
 from datasette_faces.errors import FacesError, SearchError
 from datasette_faces.search import probability as probabilities
@@ -34,7 +35,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def made(count: int, seed: int, *, alike: float = 0.02) -> tuple[Any, Any]:
-    """Similarities as a library has them: pairs that match, some of them blurred; others, some alike."""
+    """Similarities as in a library: matching pairs, some of them blurred; others, some of them similar."""
     rng = np.random.default_rng(seed)
     blurred, kin = rng.random(count) < 0.1, rng.random(count) < alike
     matching = np.where(blurred, rng.normal(0.35, 0.12, count), rng.normal(0.6, 0.1, count))
@@ -42,8 +43,8 @@ def made(count: int, seed: int, *, alike: float = 0.02) -> tuple[Any, Any]:
     return np.clip(matching, -1, 1), np.clip(other, -1, 1)
 
 
-def grouped(similarities: Any, size: int = 20) -> Pairs:
-    return Pairs(similarities, np.arange(len(similarities)) // size)
+def grouped(similarities: Any, size: int = 20) -> LabelledPairs:
+    return LabelledPairs(similarities, np.arange(len(similarities)) // size)
 
 
 def chances(curve: calibration.Curve) -> Any:
@@ -59,21 +60,21 @@ class TestACurve:
         assert error is not None
         assert error <= 0.02
 
-    def test_from_few_pairs_it_is_better_than_the_published_one_already(self) -> None:
+    def test_with_few_pairs_it_is_better_than_the_published_one_already(self) -> None:
         new = made(50_000, 100)
-        published = calibration.evaluate(calibration.published(SFACE), *new).ece
+        published = calibration.evaluate(calibration.published_curve(SFACE), *new).ece
         errors = [
-            calibration.evaluate(calibration.fit(SFACE, *made(LEAST_PAIRS, seed)), *new).ece
+            calibration.evaluate(calibration.fit(SFACE, *made(MIN_PAIRS, seed)), *new).ece
             for seed in range(8)
         ]
         assert np.mean(errors) < published
 
-    def test_a_library_that_is_unlike_the_published_figures_has_a_curve_of_its_own(self) -> None:
+    def test_a_library_that_differs_from_the_published_figures_has_a_curve_of_its_own(self) -> None:
         rng = np.random.default_rng(1)
         matching, other = (rng.normal(mean, 0.06, 5_000) for mean in (0.8, 0.5))
         held_out = [rng.normal(mean, 0.06, 20_000) for mean in (0.8, 0.5)]
         of_library = calibration.evaluate(calibration.fit(SFACE, matching, other), *held_out)
-        published = calibration.evaluate(calibration.published(SFACE), *held_out)
+        published = calibration.evaluate(calibration.published_curve(SFACE), *held_out)
         assert of_library.ece < 0.01 < 0.4 < published.ece
         assert calibration.even_chance(calibration.fit(SFACE, matching, other)) == pytest.approx(
             0.65, abs=0.02
@@ -84,20 +85,20 @@ class TestACurve:
         st.lists(st.floats(-1, 1), max_size=40),
         st.floats(-1, 1),
     )
-    def test_never_falls_and_stays_a_probability_whatever_the_pairs(
+    def test_never_decreases_and_stays_a_probability_for_any_pairs(
         self, matching: list[float], other: list[float], threshold: float
     ) -> None:
         curve = calibration.fit(threshold, np.array(matching), np.array(other))
         found = chances(curve)
         assert (np.diff(found) >= 0).all()
-        assert 0.001 <= found[0] <= found[-1] <= SUREST
+        assert 0.001 <= found[0] <= found[-1] <= MAX_PROBABILITY
         assert all(one < other for one, other in pairwise(curve.similarities))
 
     @pytest.mark.parametrize("threshold", [0.363, 0.408, 0.9])
     def test_without_pairs_is_the_published_one_with_an_even_chance_at_its_threshold(
         self, threshold: float
     ) -> None:
-        curve = calibration.published(threshold)
+        curve = calibration.published_curve(threshold)
         assert calibration.even_chance(curve) == pytest.approx(threshold, abs=0.001)
         steep = 2 * calibration.PUBLISHED_Z**2 / threshold
         for away in (-0.06, -0.02, 0.03, 0.05):
@@ -115,11 +116,11 @@ class TestACurve:
         assert at[0] < 0.1 < at[2] < 0.97 < at[3]
 
     @pytest.mark.parametrize("threshold", [-1.0, 0.0, 0.05, 1.0])
-    def test_of_a_strange_threshold_is_a_curve_still(self, threshold: float) -> None:
-        found = chances(calibration.published(threshold))
+    def test_a_strange_threshold_still_gives_a_curve(self, threshold: float) -> None:
+        found = chances(calibration.published_curve(threshold))
         assert (np.diff(found) >= 0).all()
 
-    def test_one_similarity_and_many_are_told_alike(self) -> None:
+    def test_one_similarity_and_many_give_the_same_probability(self) -> None:
         curve = calibration.fit(SFACE, *made(500, 1))
         for similarity in (-1.0, -0.5, 0.0, 0.3333, 0.5, 1.0):
             one = calibration.probability(curve, similarity)
@@ -133,10 +134,18 @@ class TestACurve:
         )
 
 
-class TestWhatACalibrationTells:
+def test_the_functions_that_the_documentation_names_are_where_it_says() -> None:
+    documented = importlib.import_module("datasette_faces.calibration")
+    text = (DOCS / "calibration.md").read_text()
+    for name in ("fit", "evaluate"):
+        assert f"{name}(" in text
+        assert getattr(documented, name) is getattr(calibration, name)
+
+
+class TestAnEvaluation:
     def test_held_out_error_is_near_the_error_on_new_pairs(self) -> None:
         matching, other = made(4_000, 5)
-        found = calibration.calibrate(SFACE, grouped(matching), grouped(other))
+        found = calibration.fit_and_evaluate(SFACE, grouped(matching), grouped(other))
         assert found.source == "library"
         again = calibration.evaluate(found.curve, *made(50_000, 6)).ece
         assert found.evaluation.ece == pytest.approx(again, abs=0.01)
@@ -147,7 +156,7 @@ class TestWhatACalibrationTells:
             (0, 0, 1),
             (0, 500, 1),
             (500, 0, 1),
-            (LEAST_PAIRS - 1, 500, 1),
+            (MIN_PAIRS - 1, 500, 1),
             (500, 10, 1),
             (100, 500, 60),
         ],
@@ -156,15 +165,15 @@ class TestWhatACalibrationTells:
         self, matching: int, other: int, size: int
     ) -> None:
         similar, apart = made(500, 1)
-        found = calibration.calibrate(
+        found = calibration.fit_and_evaluate(
             SFACE, grouped(similar[:matching], size), grouped(apart[:other], size)
         )
         assert found.source == "published"
-        assert found.curve == calibration.published(SFACE)
+        assert found.curve == calibration.published_curve(SFACE)
         assert (found.evaluation.ece is None) == (not matching or not other)
 
     def test_bins_weigh_both_kinds_of_pairs_the_same(self) -> None:
-        curve = calibration.published(0.5)
+        curve = calibration.published_curve(0.5)
         found = calibration.evaluate(curve, np.full(10, 0.5), np.full(1_000, 0.5))
         (only,) = found.bins
         assert (only.observed, only.share) == (0.5, 1.0)
@@ -174,7 +183,7 @@ class TestWhatACalibrationTells:
     def test_accept_rates_are_counted(self) -> None:
         other = np.arange(1_000) / 1_000 - 0.5
         matching = np.array([0.3, 0.39, 0.45, 0.6])
-        rates = calibration.evaluate(calibration.published(SFACE), matching, other).rates
+        rates = calibration.evaluate(calibration.published_curve(SFACE), matching, other).rates
         assert [(it.accepted_other, it.tar) for it in rates] == [
             (100, 0.5),
             (10, 0.25),
@@ -186,7 +195,7 @@ class TestWhatACalibrationTells:
     def test_equal_similarities_pass_together_or_not_at_all(self) -> None:
         other = np.array([0.5] * 50 + [0.1] * 50)
         (tenth, hundredth, *_) = calibration.evaluate(
-            calibration.published(SFACE), np.array([0.5, 0.7]), other
+            calibration.published_curve(SFACE), np.array([0.5, 0.7]), other
         ).rates
         assert (tenth.accepted_other, tenth.tar) == (0, 0.5)
         assert (hundredth.accepted_other, hundredth.tar) == (0, 0.5)
@@ -380,8 +389,8 @@ class TestFaceProbability:
     def test_before_a_calibration_is_by_the_published_threshold(self, conn: Any) -> None:
         assert probability(conn, 0.4) == pytest.approx(0.5, abs=0.01)
         assert probability(conn, 0.4, "toy") == probability(conn, 0.4)
-        assert probability(conn, -1) == pytest.approx(1 - SUREST)
-        assert probability(conn, 1) == SUREST
+        assert probability(conn, -1) == pytest.approx(1 - MAX_PROBABILITY)
+        assert probability(conn, 1) == MAX_PROBABILITY
 
     def test_null_gives_null(self, conn: Any) -> None:
         assert probability(conn, None) is None
@@ -430,15 +439,15 @@ class TestFaceProbability:
         with pytest.raises(Exception, match="user-defined function raised exception"):
             probability(conn, similarity)
         with pytest.raises(SearchError, match=re.escape(says)):
-            probabilities.of(calibration.published(SFACE), similarity)
+            probabilities.of(calibration.published_curve(SFACE), similarity)
 
     def test_nan_is_no_similarity(self) -> None:
         with pytest.raises(FacesError, match="not nan"):
-            probabilities.of(calibration.published(SFACE), math.nan)
+            probabilities.of(calibration.published_curve(SFACE), math.nan)
 
     def test_rounding_beyond_one_is_forgiven(self, conn: Any) -> None:
-        assert probability(conn, 1.0000001) == SUREST
-        assert probability(conn, -1.0000001) == pytest.approx(1 - SUREST)
+        assert probability(conn, 1.0000001) == MAX_PROBABILITY
+        assert probability(conn, -1.0000001) == pytest.approx(1 - MAX_PROBABILITY)
 
     def test_the_documentations_queries_run(self, faces_db: Path, tmp_path: Path) -> None:
         found = re.findall(r"```sql\n(.*?)```", (DOCS / "calibration.md").read_text(), re.S)

@@ -32,7 +32,7 @@ from datasette_faces.library.publish import export as catalogue
 from datasette_faces.library.publish import public_ids, selection
 from datasette_faces.library.publish.export import Wanted
 from datasette_faces.media import redact
-from datasette_faces.media.redact import THUMBNAIL, reprint
+from datasette_faces.media.redact import THUMBNAIL, redact_picture
 from datasette_faces.store import people as store
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
@@ -242,13 +242,13 @@ def test_a_photo_with_somebody_blurred_has_no_link_to_its_original(private, tmp_
     }
 
 
-def test_a_watermark_takes_another_font_where_letters_are_lacking():
-    own = redact._font(20, "plain")
-    assert redact._lacking(own, "\N{CYRILLIC SMALL LETTER ZHE}plain") == {
+def test_letters_of_a_watermark_that_no_font_can_write_are_found(monkeypatch):
+    assert redact.find_missing_letters("plain (c) 2025") == ""
+    assert redact.find_missing_letters("a\U00013000") == "\U00013000"
+    monkeypatch.setattr(redact, "FONTS", ())
+    assert redact.find_missing_letters("a \N{CYRILLIC SMALL LETTER ZHE}") == (
         "\N{CYRILLIC SMALL LETTER ZHE}"
-    }
-    assert redact.unwritable("plain (c) 2025") == ""
-    assert redact.unwritable("a\U00013000") == "\U00013000"
+    )
 
 
 def test_pictures_are_printed_anew_without_metadata(private, tmp_path):
@@ -269,9 +269,9 @@ def test_a_long_watermark_is_written_smaller():
     grey = Image.new("RGB", (320, 213), "grey")
     data = io.BytesIO()
     grey.save(data, "JPEG")
-    plain = np.asarray(Image.open(io.BytesIO(reprint(data.getvalue(), THUMBNAIL))), int)
+    plain = np.asarray(Image.open(io.BytesIO(redact_picture(data.getvalue(), THUMBNAIL))), int)
     for text in ("(c) A", "(c) The archive of a town with a name of many letters"):
-        marked = reprint(data.getvalue(), THUMBNAIL, watermark=text)
+        marked = redact_picture(data.getvalue(), THUMBNAIL, watermark=text)
         found = np.asarray(Image.open(io.BytesIO(marked)), int)
         columns = np.flatnonzero(np.abs(found - plain).max(axis=(0, 2)) > 60)
         assert 0 < columns.min() < columns.max() < 318, text
@@ -440,7 +440,7 @@ def test_json_says_what_was_made_and_what_was_left_out(private, tmp_path):
 
 
 def test_an_export_that_fails_its_audit_leaves_nothing(private, tmp_path, monkeypatch):
-    monkeypatch.setattr(redact, "reprint", lambda data, *_, **__: data + b"Exif\0\0")
+    monkeypatch.setattr(redact, "redact_picture", lambda data, *_, **__: data + b"Exif\0\0")
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "was not kept" in result.output

@@ -15,7 +15,7 @@ from datasette_faces.app.datasette import csp, permissions
 from datasette_faces.app.sql import functions
 from datasette_faces.app.web import limits
 from datasette_faces.library.health import checks
-from datasette_faces.media.decode import FORMATS
+from datasette_faces.media.decode import FORMATS_BY_SUFFIX
 from datasette_faces.store import embeddings, models
 from datasette_faces.store.connection import sqlite
 from datasette_faces.store.database import reading
@@ -83,7 +83,7 @@ def test_the_documentations_index_proposes_the_nearest_faces(faces_db: Path) -> 
 
 
 def test_every_format_is_documented() -> None:
-    for name in set(FORMATS.values()):
+    for name in set(FORMATS_BY_SUFFIX.values()):
         assert name in DOCS["ingest"].upper(), name
 
 

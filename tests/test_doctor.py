@@ -19,8 +19,8 @@ from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 
 from datasette_faces.errors import PictureError
 from datasette_faces.library.ingest.run import ingest
-from datasette_faces.media import decode as images
-from datasette_faces.media.decode import CROP_PX
+from datasette_faces.media.crop import CROP_PX
+from datasette_faces.models import pipeline
 from datasette_faces.people import decide
 from datasette_faces.store import people as store
 from datasette_faces.store.connection import load_vector_extension, sqlite, transaction
@@ -533,10 +533,10 @@ def test_a_photo_of_which_nothing_can_be_cut_is_named(
 ) -> None:
     plant(database, "update faces set crop = x'' where id = 1")
 
-    def decode(data: bytes, **options: object) -> None:
+    def refuse(data: bytes, **options: object) -> None:
         raise PictureError("HEIC needs pillow-heif")
 
-    monkeypatch.setattr(images, "decode", decode)
+    monkeypatch.setattr(pipeline, "decode_picture", refuse)
     told = in_words(database, "--fix")
     assert "1 crop cannot be decoded (1): --fix could not mend that\n" in told
     assert f"{sound.parent / '0.png'}: HEIC needs pillow-heif" in told

@@ -1,4 +1,4 @@
-"""Dates, cameras and positions as cameras write them, and as they should not."""
+"""Dates, cameras and positions, as cameras write them, valid or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from pictures import with_exif
 from PIL import Image
 
-from datasette_faces.media import decode as images
+from datasette_faces.media.decode import decode_picture
 from datasette_faces.media.exif import Exif
 
 pytestmark = pytest.mark.once
@@ -19,7 +19,7 @@ NOON = "2019:07:14 12:34:56"
 
 
 def read(tags: dict | None = None, **directories: dict) -> Exif:
-    return images.decode(with_exif(TINY, tags or {}, **directories)).exif
+    return decode_picture(with_exif(TINY, tags or {}, **directories)).exif
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_moment_of_saving_serves_where_there_is_no_other():
     ["", "0000:00:00 00:00:00", "    :  :     :  :  ", "2019:13:01 00:00:00", "2019:01:32 00:00:00",
      "2019:01:01 24:00:00", "2019:01:01 23:60:00", "2019:02:30 10:00:00", "yesterday"],
 )  # fmt: skip
-def test_a_date_that_is_none_is_left_out(date):
+def test_an_impossible_date_is_left_out(date):
     assert read(Exif={ORIGINAL: date}).taken_at is None
 
 
@@ -105,7 +105,7 @@ def test_the_position_is_in_degrees_north_and_east(gps, position):
     assert (exif.latitude, exif.longitude) == pytest.approx(position)
 
 
-def test_a_picture_that_says_nothing_has_no_facts():
+def test_a_picture_without_exif_has_no_facts():
     assert read() == Exif(orientation=1)
 
 
@@ -115,4 +115,4 @@ def test_facts_of_a_png_and_a_tiff_are_read_too():
     exif = Image.Exif()
     exif[MODEL] = "X100"
     for file_format in ("PNG", "TIFF", "WEBP"):
-        assert images.decode(encoded(TINY, file_format, exif=exif)).exif.camera == "X100"
+        assert decode_picture(encoded(TINY, file_format, exif=exif)).exif.camera == "X100"

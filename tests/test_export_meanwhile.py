@@ -15,8 +15,8 @@ from running import faces, rows
 
 from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
 from datasette_faces.library.publish import atomic_file, export, public_rows, writer
-from datasette_faces.media import decode as images
-from datasette_faces.media.decode import Picture
+from datasette_faces.media.crop import crop_face
+from datasette_faces.media.decode import Picture, decode_picture
 from datasette_faces.media.exif import Exif
 from datasette_faces.people import decide
 from datasette_faces.store.connection import transaction
@@ -147,7 +147,7 @@ def crop_with_two(landmarks: Any) -> tuple[dict[str, Any], tuple[float, ...]]:
     for x in range(215, 255, 10):
         image.paste(RED, (x, 130, x + 5, 170))
     points = (ARCFACE_TEMPLATE + 100).astype(np.float32)
-    crop = images.crop(Picture(image, 400, 400, 1.0, "JPEG", Exif()), points)
+    crop = crop_face(Picture(image, 400, 400, 1.0, "JPEG", Exif()), points)
     own = {"x": 100.0, "y": 100.0, "width": 112.0, "height": 112.0}
     facts = {"public_id": 5, "public_photo": 6, "public_person": 7, "photo_taken_at": None}
     row = {"id": 1, "crop": crop, "landmarks": landmarks, "detection_score": 1, "sharpness": 1}
@@ -158,7 +158,7 @@ def crop_with_two(landmarks: Any) -> tuple[dict[str, Any], tuple[float, ...]]:
 
 def steepest(data: bytes) -> float:
     """The largest step from a pixel of a picture to the next one."""
-    pixels = np.asarray(images.decode(data).image, np.float32)
+    pixels = np.asarray(decode_picture(data).image, np.float32)
     return float(np.abs(np.diff(pixels, axis=1)).max())
 
 

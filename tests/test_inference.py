@@ -290,7 +290,7 @@ def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(begin):
     [
         (b"", "the file is empty (0 bytes)"),
         (b"just text", "the file holds text, not a picture"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "the file is no picture, or its beginning is damaged"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "the file is not a picture, or its beginning is damaged"),
     ],
     ids=["empty", "text", "cut off"],
 )

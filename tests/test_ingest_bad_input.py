@@ -21,8 +21,8 @@ from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RAISES, RED, WHITE, Deadl
 
 from datasette_faces.errors import ModelError, PictureError
 from datasette_faces.library.ingest.run import ingest as run
-from datasette_faces.media.files import as_path, read
-from datasette_faces.media.scan import Rejected, Scan, walk
+from datasette_faces.media.files import as_path, read_file
+from datasette_faces.media.scan import RejectedPath, Scan, walk_paths
 from datasette_faces.models import worker_pool
 from datasette_faces.shapes import File
 
@@ -65,9 +65,9 @@ BROKEN = {
     "text.jpg": (lambda path: path.write_text("Dear diary"), "the file holds text, not a picture"),
     "truncated.png": (lambda path: path.write_bytes(draw(path, RED).read_bytes()[:60]), "the picture is"),
     "bomb.png": (lambda path: path.write_bytes(bomb()), "the picture is too large: 3,600,000,000 pixels"),
-    "noise.webp": (lambda path: path.write_bytes(bytes(range(256)) * 4), "the file is no picture"),
-    "dangling.jpg": (lambda path: path.symlink_to("nowhere.jpg"), "a link to a file that is not there"),
-    "loop.jpg": (lambda path: path.symlink_to("loop.jpg"), "it cannot be looked at: "),
+    "noise.webp": (lambda path: path.write_bytes(bytes(range(256)) * 4), "the file is not a picture"),
+    "dangling.jpg": (lambda path: path.symlink_to("nowhere.jpg"), "a link to a file that does not exist"),
+    "loop.jpg": (lambda path: path.symlink_to("loop.jpg"), "it cannot be accessed: "),
     "pipe.jpg": (os.mkfifo, "not a file but a pipe (FIFO); it was not opened"),
     "socket.jpg": (make_socket, "not a file but a socket; it was not opened"),
     "kills.png": (lambda path: draw(path, KILLS), "it crashed the decoder"),
@@ -234,13 +234,13 @@ def test_an_unreadable_file_and_folder_have_a_reason():
         draw(folder / "b.png", BLUE).chmod(0)
         scan = Scan()
         with without_rights():
-            file, rejected = walk([name], scan)
-            assert rejected == Rejected(
+            file, rejected = walk_paths([name], scan)
+            assert rejected == RejectedPath(
                 f"{name}/closed", "the folder cannot be read: Permission denied"
             )
             assert scan.unreadable == [f"{name}/closed"]
             with pytest.raises(PictureError, match="the file cannot be read: Permission denied"):
-                read(file)
+                read_file(file)
 
 
 def test_photos_in_a_folder_that_cannot_be_read_are_not_missing(toy, photos, database, monkeypatch):
@@ -266,31 +266,31 @@ def test_photos_in_a_folder_that_cannot_be_read_are_not_missing(toy, photos, dat
 
 def test_a_file_that_vanishes_before_it_is_read_has_a_reason(photos):
     path = draw(photos / "a.png", RED)
-    (found,) = walk([str(path)], Scan())
+    (found,) = walk_paths([str(path)], Scan())
     path.unlink()
     with pytest.raises(PictureError, match="vanished"):
-        read(found)
+        read_file(found)
 
 
 def test_a_file_that_changes_before_it_is_read_has_a_reason(photos):
     path = draw(photos / "a.png", RED)
-    (found,) = walk([str(path)], Scan())
+    (found,) = walk_paths([str(path)], Scan())
     draw(path, BLUE, note="longer than it was")
-    with pytest.raises(PictureError, match="changed while it was read"):
-        read(found)
+    with pytest.raises(PictureError, match="changed while it was being read"):
+        read_file(found)
 
 
 @posix
 def test_a_pipe_in_the_place_of_a_file_does_not_stop_the_ingest(photos):
     path = draw(photos / "a.png", RED)
-    (found,) = walk([str(path)], Scan())
+    (found,) = walk_paths([str(path)], Scan())
     path.unlink()
     os.mkfifo(path)
     done = threading.Event()
 
     def try_it() -> None:
-        with pytest.raises(PictureError, match="changed while it was read"):
-            read(found)
+        with pytest.raises(PictureError, match="changed while it was being read"):
+            read_file(found)
         done.set()
 
     threading.Thread(target=try_it, daemon=True).start()
@@ -299,17 +299,17 @@ def test_a_pipe_in_the_place_of_a_file_does_not_stop_the_ingest(photos):
 
 def test_a_folder_in_the_place_of_a_file_has_a_reason(photos):
     path = draw(photos / "a.png", RED)
-    (found,) = walk([str(path)], Scan())
+    (found,) = walk_paths([str(path)], Scan())
     path.unlink()
     path.mkdir()
     with pytest.raises(PictureError, match=r"the file cannot be read|changed while"):
-        read(found)
+        read_file(found)
 
 
 def test_a_file_over_the_limit_is_not_read(photos):
     huge = File(str(photos / "huge.tif"), 500_000_001, 0)
-    with pytest.raises(PictureError, match="over 500 MB"):
-        read(huge)
+    with pytest.raises(PictureError, match="larger than 500 MB"):
+        read_file(huge)
 
 
 @posix
@@ -393,8 +393,8 @@ def test_white_is_nobody(toy, photos, database):
 
 
 def test_a_rejected_path_is_text(photos):
-    (found,) = walk([str(photos / "nowhere.jpg")], Scan())
-    assert found == Rejected(str(photos / "nowhere.jpg"), "no such file")
+    (found,) = walk_paths([str(photos / "nowhere.jpg")], Scan())
+    assert found == RejectedPath(str(photos / "nowhere.jpg"), "no such file")
 
 
 @posix
@@ -405,7 +405,7 @@ def test_the_bytes_of_a_name_open_the_file(photos):
             pass
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
-    (found,) = walk([str(photos)], Scan())
+    (found,) = walk_paths([str(photos)], Scan())
     assert os.fsencode(as_path(found.path, found.path_bytes)) == raw
 
 

@@ -12,7 +12,7 @@ from toy_model import RED
 
 from datasette_faces.algorithms import vectors
 from datasette_faces.errors import MissingExtra, ModelError, UnknownModel, WrongWeights
-from datasette_faces.media import decode as images
+from datasette_faces.media.decode import decode_picture
 from datasette_faces.models import onnx_graphs, registry, sface
 from datasette_faces.models.sface import SFace
 
@@ -31,7 +31,7 @@ def test_the_prepared_graph_gives_the_vectors_of_the_published_one(t1_jpg):
         published.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     engine = SFace().load()
-    picture = images.decode(t1_jpg.read_bytes())
+    picture = decode_picture(t1_jpg.read_bytes())
     aligned = [engine.align(picture, item.landmarks) for item in engine.detect(picture.pixels())]
     noise = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     flat = np.full((112, 112, 3), RED, np.uint8)
@@ -45,7 +45,7 @@ def test_the_prepared_graph_gives_the_vectors_of_the_published_one(t1_jpg):
 
 def test_a_face_has_the_same_vector_alone_and_in_a_batch(t1_jpg):
     engine = SFace().load()
-    picture = images.decode(t1_jpg.read_bytes())
+    picture = decode_picture(t1_jpg.read_bytes())
     aligned = [engine.align(picture, item.landmarks) for item in engine.detect(picture.pixels())]
     for face, vector in zip(aligned, engine.embed(aligned), strict=True):
         assert vectors.cosine(engine.embed([face])[0], vector) >= 0.99999

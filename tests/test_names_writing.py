@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from packets import DIGIKAM, LIGHTROOM, MICROSOFT, PICASA, mwg, packet
 from test_names_xmp import ANN, BOB, FRAME, HERE, places
 
-from datasette_faces.algorithms.box_matching import may_be_one
+from datasette_faces.algorithms.box_matching import may_be_same_face
 from datasette_faces.algorithms.geometry import intersection_over_union
 from datasette_faces.errors import NamesError
 from datasette_faces.people.metadata import xml_safe, xmp_read
@@ -264,7 +264,7 @@ def test_whatever_is_written_is_read_again_and_twice_is_once(faces, before, orie
     regions: list[NamedRegion] = []
     for name, place in faces:
         name = unicodedata.normalize("NFC", name)
-        if name and not any(may_be_one(place, it.area) for it in regions if it.area):
+        if name and not any(may_be_same_face(place, it.area) for it in regions if it.area):
             regions.append(region(name, place))
     data = write_regions(before, regions, frame)
     again = xmp_read.read(data, frame)

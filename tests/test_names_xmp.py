@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from datasette_faces.algorithms import geometry
 from datasette_faces.errors import NamesError
-from datasette_faces.media import decode as images
+from datasette_faces.media.decode import decode_picture
 from datasette_faces.people.metadata import xml_safe, xmp_read
 from datasette_faces.people.metadata.embedded import embedded, names_in
 from datasette_faces.people.metadata.regions import (
@@ -110,7 +110,7 @@ def test_a_region_turns_upright_as_its_picture_does(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(stored), "PNG", exif=exif.tobytes())
-    picture = images.decode(data)
+    picture = decode_picture(data)
     rows, columns = np.nonzero(picture.pixels()[:, :, 0])
     frame = Frame(picture.width, picture.height, picture.exif.orientation)
     (region,) = xmp_read.read(mwg(("Ann", area(0.2, 0.1, 0.15, 0.3), "Face")), frame).regions
@@ -308,7 +308,7 @@ def test_a_heic_that_is_turned_upright_by_its_decoder_has_regions_of_what_is_sto
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(TINY, "HEIF", xmp=LIGHTROOM, exif=exif.tobytes())
-    decoded = images.decode(data)
+    decoded = decode_picture(data)
     assert (decoded.width, decoded.height) == (30, 40)
     picture = embedded(data)
     assert picture.orientation == 6

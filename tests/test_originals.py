@@ -19,7 +19,7 @@ from datasette_faces.app.datasette.state import READERS
 from datasette_faces.app.web import images
 from datasette_faces.library.ingest.run import ingest
 from datasette_faces.media import files
-from datasette_faces.media.files import read_known
+from datasette_faces.media.files import read_verified
 
 SERVED = metadata_with(serve_originals=True)
 IMAGE = "/one/-/faces/image/1.jpg"
@@ -142,7 +142,7 @@ def test_what_is_no_file_is_not_opened(
         "no permission": lambda: path.mkdir(mode=0),
     }[kind]()
     opened: list[str] = []
-    monkeypatch.setattr(files, "open_at_once", opened.append)
+    monkeypatch.setattr(files, "open_without_blocking", opened.append)
     assert hostile(str(path), b"x") == thumbnail(database)
     assert opened == []
 
@@ -165,15 +165,15 @@ def test_what_is_replaced_between_the_look_and_the_opening_is_not_served(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = photo.read_bytes()
-    really = files.open_at_once
+    really = files.open_without_blocking
 
     def replaced(path: str) -> Any:
         photo.unlink()
         os.mkfifo(photo)
         return really(path)
 
-    monkeypatch.setattr(files, "open_at_once", replaced)
-    assert read_known(str(photo), len(content), sha256(content).hexdigest()) is None
+    monkeypatch.setattr(files, "open_without_blocking", replaced)
+    assert read_verified(str(photo), len(content), sha256(content).hexdigest()) is None
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,10 @@ def test_a_browser_that_has_a_file_is_told_so_by_a_look_at_it(
     database: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    really = files.open_at_once
-    monkeypatch.setattr(files, "open_at_once", lambda path: opened.append(path) or really(path))
+    really = files.open_without_blocking
+    monkeypatch.setattr(
+        files, "open_without_blocking", lambda path: opened.append(path) or really(path)
+    )
     with site(database, metadata=SERVED) as served:
         content = photo.read_bytes()
         etag = served.get(IMAGE).headers["etag"]
@@ -265,7 +267,7 @@ def test_of_a_file_that_is_too_large_the_thumbnail_is_served(
 
 def test_a_slow_disk_holds_up_no_page(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, reading = threading.Event(), []
-    really = images.read_known
+    really = images.read_verified
 
     def slow(*arguments: Any, **options: Any) -> bytes | None:
         reading.append(1)
@@ -285,7 +287,7 @@ def test_a_slow_disk_holds_up_no_page(database: Path, monkeypatch: pytest.Monkey
         go_on.set()
         assert {it.status_code for it in await asyncio.gather(*originals)} == {200}
 
-    monkeypatch.setattr(images, "read_known", slow)
+    monkeypatch.setattr(images, "read_verified", slow)
     with site(database, metadata=SERVED) as served:
         try:
             served.run(while_many_are_read())

@@ -1,4 +1,4 @@
-"""Bytes of every kind, mode and damage: upright RGB, or a reason that a person understands."""
+"""Bytes of every kind, mode and damage: upright RGB, or a reason that the user understands."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import pytest
 from pictures import encoded, small, with_exif
 from PIL import Image
 
+from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
 from datasette_faces.errors import PictureError
-from datasette_faces.media import decode as images
+from datasette_faces.media import limits
+from datasette_faces.media.crop import OUTSIDE_RGB, align_face, crop_face, make_thumbnail
+from datasette_faces.media.decode import decode_picture
 from datasette_faces.models.base import Engine
 from datasette_faces.models.pipeline import analyse
 from datasette_faces.models.sface import SFace
@@ -62,7 +65,7 @@ def mean_difference(first: Image.Image, second: Image.Image) -> float:
     ],
 )
 def test_every_format_gives_the_same_upright_rgb_picture(portrait, file_format, named):
-    picture = images.decode(encoded(portrait, file_format))
+    picture = decode_picture(encoded(portrait, file_format))
     assert (picture.width, picture.height, picture.scale) == (240, 200, 1.0)
     assert picture.image.mode == "RGB"
     assert picture.format == named
@@ -73,7 +76,7 @@ def test_heic_is_decoded(portrait):
     pillow_heif = pytest.importorskip("pillow_heif")
     out = io.BytesIO()
     pillow_heif.from_pillow(portrait).save(out, quality=80)
-    picture = images.decode(out.getvalue())
+    picture = decode_picture(out.getvalue())
     assert (picture.width, picture.height, picture.format) == (240, 200, "HEIF")
     assert mean_difference(picture.image, portrait) < 8
 
@@ -84,7 +87,7 @@ def test_orientation_of_a_heic_is_undone_once(portrait):
     exif[0x0112] = 6
     out = io.BytesIO()
     pillow_heif.from_pillow(portrait).save(out, quality=80, exif=exif.tobytes())
-    picture = images.decode(out.getvalue())
+    picture = decode_picture(out.getvalue())
     with Image.open(io.BytesIO(out.getvalue())) as as_libheif_shows_it:
         size = as_libheif_shows_it.size
     assert picture.image.size == (picture.width, picture.height)
@@ -92,43 +95,43 @@ def test_orientation_of_a_heic_is_undone_once(portrait):
 
 
 def test_pixels_of_cmyk_are_not_inverted(portrait):
-    picture = images.decode(encoded(portrait.convert("CMYK"), "JPEG", quality=95))
+    picture = decode_picture(encoded(portrait.convert("CMYK"), "JPEG", quality=95))
     assert mean_difference(picture.image, portrait) < 20
 
 
 def test_16_bits_of_grey_keep_their_tones(portrait):
     grey = np.asarray(portrait.convert("L"))
     deep = Image.fromarray(grey.astype(np.uint16) * 257)
-    picture = images.decode(encoded(deep, "PNG"))
+    picture = decode_picture(encoded(deep, "PNG"))
     assert mean_difference(picture.image, portrait.convert("L")) < 1
 
 
 def test_32_bit_and_floating_point_tiffs_keep_their_tones(portrait):
     grey = np.asarray(portrait.convert("L"))
     for values in (grey.astype(np.int32) * 257, grey.astype(np.float32) / 255):
-        picture = images.decode(encoded(Image.fromarray(values), "TIFF"))
+        picture = decode_picture(encoded(Image.fromarray(values), "TIFF"))
         assert mean_difference(picture.image, portrait.convert("L")) < 2
 
 
 def test_a_16_bit_rgb_png_is_decoded():
     row = b"\0" + struct.pack(">3H", 65535, 32768, 0) * 4
     data = png(4, 2, depth=16, colour=2, rows=row * 2)
-    assert images.decode(data).image.getpixel((0, 0)) == (255, 128, 0)
+    assert decode_picture(data).image.getpixel((0, 0)) == (255, 128, 0)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P"])
 def test_modes_without_transparency_become_rgb(portrait, mode):
-    picture = images.decode(encoded(portrait.convert(mode), "PNG"))
+    picture = decode_picture(encoded(portrait.convert(mode), "PNG"))
     assert picture.image.mode == "RGB"
     wanted = portrait if mode == "P" else portrait.convert("L")
     assert abs(np.asarray(picture.image).mean() - np.asarray(wanted).mean()) < 12
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_transparent_shows_as_white(mode):
+def test_transparent_pixels_become_white(mode):
     layer = Image.new("RGBA", (4, 4), (10, 10, 10, 255))
     layer.putpixel((0, 0), (10, 10, 10, 0))
-    picture = images.decode(encoded(layer.convert(mode), "PNG"))
+    picture = decode_picture(encoded(layer.convert(mode), "PNG"))
     assert picture.image.getpixel((0, 0)) == (255, 255, 255)
     assert picture.image.getpixel((1, 1)) == (10, 10, 10)
 
@@ -137,7 +140,7 @@ def test_a_palette_with_transparency_shows_it_as_white():
     indexed = Image.new("P", (4, 4), 1)
     indexed.putpalette([0, 0, 0, 200, 100, 50])
     indexed.putpixel((0, 0), 0)
-    picture = images.decode(encoded(indexed, "PNG", transparency=0))
+    picture = decode_picture(encoded(indexed, "PNG", transparency=0))
     assert picture.image.getpixel((0, 0)) == (255, 255, 255)
     assert picture.image.getpixel((1, 1)) == (200, 100, 50)
 
@@ -146,7 +149,7 @@ def test_a_palette_with_transparency_shows_it_as_white():
 def test_of_an_animation_the_first_frame_is_taken(file_format):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     data = encoded(frames[0], file_format, save_all=True, append_images=frames[1:])
-    red, green, blue = images.decode(data).image.getpixel((8, 8))
+    red, green, blue = decode_picture(data).image.getpixel((8, 8))
     assert red > 240
     assert max(green, blue) < 15
 
@@ -155,7 +158,7 @@ def test_of_an_animation_the_first_frame_is_taken(file_format):
 def test_pixels_are_upright_under_every_orientation(portrait, orientation):
     turn = UNTURNED[orientation]
     stored = portrait if turn is None else portrait.transpose(turn)
-    picture = images.decode(with_exif(stored, {0x0112: orientation}))
+    picture = decode_picture(with_exif(stored, {0x0112: orientation}))
     assert (picture.width, picture.height) == picture.image.size == portrait.size
     assert mean_difference(picture.image, portrait) < 8
 
@@ -183,7 +186,7 @@ def test_boxes_are_the_same_under_every_orientation(sface):
 
 @pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
 def test_an_orientation_that_does_not_exist_is_upright(portrait, orientation):
-    assert images.decode(with_exif(portrait, {0x0112: orientation})).image.size == portrait.size
+    assert decode_picture(with_exif(portrait, {0x0112: orientation})).image.size == portrait.size
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_an_orientation_that_does_not_exist_is_upright(portrait, orientation):
     ids=["empty", "no header", "offset beyond the end", "too many entries", "cut off in an entry"],
 )
 def test_corrupt_exif_costs_only_the_exif(portrait, exif):
-    picture = images.decode(encoded(portrait, "JPEG", exif=exif))
+    picture = decode_picture(encoded(portrait, "JPEG", exif=exif))
     assert picture.image.size == portrait.size
     assert picture.exif.taken_at is None
 
@@ -215,17 +218,17 @@ def test_a_wrong_byte_anywhere_in_the_exif_raises_nothing(portrait, at):
     )
     start = data.index(b"Exif\0\0") + 6
     data[start + at] ^= 0xFF
-    picture = images.decode(bytes(data))
+    picture = decode_picture(bytes(data))
     assert sorted(picture.image.size) == sorted(portrait.size)
 
 
 @pytest.mark.parametrize(
-    ("at_least_px", "scale"),
+    ("min_long_px", "scale"),
     [(None, 1.0), (640, 0.5), (641, 1.0), (321, 0.5), (320, 0.25), (1, 0.125)],
 )
-def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(at_least_px, scale):
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(min_long_px, scale):
     data = encoded(Image.new("RGB", (1280, 960)), "JPEG")
-    picture = images.decode(data, at_least_px=at_least_px)
+    picture = decode_picture(data, min_long_px=min_long_px)
     assert picture.scale == scale
     assert (picture.width, picture.height) == (1280, 960)
     assert picture.image.size == (1280 * scale, 960 * scale)
@@ -233,7 +236,7 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(at_least_p
 
 def test_other_formats_are_decoded_at_full_size():
     assert (
-        images.decode(encoded(Image.new("RGB", (1280, 960)), "PNG"), at_least_px=320).scale == 1.0
+        decode_picture(encoded(Image.new("RGB", (1280, 960)), "PNG"), min_long_px=320).scale == 1.0
     )
 
 
@@ -269,18 +272,18 @@ def test_60000_by_60000_in_a_few_kilobytes_is_refused_before_decoding(monkeypatc
     assert len(data) < 5000
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(PictureError, match=r"^the picture is too large: .*pixels"):
-        images.decode(data)
+        decode_picture(data)
 
 
 def test_a_picture_just_over_the_limit_says_how_large_it_is():
     with pytest.raises(PictureError, match=r"182,000,000 pixels; 178,956,970 are allowed"):
-        images.decode(png(14_000, 13_000))
+        decode_picture(png(14_000, 13_000))
 
 
 BROKEN = {
     "0 bytes": (b"", "the file is empty (0 bytes)"),
     "text": (b"Dear diary,\nno picture today.\n", "the file holds text, not a picture"),
-    "noise": (bytes(range(256)) * 8, "the file is no picture, or its beginning is damaged"),
+    "noise": (bytes(range(256)) * 8, "the file is not a picture, or its beginning is damaged"),
     "html": (b"<html><body>404 Not Found</body></html>", "the file holds text, not a picture"),
     "a beginning": (b"\xff\xd8\xff\xe0\0\x10JFIF", "the picture is damaged: "),
     "an svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "the file holds text, not a picture"),
@@ -288,10 +291,10 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_is_no_picture_is_said_in_words(what):
+def test_bytes_that_are_not_a_picture_give_a_reason(what):
     data, reason = BROKEN[what]
     with pytest.raises(PictureError) as error:
-        images.decode(data)
+        decode_picture(data)
     assert str(error.value).startswith(reason)
     assert "BytesIO" not in str(error.value)
 
@@ -300,16 +303,16 @@ def test_what_is_no_picture_is_said_in_words(what):
 def test_a_truncated_picture_is_refused_with_a_reason(portrait, file_format):
     data = encoded(portrait, file_format)
     with pytest.raises(PictureError) as error:
-        images.decode(data[: len(data) // 2])
-    assert str(error.value).startswith(("the picture is damaged: ", "the file is no picture"))
+        decode_picture(data[: len(data) // 2])
+    assert str(error.value).startswith(("the picture is damaged: ", "the file is not a picture"))
     assert "\n" not in str(error.value)
     assert "0x" not in str(error.value)
 
 
 def test_a_file_over_the_limit_is_refused_before_decoding(monkeypatch):
-    monkeypatch.setattr(images, "MAX_FILE_BYTES", 1_000_000)
-    with pytest.raises(PictureError, match="the file has over 1 MB"):
-        images.decode(bytes(1_000_001))
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 1_000_000)
+    with pytest.raises(PictureError, match="the file is larger than 1 MB"):
+        decode_picture(bytes(1_000_001))
 
 
 def test_one_pixel_is_a_picture_without_faces(sface):
@@ -327,7 +330,7 @@ def test_odd_shapes_are_pictures_without_faces(sface, size):
 
 def test_a_thumbnail_is_a_jpeg_of_at_most_640_px_without_metadata():
     data = with_exif(Image.new("RGB", (1280, 960)), {0x0110: "Secret camera"})
-    thumbnail = images.thumbnail(images.decode(data))
+    thumbnail = make_thumbnail(decode_picture(data))
     with Image.open(io.BytesIO(thumbnail)) as image:
         assert (image.format, image.size) == ("JPEG", (640, 480))
         assert not image.getexif()
@@ -339,10 +342,10 @@ def test_a_crop_is_160_px_wide_and_upright_however_the_face_is_turned(sface, por
     landmarks = face.detection.landmarks
     # A quarter turn clockwise takes (x, y) to (height - y, x)
     turned = np.column_stack([portrait.height - landmarks[:, 1], landmarks[:, 0]])
-    picture = images.decode(encoded(portrait.transpose(Image.Transpose.ROTATE_270), "PNG"))
+    picture = decode_picture(encoded(portrait.transpose(Image.Transpose.ROTATE_270), "PNG"))
     crops = [
         Image.open(io.BytesIO(data))
-        for data in (face.crop, images.crop(picture, turned.astype(np.float32)))
+        for data in (face.crop, crop_face(picture, turned.astype(np.float32)))
     ]
     assert [crop.size for crop in crops] == [(160, 160), (160, 160)]
     assert mean_difference(*crops) < 3
@@ -366,12 +369,12 @@ def test_faces_smaller_than_the_minimum_are_left_out(sface, t1_jpg):
     assert len(fewer) == len(all_faces) - 2
 
 
-def test_beyond_the_edge_a_crop_is_plainly_no_picture_and_what_the_model_sees_is_black(sface):
+def test_outside_the_photo_a_crop_has_the_background_colour_and_an_aligned_face_is_black(sface):
     red = Image.new("RGB", (100, 100), (200, 40, 40))
-    picture = images.decode(encoded(red, "PNG"))
+    picture = decode_picture(encoded(red, "PNG"))
     # A face on the left edge, as large as the picture: half of its crop lies beyond
-    landmarks = images.geometry.ARCFACE_TEMPLATE - np.float32([56, 6])
-    crop = np.asarray(Image.open(io.BytesIO(images.crop(picture, landmarks))).convert("RGB"), int)
-    assert np.abs(crop[80, 40] - images.NO_PICTURE).max() < 4
+    landmarks = ARCFACE_TEMPLATE - np.float32([56, 6])
+    crop = np.asarray(Image.open(io.BytesIO(crop_face(picture, landmarks))).convert("RGB"), int)
+    assert np.abs(crop[80, 40] - OUTSIDE_RGB).max() < 4
     assert np.abs(crop[80, 130] - (200, 40, 40)).max() < 8
-    assert images.align(picture, landmarks)[56, 20].tolist() == [0, 0, 0]
+    assert align_face(picture, landmarks)[56, 20].tolist() == [0, 0, 0]

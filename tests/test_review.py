@@ -60,15 +60,15 @@ class TestWhichPairs:
             np.array([[2, 4], [3, 5], [0, -1], [1, -1], [0, -1], [1, -1]], np.int32),
         )
         labels = np.array([7, 7, 3, 3, 9, 8])
-        found = review_pairs.pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
+        found = review_pairs.find_review_pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
         assert labels[found.faces].tolist() == [[3, 7], [7, 9]]
         assert np.allclose(found.similarities, np.cos(np.deg2rad([60, 75])), atol=1e-6)
-        together = review_pairs.pairs(
+        together = review_pairs.find_review_pairs(
             vectors, graph, labels, np.array([0, 1, 2, 0, 4, 5]), threshold=0.3
         )
         assert labels[together.faces].tolist() == [[7, 9]]
         labels[4] = ALONE
-        lone = review_pairs.pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
+        lone = review_pairs.find_review_pairs(vectors, graph, labels, np.arange(6), threshold=0.3)
         assert labels[lone.faces].tolist() == [[3, 7]]
 
     def test_clustering_keeps_them_and_growing_adds_to_them(self, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from running import beside, faces, ingest, rows
 
 from datasette_faces.algorithms import vectors
-from datasette_faces.media import decode as images
+from datasette_faces.media.decode import decode_picture
 from datasette_faces.models import registry
 from datasette_faces.models.insightface import InsightFacePack
 from datasette_faces.search import query_photos
@@ -225,7 +225,7 @@ def test_the_adapter_gives_what_face_analysis_gives(shared):
     published.prepare(ctx_id=-1)
     files = sorted(row["file"] for row in table(shared / "photos" / "labels.csv"))[::3]
     for file in [*files, *(row["file"] for row in table(shared / "photos" / "counts.csv"))]:
-        picture = images.decode((shared / "photos" / file).read_bytes())
+        picture = decode_picture((shared / "photos" / file).read_bytes())
         pixels = picture.pixels()
         wanted = published.get(np.ascontiguousarray(pixels[:, :, ::-1]))
         ours = engine.detect(pixels)

@@ -1,12 +1,12 @@
-"""What a similarity means: the chance that two faces are one person, fitted to pairs that are known.
+"""Calibration: the probability that two faces of a similarity are one person, fitted to labelled pairs.
 
-The chance is told **at equal odds**: for a pair that before it is compared may as well be one person
-as two. So it depends on a model and a library, not on how many strangers are looked through; whoever
-knows other odds multiplies (docs/calibration.md). Pure functions on arrays; no SQL.
+The probability is given **at equal odds**: for a pair that, before it is compared, is as likely one
+person as two. So it depends on a model and a library, not on the number of strangers searched; to apply
+other odds, multiply (docs/calibration.md). Pure functions on arrays; no SQL.
 
-Each kind of pair, matching and other, has its similarities as a density: a histogram, smoothed, to
-which the model's published curve adds PRIOR_PAIRS pairs. The chance is the share of the one density
-in both, made never to fall. Without pairs that is the published curve itself.
+The similarities of each kind of pair, matching and other, form a density: a smoothed histogram, to
+which the model's published curve adds PRIOR_PAIRS pairs. The probability is the matching density's
+share of both, made monotonic. Without pairs it is the published curve itself.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ Similarities: TypeAlias = npt.NDArray[np.float64]
 """Cosine similarities, -1..1: (n,)."""
 
 PUBLISHED_Z = 2.652
-"""SFace tells 99.60 % of LFW's pairs right (OpenCV Zoo), which are half of each kind: as two normal
-distributions do whose means are twice this many standard deviations apart."""
-LEAST_THRESHOLD = 0.1
-"""A model whose published threshold is lower has the curve of this one, moved."""
+"""SFace gets 99.60 % of LFW's pairs right (OpenCV Zoo), half of which match: like two normal
+distributions whose means are twice this many standard deviations apart."""
+MIN_THRESHOLD = 0.1
+"""A model with a lower published threshold has the curve of this one, shifted."""
 PRIOR_PAIRS = 50
-"""The published curve weighs as much as so many pairs of each kind."""
-LEAST_PAIRS = 50
-"""With fewer of either kind the published curve is used as it is."""
-LEAST_PEOPLE = 3
-"""The matching pairs of fewer people tell of those people only."""
-SUREST = 0.999
-"""No chance is told that is higher than this, or lower than what it leaves of 1."""
-FINE = 1 / 400
-"""The grid on which densities are computed, and that of the curve's knots."""
-KNOT = 0.01
+"""The published curve weighs as much as this many pairs of each kind."""
+MIN_PAIRS = 50
+"""With fewer of either kind the published curve is used unchanged."""
+MIN_PEOPLE = 3
+"""The matching pairs of fewer people only describe those people."""
+MAX_PROBABILITY = 0.999
+"""No probability is higher than this, or lower than 1 minus this."""
+GRID_STEP = 1 / 400
+"""The steps of the grid on which densities are computed, and (KNOT_STEP) of the curve's knots."""
+KNOT_STEP = 0.01
 DIGITS = 5
 FOLDS = 5
 """Held out in turn: a curve is judged by pairs of people and photos that it was not fitted to."""
 BINS = 10
-"""Of the reliability plot and the calibration error, equally wide: Naeini et al., "Obtaining
+"""Equally wide bins of the reliability plot and the calibration error: Naeini et al., "Obtaining
 well calibrated probabilities using Bayesian binning", 2015."""
-RATES = (1e-1, 1e-2, 1e-3, 1e-4)
-"""False accept rates of which the true accept rate is told."""
-LAST_DIGIT = 1e-6
-"""Similarities are told in six digits."""
+FALSE_ACCEPT_RATES = (1e-1, 1e-2, 1e-3, 1e-4)
+"""The rates for which the true accept rate is computed."""
+SIMILARITY_STEP = 1e-6
+"""Similarities are shown with six digits."""
 
-_GRID = np.linspace(-1.0, 1.0, round(2 / FINE) + 1)
+_GRID = np.linspace(-1.0, 1.0, round(2 / GRID_STEP) + 1)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Knots between which the chance runs straight, and outside of which it stays as it is.
+    """Knots of a curve that is linear between them and constant outside.
 
-    similarities: ascending. probabilities: never falling, 0..1.
+    similarities: ascending. probabilities: never decreasing, 0..1.
     """
 
     similarities: tuple[float, ...]
@@ -65,16 +65,16 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of faces of one kind: similarities (n,); groups (n,), numbers of people or photos."""
+class LabelledPairs:
+    """Pairs of one kind: similarities (n,); groups (n,), the numbers of their people or photos."""
 
     similarities: Similarities
     groups: IdArray
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """Pairs of about the same chance: its mean, how many of them match at equal odds, their share."""
+class ReliabilityBin:
+    """Pairs of similar probability: its mean, the share that match at equal odds, their share of all."""
 
     predicted: float
     observed: float
@@ -84,10 +84,11 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """From which similarity on at most a share `far` of other pairs passes, and what else does.
+class AcceptRate:
+    """The threshold that lets at most a share `far` of other pairs pass, and what passes it.
 
-    None where there are too few other pairs to tell. Accepted: so many pairs pass.
+    tar: the share of matching pairs that pass. accepted_matching, accepted_other: the numbers of pairs
+    that pass. None where there are too few other pairs to measure it.
     """
 
     far: float
@@ -99,16 +100,16 @@ class Rate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well chances meet what is known; ece: expected calibration error, None without pairs."""
+    """How well probabilities agree with labels; ece: expected calibration error, None without pairs."""
 
     ece: float | None
-    bins: tuple[Bin, ...]
-    rates: tuple[Rate, ...]
+    bins: tuple[ReliabilityBin, ...]
+    rates: tuple[AcceptRate, ...]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A curve, where it comes from, the similarity of an even chance, and how good it is."""
+    """A curve, its source, the similarity from which on a match is likelier, and how good it is."""
 
     source: Literal["library", "published"]
     curve: Curve
@@ -116,11 +117,11 @@ class Calibration:
     evaluation: Evaluation
 
 
-def published(threshold: float) -> Curve:
-    """The curve of a model of which only the threshold is known: there the chance is even.
+def published_curve(threshold: float) -> Curve:
+    """The curve of a model with nothing but a threshold, where the probability is 0.5.
 
-    A logistic: what two normal distributions of one width give, other pairs about 0, matching ones
-    about twice the threshold, told apart as well as PUBLISHED_Z says.
+    A logistic, as two normal distributions of the same width give it: other pairs around 0, matching
+    ones around twice the threshold, separated as well as PUBLISHED_Z says.
     """
     none = np.empty(0)
     return fit(threshold, none, none)
@@ -128,45 +129,45 @@ def published(threshold: float) -> Curve:
 
 def fit(threshold: float, matching: Similarities, other: Similarities) -> Curve:
     """The curve of these pairs and of the published threshold's PRIOR_PAIRS."""
-    width = max(threshold, LEAST_THRESHOLD)
-    first = _density(matching, threshold + width, width)
-    second = _density(other, threshold - width, width)
-    # Where both are 0 to the last bit nothing is known: the neighbours decide
+    width = max(threshold, MIN_THRESHOLD)
+    first = _estimate_density(matching, threshold + width, width)
+    second = _estimate_density(other, threshold - width, width)
+    # Where both are exactly 0 nothing is known: the neighbours decide
     total = np.maximum(first + second, np.finfo(float).tiny)
-    chances = _never_falling(first / total, total)
-    return _curve(_GRID, np.clip(chances, 1 - SUREST, SUREST))
+    chances = _make_monotonic(first / total, total)
+    return _reduce_to_knots(_GRID, np.clip(chances, 1 - MAX_PROBABILITY, MAX_PROBABILITY))
 
 
-def _density(similarities: Similarities, mean: float, width: float) -> Similarities:
-    """How likely each similarity of the grid is among pairs of a kind: (grid,)."""
+def _estimate_density(similarities: Similarities, mean: float, width: float) -> Similarities:
+    """The density of each similarity of the grid among pairs of a kind: (grid,)."""
     count = len(similarities)
     deviation = width / PUBLISHED_Z
     normal = np.exp(-(((_GRID - mean) / deviation) ** 2) / 2)
-    prior = PRIOR_PAIRS * normal * (FINE / deviation / np.sqrt(2 * np.pi))
-    seen = _smooth(similarities) if count else np.zeros_like(_GRID)
-    density: Similarities = (seen + prior) / (count + PRIOR_PAIRS)
+    prior = PRIOR_PAIRS * normal * (GRID_STEP / deviation / np.sqrt(2 * np.pi))
+    observed = _smooth(similarities) if count else np.zeros_like(_GRID)
+    density: Similarities = (observed + prior) / (count + PRIOR_PAIRS)
     return density
 
 
 def _smooth(similarities: Similarities) -> Similarities:
     """A histogram on the grid by a normal kernel: Silverman, "Density estimation", 1986, eq. 3.31."""
-    quarter, three = np.percentile(similarities, [25, 75])
-    spread = min(float(np.std(similarities)), (three - quarter) / 1.34)
-    bandwidth = max(0.9 * spread * len(similarities) ** -0.2, 2 * FINE)
-    places = np.clip(np.rint((similarities + 1) / FINE), 0, len(_GRID) - 1).astype(np.int64)
-    counts = np.bincount(places, minlength=len(_GRID)).astype(float)
-    half = min(int(4 * bandwidth / FINE) + 1, len(_GRID) - 1)
-    kernel = np.exp(-((np.arange(-half, half + 1) * FINE / bandwidth) ** 2) / 2)
-    spread_out = np.convolve(counts, kernel / kernel.sum())
-    # What would fall beyond -1 and 1 comes back
-    inner = spread_out[half:-half].copy()
-    inner[:half] += spread_out[:half][::-1]
-    inner[-half:] += spread_out[-half:][::-1]
+    low, high = np.percentile(similarities, [25, 75])
+    spread = min(float(np.std(similarities)), (high - low) / 1.34)
+    bandwidth = max(0.9 * spread * len(similarities) ** -0.2, 2 * GRID_STEP)
+    positions = np.clip(np.rint((similarities + 1) / GRID_STEP), 0, len(_GRID) - 1)
+    counts = np.bincount(positions.astype(np.int64), minlength=len(_GRID)).astype(float)
+    half = min(int(4 * bandwidth / GRID_STEP) + 1, len(_GRID) - 1)
+    kernel = np.exp(-((np.arange(-half, half + 1) * GRID_STEP / bandwidth) ** 2) / 2)
+    smoothed = np.convolve(counts, kernel / kernel.sum())
+    # What falls outside -1..1 is reflected
+    inner = smoothed[half:-half].copy()
+    inner[:half] += smoothed[:half][::-1]
+    inner[-half:] += smoothed[-half:][::-1]
     return inner
 
 
-def _never_falling(values: Similarities, weights: Similarities) -> Similarities:
-    """The nearest values that never fall (pool adjacent violators: Ayer et al., 1955)."""
+def _make_monotonic(values: Similarities, weights: Similarities) -> Similarities:
+    """The nearest values that never decrease (pool adjacent violators: Ayer et al., 1955)."""
     means: list[float] = []
     masses: list[float] = []
     counts: list[int] = []
@@ -182,20 +183,20 @@ def _never_falling(values: Similarities, weights: Similarities) -> Similarities:
     return np.repeat(means, counts)
 
 
-def _curve(similarities: Similarities, chances: Similarities) -> Curve:
-    """Knots at every KNOT, those at the flat ends left out."""
-    step = round(KNOT / FINE)
+def _reduce_to_knots(similarities: Similarities, chances: Similarities) -> Curve:
+    """Knots at every KNOT_STEP, without those at the flat ends."""
+    step = round(KNOT_STEP / GRID_STEP)
     rounded = np.round(chances[::step], DIGITS)
     inner = np.flatnonzero((rounded > rounded[0]) & (rounded < rounded[-1]))
     first = max(inner[0] - 1, 0) if len(inner) else 0
     end = inner[-1] + 2 if len(inner) else len(rounded)
-    kept = slice(first, end)
-    knots = np.round(similarities[::step][kept], DIGITS)
-    return Curve(tuple(knots.tolist()), tuple(rounded[kept].tolist()))
+    sloped = slice(first, end)
+    knots = np.round(similarities[::step][sloped], DIGITS)
+    return Curve(tuple(knots.tolist()), tuple(rounded[sloped].tolist()))
 
 
 def probability(curve: Curve, similarity: float) -> float:
-    """The chance that two faces of this similarity are one person, at equal odds."""
+    """The probability that two faces of this similarity are one person, at equal odds."""
     after = bisect_right(curve.similarities, similarity)
     if after == 0:
         return curve.probabilities[0]
@@ -207,94 +208,98 @@ def probability(curve: Curve, similarity: float) -> float:
 
 
 def probabilities(curve: Curve, similarities: Similarities) -> Similarities:
-    """The same of many: (n,)."""
+    """The probability for each of many similarities: (n,)."""
     found: Similarities = np.interp(similarities, curve.similarities, curve.probabilities)
     return found
 
 
 def even_chance(curve: Curve) -> float:
-    """The similarity from which on one person is likelier than two; 1 where there is none."""
-    for place, chance in enumerate(curve.probabilities):
+    """The similarity from which on one person is likelier than two; 1 if there is none."""
+    for position, chance in enumerate(curve.probabilities):
         if chance < 0.5:
             continue
-        if place == 0:
+        if position == 0:
             return curve.similarities[0]
-        left, right = curve.similarities[place - 1 : place + 1]
-        low = curve.probabilities[place - 1]
+        left, right = curve.similarities[position - 1 : position + 1]
+        low = curve.probabilities[position - 1]
         return round(left + (right - left) * (0.5 - low) / (chance - low), DIGITS)
     return 1.0
 
 
-def calibrate(threshold: float, matching: Pairs, other: Pairs) -> Calibration:
-    """The curve of a library, or the published one where it has too few pairs, and how good it is."""
-    enough = min(len(matching.similarities), len(other.similarities)) >= LEAST_PAIRS
-    if not enough or len(np.unique(matching.groups)) < LEAST_PEOPLE:
-        curve = published(threshold)
-        found = evaluate(curve, matching.similarities, other.similarities)
-        return Calibration("published", curve, even_chance(curve), found)
+def fit_and_evaluate(
+    threshold: float, matching: LabelledPairs, other: LabelledPairs
+) -> Calibration:
+    """The curve of a library, or the published one if it has too few pairs, and how good it is."""
+    enough = min(len(matching.similarities), len(other.similarities)) >= MIN_PAIRS
+    if not enough or len(np.unique(matching.groups)) < MIN_PEOPLE:
+        curve = published_curve(threshold)
+        evaluation = evaluate(curve, matching.similarities, other.similarities)
+        return Calibration("published", curve, even_chance(curve), evaluation)
     curve = fit(threshold, matching.similarities, other.similarities)
-    return Calibration("library", curve, even_chance(curve), held_out(threshold, matching, other))
+    evaluation = cross_validate(threshold, matching, other)
+    return Calibration("library", curve, even_chance(curve), evaluation)
 
 
-def held_out(threshold: float, matching: Pairs, other: Pairs) -> Evaluation:
+def cross_validate(threshold: float, matching: LabelledPairs, other: LabelledPairs) -> Evaluation:
     """How good curves are for the people and photos that they were not fitted to."""
     kinds = [(pairs, _folds(pairs), np.empty(len(pairs.groups))) for pairs in (matching, other)]
     for fold in range(FOLDS):
-        known = [pairs.similarities[folds != fold] for pairs, folds, _ in kinds]
-        curve = fit(threshold, *known)
+        training = [pairs.similarities[folds != fold] for pairs, folds, _ in kinds]
+        curve = fit(threshold, *training)
         for pairs, folds, chances in kinds:
             chances[folds == fold] = probabilities(curve, pairs.similarities[folds == fold])
-    ece, bins = _reliability(kinds[0][2], kinds[1][2])
-    return Evaluation(ece, bins, _rates(matching.similarities, other.similarities))
+    ece, bins = _measure_reliability(kinds[0][2], kinds[1][2])
+    return Evaluation(ece, bins, _measure_rates(matching.similarities, other.similarities))
 
 
-def _folds(pairs: Pairs) -> IdArray:
-    """The fold of each pair: all of a group in one, unless there are too few groups."""
-    groups, places = np.unique(pairs.groups, return_inverse=True)
-    return (places if len(groups) >= FOLDS else np.arange(len(places))) % FOLDS
+def _folds(pairs: LabelledPairs) -> IdArray:
+    """The fold of each pair: the same for all pairs of a group, unless there are too few groups."""
+    groups, numbers = np.unique(pairs.groups, return_inverse=True)
+    return (numbers if len(groups) >= FOLDS else np.arange(len(numbers))) % FOLDS
 
 
 def evaluate(curve: Curve, matching: Similarities, other: Similarities) -> Evaluation:
     """How good a curve is for pairs that it was not fitted to."""
-    ece, bins = _reliability(probabilities(curve, matching), probabilities(curve, other))
-    return Evaluation(ece, bins, _rates(matching, other))
+    ece, bins = _measure_reliability(probabilities(curve, matching), probabilities(curve, other))
+    return Evaluation(ece, bins, _measure_rates(matching, other))
 
 
-def _reliability(
+def _measure_reliability(
     matching: Similarities, other: Similarities
-) -> tuple[float | None, tuple[Bin, ...]]:
-    """The calibration error at equal odds, and its bins, from the chances of pairs of each kind."""
+) -> tuple[float | None, tuple[ReliabilityBin, ...]]:
+    """The calibration error at equal odds and its bins, from the probabilities of each kind of pair."""
     if not len(matching) or not len(other):
         return None, ()
     chances = np.concatenate([matching, other])
-    halves = [np.full(len(kind), 0.5 / len(kind)) for kind in (matching, other)]
-    weights = np.concatenate(halves)
+    weights = np.concatenate([np.full(len(kind), 0.5 / len(kind)) for kind in (matching, other)])
     is_match = np.arange(len(chances)) < len(matching)
-    places = np.minimum((chances * BINS).astype(np.int64), BINS - 1)
+    numbers = np.minimum((chances * BINS).astype(np.int64), BINS - 1)
     bins = []
-    for place in np.unique(places):
-        inside = places == place
+    for number in np.unique(numbers):
+        inside = numbers == number
         share = weights[inside].sum()
-        told = float((chances * weights)[inside].sum() / share)
-        true = float(weights[inside & is_match].sum() / share)
+        predicted = float((chances * weights)[inside].sum() / share)
+        observed = float(weights[inside & is_match].sum() / share)
         count = int((inside & is_match).sum())
         others = int(inside.sum()) - count
-        bins.append(Bin(round(told, 6), round(true, 6), round(float(share), 6), count, others))
-    return round(sum(it.share * abs(it.predicted - it.observed) for it in bins), 6), tuple(bins)
+        figures = round(predicted, 6), round(observed, 6), round(float(share), 6)
+        bins.append(ReliabilityBin(*figures, count, others))
+    error = sum(some.share * abs(some.predicted - some.observed) for some in bins)
+    return round(error, 6), tuple(bins)
 
 
-def _rates(matching: Similarities, other: Similarities) -> tuple[Rate, ...]:
-    """True accept rates at RATES: from each kind of pair directly, whatever the curve."""
+def _measure_rates(matching: Similarities, other: Similarities) -> tuple[AcceptRate, ...]:
+    """True accept rates at FALSE_ACCEPT_RATES: from the pairs directly, independent of the curve."""
     descending = np.sort(other)[::-1]
     rates = []
-    for far in RATES:
+    for far in FALSE_ACCEPT_RATES:
         # Rounded first: 0.1 of 10 pairs is one
         allowed = int(round(far * len(other), 6))
         if not allowed or not len(matching):
-            rates.append(Rate(far, None, None, None, None))
+            rates.append(AcceptRate(far, None, None, None, None))
             continue
-        # More than the first of those that may not pass
-        least = round(float(descending[allowed]) + LAST_DIGIT, 6)
-        passed, wrong = int((matching >= least).sum()), int((other >= least).sum())
-        rates.append(Rate(far, least, passed / len(matching), passed, wrong))
+        # Just above the first pair that may not pass
+        threshold = round(float(descending[allowed]) + SIMILARITY_STEP, 6)
+        passed, wrong = int((matching >= threshold).sum()), int((other >= threshold).sum())
+        rates.append(AcceptRate(far, threshold, passed / len(matching), passed, wrong))
     return tuple(rates)

@@ -1,4 +1,4 @@
-"""Where faces are: letterbox, anchors, NMS, alignment, pose. Pure functions on arrays, no I/O."""
+"""The geometry of faces: letterbox, anchors, NMS, alignment, pose. Pure functions on arrays, no I/O."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ ARCFACE_TEMPLATE: FloatArray = np.array(
 """Landmarks of a frontal face in 112 x 112: ArcFace (Deng et al. 2019), insightface `arcface_dst`."""
 
 SAME_FACE_OVERLAP = 0.5
-"""Two boxes of one photo are one face from this IoU on (as in Immich)."""
+"""Two boxes of one photo are one face above this IoU (as in Immich)."""
 
 TEMPLATE_DEPTH: FloatArray = np.array([0, 0, 14, 3, 3], dtype=np.float32)
-"""How far the landmarks stand out of the plane of the eyes, in pixels of the template.
+"""How far each landmark is in front of the plane of the eyes, in pixels of the template.
 
 From the proportions of a mean adult face (Farkas, Anthropometry of the Head and Face, 1994): the
-tip of the nose is about 25 mm before the pupils, which are 63 mm (here 35 px) apart.
+tip of the nose is about 25 mm in front of the pupils, which are 63 mm (here 35 px) apart.
 """
 
 
 class Letterbox(NamedTuple):
-    """How a picture lies in a detector's input: scaled, at the top left, the rest is padding."""
+    """A picture's place in a detector's input: scaled, at the top left; the rest is padding."""
 
     width: int
     height: int
@@ -49,7 +49,7 @@ class Letterbox(NamedTuple):
 def letterbox(width: int, height: int, *, long_px: int, multiple: int) -> Letterbox:
     """Fit a picture's long side to `long_px`, and round the input up to a multiple of the stride.
 
-    The input is no larger than it must be, as a square one would be: a 3:2 photo costs a third less.
+    The input is as small as possible: a 3:2 photo costs a third less than in a square input.
     """
     scale = long_px / max(width, height)
     fitted = max(1, round(width * scale)), max(1, round(height * scale))
@@ -58,24 +58,24 @@ def letterbox(width: int, height: int, *, long_px: int, multiple: int) -> Letter
 
 
 def cell_origins(input_width: int, input_height: int, stride: int) -> FloatArray:
-    """(n, 2) column and row of each cell of a feature map, row by row."""
+    """The column and row of each cell of a feature map, row by row: (n, 2)."""
     columns, rows = input_width // stride, input_height // stride
     grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)
     return grid.reshape(-1, 2).astype(np.float32)
 
 
 def area_of(box: Box, width: int, height: int) -> Area:
-    """A box in pixels, as parts of a picture of this size."""
+    """A box in pixels as parts (0..1) of a picture of this size."""
     return Area(box.x / width, box.y / height, box.width / width, box.height / height)
 
 
 def box_of(area: Area, width: int, height: int) -> Box:
-    """An area, in pixels of a picture of this size."""
+    """An area in pixels of a picture of this size."""
     return Box(area.x * width, area.y * height, area.width * width, area.height * height)
 
 
 def intersection_over_union(box: Box | Area, other: Box | Area) -> float:
-    """Shared area of two boxes by their joint area, 0..1; both in the same unit."""
+    """The shared area of two boxes divided by their joint area, 0..1; both in the same unit."""
     width = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
     height = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
     if width <= 0 or height <= 0:
@@ -84,15 +84,15 @@ def intersection_over_union(box: Box | Area, other: Box | Area) -> float:
     return shared / (box.width * box.height + other.width * other.height - shared)
 
 
-def same_face(box: Box, among: Mapping[int, Box]) -> int | None:
-    """The face of the same photo whose box is this one: it overlaps most, over SAME_FACE_OVERLAP."""
-    overlaps = {key: intersection_over_union(box, it) for key, it in among.items()}
-    best = max(overlaps, key=lambda key: (overlaps[key], -key), default=None)
+def find_same_face(box: Box, boxes: Mapping[int, Box]) -> int | None:
+    """The id of the box that overlaps this one most, by more than SAME_FACE_OVERLAP; else None."""
+    overlaps = {face: intersection_over_union(box, other) for face, other in boxes.items()}
+    best = max(overlaps, key=lambda face: (overlaps[face], -face), default=None)
     return best if best is not None and overlaps[best] > SAME_FACE_OVERLAP else None
 
 
 def non_maximum_suppression(boxes: FloatArray, scores: FloatArray, limit: float) -> list[int]:
-    """Which boxes to keep, best first: none overlaps a better one by more than `limit` (IoU).
+    """The boxes to keep, best first: none overlaps a better one by more than `limit` (IoU).
 
     boxes: (n, 4) as x, y, width, height; scores: (n,).
     """
@@ -111,30 +111,30 @@ def non_maximum_suppression(boxes: FloatArray, scores: FloatArray, limit: float)
 
 
 def similarity_transform(landmarks: Landmarks, target: FloatArray) -> FloatArray:
-    """The (2, 3) matrix that turns, scales and shifts landmarks onto a target, least squares.
+    """The (2, 3) matrix that rotates, scales and shifts landmarks onto a target, by least squares.
 
     Umeyama, Least-squares estimation of transformation parameters, PAMI 1991, in its closed form
     for two dimensions.
     """
     source = landmarks.astype(np.float64)
-    wanted = target.astype(np.float64)
-    source_mean, wanted_mean = source.mean(axis=0), wanted.mean(axis=0)
-    (x, y), (u, v) = (source - source_mean).T, (wanted - wanted_mean).T
+    goal = target.astype(np.float64)
+    source_mean, goal_mean = source.mean(axis=0), goal.mean(axis=0)
+    (x, y), (u, v) = (source - source_mean).T, (goal - goal_mean).T
     spread = max(float((x * x + y * y).sum()), 1e-12)
     a, b = (x * u + y * v).sum() / spread, (x * v - y * u).sum() / spread
-    turn = np.array([[a, -b], [b, a]])
-    shift = wanted_mean - turn @ source_mean
-    return np.column_stack([turn, shift]).astype(np.float32)
+    rotation = np.array([[a, -b], [b, a]])
+    shift = goal_mean - rotation @ source_mean
+    return np.column_stack([rotation, shift]).astype(np.float32)
 
 
 def invert_transform(matrix: FloatArray) -> FloatArray:
     """The (2, 3) matrix that undoes a similarity transform."""
-    turn = np.linalg.inv(matrix[:, :2].astype(np.float64))
-    return np.column_stack([turn, -turn @ matrix[:, 2]]).astype(np.float32)
+    rotation = np.linalg.inv(matrix[:, :2].astype(np.float64))
+    return np.column_stack([rotation, -rotation @ matrix[:, 2]]).astype(np.float32)
 
 
 def transform_points(matrix: FloatArray, points: FloatArray) -> FloatArray:
-    """(n, 2) points through a (2, 3) matrix."""
+    """Apply a (2, 3) matrix to (n, 2) points."""
     moved: FloatArray = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     return moved
 
@@ -142,8 +142,8 @@ def transform_points(matrix: FloatArray, points: FloatArray) -> FloatArray:
 def head_pose(landmarks: Landmarks) -> Pose:
     """Estimate a head's pose from its five landmarks, under weak perspective.
 
-    The best linear map from the mean face (template and its depth) to the landmarks is brought to
-    the nearest rotation; five points give an estimate that sorts and filters, no measurement.
+    The nearest rotation to the best linear map from the mean face (the template with its depth) to
+    the landmarks. Five points give an estimate to sort and filter by, not a measurement.
     """
     mean_face = np.column_stack([ARCFACE_TEMPLATE, -TEMPLATE_DEPTH]).astype(np.float64)
     mean_face -= mean_face.mean(axis=0)

@@ -1,9 +1,8 @@
-"""Names without a place (Google Takeout) against clusters of faces: which name is which cluster.
+"""Match names without a box (Google Takeout) to clusters of faces.
 
-A name and a cluster that are one person come and go together. What is looked at is where they do
-not: a photo that has the name and not the cluster, or the cluster and not the name. Where somebody
-else fits nearly as well nothing is proposed; a pair that is certain is taken out of all photos, which
-may make others certain.
+A name and a cluster of the same person come and go together. What counts is where they do not: a photo
+that has the name and not the cluster, or the cluster and not the name. Where a rival fits nearly as
+well nothing is proposed. A certain pair is taken out of all photos, which may make others certain.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MARGIN = 2
-"""By so many photos a pair has to fit better than any rival that shares its name or its cluster.
+"""A pair has to fit better by this many photos than any rival that shares its name or its cluster.
 
-If one photo in ten tells wrongly (a face that was not found, a person whom Google did not see), two
-photos are odds of 9 * 9 : 1.
+If one photo in ten is wrong (a face that was not found, a person whom Google did not see), two photos
+are odds of 9 * 9 : 1.
 """
-AT_LEAST = 0.2
-"""The least confidence of a proposal: that of one photo with one name and one face, 0.207."""
-Z = 1.96
-"""Of Wilson's interval: 95 % (Wilson, Probable inference, JASA 1927)."""
+MIN_CONFIDENCE = 0.2
+"""The least confidence of a proposal; one photo with one name and one face has 0.207."""
+WILSON_Z = 1.96
+"""95 % of Wilson's interval (Wilson, Probable inference, JASA 1927)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A photo: the names that are said of it, and the people (their keys) whose faces are in it."""
+class NamedPhoto:
+    """A photo: the names that it was given, and the people (their keys) whose faces are in it."""
 
     names: frozenset[str]
     people: frozenset[str]
@@ -35,9 +34,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A name for a person; confidence: how likely at least a photo of one is of both, 0..1.
+    """A name for a person.
 
-    together: photos that have both; apart: photos that have the name or the person alone.
+    confidence: a lower bound on the chance that a photo of either is of both, 0..1. together: photos
+    that have both. apart: photos that have the name or the person alone.
     """
 
     name: str
@@ -47,36 +47,37 @@ class Proposal:
     apart: int
 
 
-def solve(
-    photos: Iterable[Named],
+def assign_names(
+    photos: Iterable[NamedPhoto],
     known: Mapping[str, str] | None = None,
     *,
-    at_least: float = AT_LEAST,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> list[Proposal]:
-    """Propose a person for each name for which only one comes into question, the surest first.
+    """Propose a person for each name that fits only one, the surest first.
 
-    photos: those of which somebody said who is in them, each once; a photo of which nobody did tells
-    nothing. known: names whose persons are known, by name. Each name and each person is proposed
-    once at most; the same photos in another order give the same.
+    photos: each photo with names, once; photos without names are ignored. known: the persons of names
+    that are known, by name. Each name and each person is proposed at most once; the order of the
+    photos does not matter.
     """
     fixed = dict(known or {})
     left = [photo for photo in photos if photo.names and photo.people]
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     while True:
-        left = _without(left, set(fixed), set(fixed.values()))
-        certain = [it for it in _certain(left) if it.confidence >= at_least]
+        left = _remove(left, set(fixed), set(fixed.values()))
+        certain = [pair for pair in _find_certain(left) if pair.confidence >= min_confidence]
         if not certain:
-            return sorted(found, key=lambda it: (-it.confidence, it.name))
-        found += certain
-        fixed = {it.name: it.person_key for it in certain}
+            return sorted(proposals, key=lambda pair: (-pair.confidence, pair.name))
+        proposals += certain
+        fixed = {pair.name: pair.person_key for pair in certain}
 
 
-def _without(photos: Sequence[Named], names: set[str], people: set[str]) -> list[Named]:
-    rest = (Named(photo.names - names, photo.people - people) for photo in photos)
+def _remove(photos: Sequence[NamedPhoto], names: set[str], people: set[str]) -> list[NamedPhoto]:
+    """The photos without these names and people; photos with nothing left are dropped."""
+    rest = (NamedPhoto(photo.names - names, photo.people - people) for photo in photos)
     return [photo for photo in rest if photo.names or photo.people]
 
 
-def _certain(photos: Sequence[Named]) -> list[Proposal]:
+def _find_certain(photos: Sequence[NamedPhoto]) -> list[Proposal]:
     """The pairs that fit better than all their rivals; no two share a name or a person."""
     of_name = Counter(name for photo in photos for name in photo.names)
     of_person = Counter(key for photo in photos for key in photo.people)
@@ -90,7 +91,7 @@ def _certain(photos: Sequence[Named]) -> list[Proposal]:
     best_of_name = _two_least((name, count) for (name, _), count in apart.items())
     best_of_person = _two_least((key, count) for (_, key), count in apart.items())
     return [
-        Proposal(name, key, _wilson(both, both + apart[name, key]), both, apart[name, key])
+        Proposal(name, key, _wilson_lower(both, both + apart[name, key]), both, apart[name, key])
         for (name, key), both in together.items()
         if _stands_out(apart[name, key], best_of_name[name])
         and _stands_out(apart[name, key], best_of_person[key])
@@ -98,20 +99,20 @@ def _certain(photos: Sequence[Named]) -> list[Proposal]:
 
 
 def _two_least(counted: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    """The two least counts of each."""
-    found: dict[str, list[int]] = {}
+    """The two least counts of each key."""
+    least: dict[str, list[int]] = {}
     for key, count in counted:
-        found[key] = sorted([*found.get(key, ()), count])[:2]
-    return found
+        least[key] = sorted([*least.get(key, ()), count])[:2]
+    return least
 
 
 def _stands_out(count: int, least: Sequence[int]) -> bool:
     return count == least[0] and all(count + MARGIN <= rival for rival in least[1:])
 
 
-def _wilson(agreeing: int, of: int) -> float:
+def _wilson_lower(agreeing: int, of: int) -> float:
     """The lower end of Wilson's interval for a share."""
-    share, square = agreeing / of, Z * Z
+    share, square = agreeing / of, WILSON_Z * WILSON_Z
     middle = share + square / (2 * of)
-    spread = Z * math.sqrt(share * (1 - share) / of + square / (4 * of * of))
+    spread = WILSON_Z * math.sqrt(share * (1 - share) / of + square / (4 * of * of))
     return (middle - spread) / (1 + square / of)

@@ -17,28 +17,28 @@ def normalise(vectors: FloatArray) -> FloatArray:
 
 
 def encode(vector: FloatArray) -> bytes:
-    """A vector as float32, little-endian: what sqlite-vec reads."""
+    """A vector as little-endian float32, as sqlite-vec reads it."""
     return np.ascontiguousarray(vector, dtype="<f4").tobytes()
 
 
 def decode(blob: bytes) -> FloatArray:
-    """The vector that `encode` made into bytes.
+    """The vector that `encode` turned into bytes.
 
-    Raises ValueError when the bytes are no vector of finite float32 values.
+    Raises ValueError if the bytes are not a vector of finite float32 values.
     """
     if not blob or len(blob) % FLOAT32_BYTES:
-        raise ValueError(f"a vector of float32 has a multiple of 4 bytes; this has {len(blob)}")
+        raise ValueError(f"a float32 vector has a multiple of 4 bytes; this has {len(blob)}")
     vector: FloatArray = np.frombuffer(blob, dtype="<f4").astype(np.float32)
     if not np.isfinite(vector).all():
-        raise ValueError("a vector holds NaN or infinity")
+        raise ValueError("a vector contains NaN or infinity")
     return vector
 
 
 def cosine(first: FloatArray, second: FloatArray) -> float:
-    """Cosine similarity, -1..1, of two vectors of the same length; 0 where one is all zeros."""
+    """The cosine similarity of two vectors of the same length, -1..1; 0 if one is all zeros."""
     if first.shape != second.shape:
         raise ValueError(
-            f"vectors of two models are never compared: {first.size} and {second.size} dimensions"
+            f"vectors of different models cannot be compared: {first.size} and {second.size} dimensions"
         )
     similarity = float(np.dot(normalise(first), normalise(second)))
     return min(1.0, max(-1.0, similarity))

@@ -1,6 +1,6 @@
-"""Pictures as a catalogue has them: made anew from their pixels, smaller, with faces made unrecognisable.
+"""Pictures for a catalogue: encoded again from their pixels, smaller, with faces blurred.
 
-What is blurred is given in shares (0..1) of the picture's width and height.
+Areas to blur are in parts (0..1) of the picture's width and height.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..algorithms import geometry
 from ..errors import BrokenPicture
-from ..shapes import Box, FloatArray
+from ..shapes import Area, Box, FloatArray
 from . import jpeg_opencv
-from .decode import CROP_MARGIN_PX, CROP_PX, decode
+from .crop import CROP_MARGIN_PX, CROP_PX
+from .decode import decode_picture
 
 BLUR_CELLS = 3
-"""A blurred face is what 3 x 3 mean colours give: no method tells faces apart by nine values."""
+"""A blurred face is 3 x 3 mean colours: no method recognises a face by nine values."""
 BLUR_MARGIN = 0.3
-"""A box ends at chin and brow; hair, ears and neck tell, too."""
-WHOLE = Box(0, 0, 1, 1)
+"""A box ends at chin and brow; hair, ears and neck identify a person, too."""
+WHOLE = Area(0, 0, 1, 1)
 BLOCK_PX = 8
 """Pictures are compared block by block: a blurred face may be a hundredth of one."""
 WATERMARK_SHARE = 1 / 22
-"""The height of a watermark's letters, of the picture's shorter side."""
-LEAST_LETTERS_PX = 9
+"""The height of a watermark's letters, as a share of the picture's short side."""
+MIN_LETTERS_PX = 9
 FONTS = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
@@ -38,95 +39,99 @@ FONTS = (
     "NotoSansCJK-Regular.ttc",
     "msgothic.ttc",
 )
-"""Looked for among the system's where Pillow's own, which is Latin alone, has not every letter."""
+"""System fonts to try if Pillow's own, which is Latin only, lacks a letter."""
 PROBE_PX = (320, 213)
-"""Sides that go by none of the scales: how they are rounded is compared, too."""
-NO_LETTER = "\U0010ffff"
+"""Sides that are no multiple of any scale, so that their rounding is compared, too."""
+UNASSIGNED_LETTER = "\U0010ffff"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How pictures of a kind are printed; long_px is never more than what there is."""
+class JpegSpec:
+    """The size and quality of a kind of pictures; smaller pictures are not enlarged."""
 
     long_px: int
     quality: int
 
 
-THUMBNAIL = Look(320, 36)
-CROP = Look(CROP_PX, 50)
+THUMBNAIL = JpegSpec(320, 36)
+CROP = JpegSpec(CROP_PX, 50)
 """With 1.5 faces a photo these give about 7.5 kB a face (bench/export.py); 8 are allowed."""
 
 
-def reprint(
-    data: bytes, look: Look, *, blurred: Sequence[Box] = (), watermark: str | None = None
+def redact_picture(
+    data: bytes, spec: JpegSpec, *, blurred: Sequence[Area] = (), watermark: str | None = None
 ) -> bytes:
-    """A JPEG of the same pixels, smaller, with nothing else in it. Raises PictureError."""
-    found = None
-    if not blurred and not watermark and _quick_agrees(look.quality):
-        found = jpeg_opencv.reprint(data, look.long_px, look.quality)
-    return found or by_pillow(data, look, blurred, watermark)
+    """A smaller JPEG of the same picture, without metadata. Raises PictureError.
+
+    blurred: areas to blur. watermark: a line to write on it.
+    """
+    redacted = None
+    if not blurred and not watermark and _opencv_equals_pillow(spec.quality):
+        redacted = jpeg_opencv.shrink_jpeg(data, spec.long_px, spec.quality)
+    return redacted or redact_with_pillow(data, spec, blurred, watermark)
 
 
 @lru_cache
-def _quick_agrees(quality: int) -> bool:
-    """Whether OpenCV is there and gives Pillow's bytes: that is where both bring the same libjpeg."""
-    if jpeg_opencv.opencv() is None:
+def _opencv_equals_pillow(quality: int) -> bool:
+    """Whether OpenCV is installed and gives Pillow's bytes, as it does if both have the same libjpeg."""
+    if jpeg_opencv.load_opencv() is None:
         return False
     rows = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     out = io.BytesIO()
     Image.fromarray(rows).resize(PROBE_PX, Image.Resampling.BICUBIC).save(out, "JPEG")
     data = out.getvalue()
-    looks = [Look(PROBE_PX[0] // scale, quality) for scale in jpeg_opencv.SCALES]
+    specs = [JpegSpec(PROBE_PX[0] // scale, quality) for scale in jpeg_opencv.SCALES]
     return all(
-        jpeg_opencv.reprint(data, it.long_px, quality) == by_pillow(data, it) for it in looks
+        jpeg_opencv.shrink_jpeg(data, spec.long_px, quality) == redact_with_pillow(data, spec)
+        for spec in specs
     )
 
 
-def by_pillow(
-    data: bytes, look: Look, blurred: Sequence[Box] = (), watermark: str | None = None
+def redact_with_pillow(
+    data: bytes, spec: JpegSpec, blurred: Sequence[Area] = (), watermark: str | None = None
 ) -> bytes:
-    """The same, whatever is to be blurred or written, by Pillow alone."""
-    image = _opened(data, look.long_px)
-    if max(image.size) > look.long_px:
-        image.thumbnail((look.long_px, look.long_px), Image.Resampling.BILINEAR)
-    for box in blurred:
-        _blur(image, box)
+    """The same as `redact_picture`, by Pillow alone."""
+    image = _open_stored(data, spec.long_px)
+    if max(image.size) > spec.long_px:
+        image.thumbnail((spec.long_px, spec.long_px), Image.Resampling.BILINEAR)
+    for area in blurred:
+        _blur(image, area)
     if watermark:
         _write(image, watermark)
     # Pillow would save a profile or a comment that it read
     image.info.clear()
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=look.quality)
+    image.save(out, "JPEG", quality=spec.quality)
     return out.getvalue()
 
 
-def _opened(data: bytes, long_px: int) -> Image.Image:
-    """The pixels of a stored picture, at the smallest scale that has so many.
+def _open_stored(data: bytes, long_px: int) -> Image.Image:
+    """The pixels of a stored picture, at the smallest scale that has `long_px`.
 
-    What ingest stores is upright JPEG: it needs none of what makes the one decoder slow.
+    Ingest stores upright JPEGs, which need nothing of what makes the decoder of photos slow.
     """
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=["JPEG"])
-        wanted = min(1.0, long_px / max(image.size))
-        # Rounded down, as Pillow halves sizes: else 427 px would not be halved for 213.5
-        image.draft("RGB", (int(image.width * wanted), int(image.height * wanted)))
+        scale = min(1.0, long_px / max(image.size))
+        # Rounded down, as Pillow halves sizes: otherwise 427 px would not be halved for 213.5
+        image.draft("RGB", (int(image.width * scale), int(image.height * scale)))
         image.load()
     except Exception:
-        return decode(data, at_least_px=long_px).image
+        return decode_picture(data, min_long_px=long_px).image
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def in_photo(box: Box, width: int, height: int) -> Box:
-    """A face's box in shares of its photo, with a margin."""
-    return _with_margin(Box(box.x / width, box.y / height, box.width / width, box.height / height))
+def locate_in_photo(box: Box, width: int, height: int) -> Area:
+    """The area of a photo to blur for a face: its box with a margin."""
+    return _add_margin(geometry.area_of(box, width, height))
 
 
-def in_crop(box: Box, face: Box, landmarks: FloatArray) -> Box | None:
-    """Where a crop of one face shows another's box, in shares of it, with a margin; None if it does not.
+def locate_in_crop(box: Box, landmarks: FloatArray) -> Area | None:
+    """The area of a face's crop to blur for another face's box, with a margin; None if it is outside.
 
-    landmarks: (5, 2), as the crop was made by them. Where there are none nobody knows what it shows:
-    then it is all of it.
+    landmarks: (5, 2), those of the crop. Without them the content of the crop is unknown: then the
+    area is all of it.
     """
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
         return WHOLE
@@ -143,22 +148,22 @@ def in_crop(box: Box, face: Box, landmarks: FloatArray) -> Box | None:
     onto_crop = geometry.similarity_transform(landmarks, target)
     placed = geometry.transform_points(onto_crop, corners) / CROP_PX
     (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
-    found = _with_margin(Box(left, top, right - left, bottom - top))
-    inside = found.x < 1 and found.y < 1 and found.x + found.width > 0
-    return found if inside and found.y + found.height > 0 else None
+    area = _add_margin(Area(left, top, right - left, bottom - top))
+    is_inside = area.x < 1 and area.y < 1 and area.x + area.width > 0
+    return area if is_inside and area.y + area.height > 0 else None
 
 
-def _with_margin(box: Box) -> Box:
-    x, y = BLUR_MARGIN * box.width, BLUR_MARGIN * box.height
-    return Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
+def _add_margin(area: Area) -> Area:
+    x, y = BLUR_MARGIN * area.width, BLUR_MARGIN * area.height
+    return Area(area.x - x, area.y - y, area.width + 2 * x, area.height + 2 * y)
 
 
-def _blur(image: Image.Image, box: Box) -> None:
-    """Leave of a region its mean colours, BLUR_CELLS across."""
+def _blur(image: Image.Image, area: Area) -> None:
+    """Reduce an area to its mean colours, BLUR_CELLS across."""
     width, height = image.size
-    left, top = max(0, int(box.x * width)), max(0, int(box.y * height))
-    right = min(width, int((box.x + box.width) * width) + 1)
-    bottom = min(height, int((box.y + box.height) * height) + 1)
+    left, top = max(0, int(area.x * width)), max(0, int(area.y * height))
+    right = min(width, int((area.x + area.width) * width) + 1)
+    bottom = min(height, int((area.y + area.height) * height) + 1)
     if right <= left or bottom <= top:
         return
     region = image.crop((left, top, right, bottom))
@@ -166,22 +171,22 @@ def _blur(image: Image.Image, box: Box) -> None:
     image.paste(coarse.resize(region.size, Image.Resampling.BICUBIC), (left, top))
 
 
-def unwritable(text: str) -> str:
-    """The letters of a watermark for which no font here has a shape; nothing where all can be written."""
-    return "".join(sorted(_lacking(_font(LEAST_LETTERS_PX, text), text)))
+def find_missing_letters(text: str) -> str:
+    """The letters of a watermark that no available font can write; empty if all can be written."""
+    return "".join(sorted(_find_missing(_choose_font(MIN_LETTERS_PX, text), text)))
 
 
 def _write(image: Image.Image, text: str) -> None:
-    """Write a line at the bottom: white on a dark edge, so that it is seen on any picture.
+    """Write a line at the bottom: white with a dark edge, legible on any picture.
 
-    A long one is written smaller; what has no room even so is cut off.
+    A long line is written smaller; what still does not fit is cut off.
     """
-    size = max(LEAST_LETTERS_PX, round(min(image.size) * WATERMARK_SHARE))
-    draw, font = ImageDraw.Draw(image), _font(size, text)
-    wide, room = draw.textlength(text, font=font), image.width - size
-    if wide > room:
-        size = max(LEAST_LETTERS_PX, int(size * room / wide))
-        font = _font(size, text)
+    size = max(MIN_LETTERS_PX, round(min(image.size) * WATERMARK_SHARE))
+    draw, font = ImageDraw.Draw(image), _choose_font(size, text)
+    needed, available = draw.textlength(text, font=font), image.width - size
+    if needed > available:
+        size = max(MIN_LETTERS_PX, int(size * available / needed))
+        font = _choose_font(size, text)
     margin = size // 2
     draw.text(
         (margin, image.height - margin),
@@ -195,24 +200,24 @@ def _write(image: Image.Image, text: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _font(size: int, text: str) -> Font:
-    """Pillow's own font, or the first of the system's that lacks fewer of these letters."""
+def _choose_font(size: int, text: str) -> Font:
+    """Pillow's own font, or the first system font that lacks the fewest of these letters."""
     own = ImageFont.load_default(size)
-    if not _lacking(own, text):
+    if not _find_missing(own, text):
         return own
-    there: list[Font] = [own]
+    fonts: list[Font] = [own]
     for name in FONTS:
         with suppress(OSError):
-            there.append(ImageFont.truetype(name, size))
-    return min(there, key=lambda font: len(_lacking(font, text)))
+            fonts.append(ImageFont.truetype(name, size))
+    return min(fonts, key=lambda font: len(_find_missing(font, text)))
 
 
-def _lacking(font: Font, text: str) -> set[str]:
-    """The letters that a font draws as it draws what no font has."""
+def _find_missing(font: Font, text: str) -> set[str]:
+    """The letters that a font draws like a letter that no font has."""
     if not isinstance(font, ImageFont.FreeTypeFont):
-        return {it for it in text if not it.isascii()}
-    none = bytes(font.getmask(NO_LETTER))
-    return {it for it in set(text) - {" "} if bytes(font.getmask(it)) == none}
+        return {letter for letter in text if not letter.isascii()}
+    missing = bytes(font.getmask(UNASSIGNED_LETTER))
+    return {letter for letter in set(text) - {" "} if bytes(font.getmask(letter)) == missing}
 
 
 def differ(data: bytes, other: bytes) -> float:
@@ -220,7 +225,7 @@ def differ(data: bytes, other: bytes) -> float:
 
     Raises PictureError.
     """
-    one, two = decode(data).image, decode(other).image
+    one, two = decode_picture(data).image, decode_picture(other).image
     if one.size != two.size:
         raise BrokenPicture("the pictures are of different sizes")
     difference = np.abs(np.asarray(one, np.float32) - np.asarray(two, np.float32)).mean(axis=2)

@@ -1,4 +1,4 @@
-"""Paths that a person named → files that may be pictures. Opens none of them; no pictures, no SQL."""
+"""Paths that the user named → files that may be pictures. Opens none of them; no pictures, no SQL."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..shapes import File
-from .decode import FORMATS
+from .decode import FORMATS_BY_SUFFIX
 from .files import as_text
 
 SKIPPED_FOLDERS = {"@eaDir", "$RECYCLE.BIN", "System Volume Information"}
-"""Other programs' folders of thumbnails and bins; so are all whose names begin with a dot."""
+"""Folders of other programs' thumbnails and trash; so are all with a name that begins with a dot."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """A path that gives no picture, and why."""
+class RejectedPath:
+    """A path that cannot be read as a picture, and the reason."""
 
     path: str
     reason: str
@@ -26,30 +26,34 @@ class Rejected:
 
 @dataclass
 class Scan:
-    """What was walked: folders whose vanished files are known, and those that could not be read."""
+    """What a walk covered, as text.
+
+    folders: walked, so a file that is no longer in them has vanished. unreadable: folders that could
+    not be read. named: files that the user named.
+    """
 
     folders: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
 
 
-def walk(paths: list[str], scan: Scan) -> Iterator[File | Rejected]:
-    """All files with a picture's ending under these folders, and every file named outright.
+def walk_paths(paths: list[str], scan: Scan) -> Iterator[File | RejectedPath]:
+    """All files with a picture's suffix in these folders, and every file that is named itself.
 
-    In the order of their names. Symbolic links are followed, each folder is entered once.
+    Sorted by name. Symbolic links are followed; each folder is entered once.
     """
     entered: set[tuple[int, int]] = set()
-    for path in _expand(paths):
+    for path in _expand_patterns(paths):
         absolute = os.path.abspath(path)
         if os.path.isdir(absolute):
             scan.folders.append(as_text(absolute)[0])
             yield from _walk_folder(absolute, entered, scan)
         else:
             scan.named.append(as_text(absolute)[0])
-            yield _look_at(absolute)
+            yield _check_file(absolute)
 
 
-def _expand(paths: list[str]) -> Iterator[str]:
+def _expand_patterns(paths: list[str]) -> Iterator[str]:
     for path in paths:
         if os.path.lexists(path) or not glob.has_magic(path):
             yield path
@@ -59,7 +63,7 @@ def _expand(paths: list[str]) -> Iterator[str]:
 
 def _walk_folder(
     folder: str, entered: set[tuple[int, int]], scan: Scan
-) -> Iterator[File | Rejected]:
+) -> Iterator[File | RejectedPath]:
     waiting = [folder]
     while waiting:
         current = waiting.pop()
@@ -71,7 +75,7 @@ def _walk_folder(
             names = sorted(os.listdir(current), key=os.fsencode)
         except OSError as error:
             scan.unreadable.append(as_text(current)[0])
-            yield Rejected(as_text(current)[0], f"the folder cannot be read: {error.strerror}")
+            yield RejectedPath(as_text(current)[0], f"the folder cannot be read: {error.strerror}")
             continue
         folders = []
         for name in names:
@@ -80,26 +84,28 @@ def _walk_folder(
                 continue
             if os.path.isdir(full):
                 folders.append(full)
-            elif os.path.splitext(name)[1].lower() in FORMATS:
-                yield _look_at(full)
+            elif os.path.splitext(name)[1].lower() in FORMATS_BY_SUFFIX:
+                yield _check_file(full)
         waiting.extend(reversed(folders))
 
 
-def _look_at(path: str) -> File | Rejected:
+def _check_file(path: str) -> File | RejectedPath:
     text, path_bytes = as_text(path)
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
-        gone = "a link to a file that is not there" if os.path.islink(path) else "no such file"
-        return Rejected(text, gone)
+        gone = "a link to a file that does not exist" if os.path.islink(path) else "no such file"
+        return RejectedPath(text, gone)
     except OSError as error:
-        return Rejected(text, f"it cannot be looked at: {error.strerror}")
-    if not stat.S_ISREG(found.st_mode):
-        return Rejected(text, f"not a file but a {_kind(found.st_mode)}; it was not opened")
-    return File(text, found.st_size, found.st_mtime_ns, path_bytes)
+        return RejectedPath(text, f"it cannot be accessed: {error.strerror}")
+    if not stat.S_ISREG(status.st_mode):
+        return RejectedPath(
+            text, f"not a file but a {_describe_kind(status.st_mode)}; it was not opened"
+        )
+    return File(text, status.st_size, status.st_mtime_ns, path_bytes)
 
 
-def _kind(mode: int) -> str:
+def _describe_kind(mode: int) -> str:
     kinds = (
         (stat.S_ISFIFO, "pipe (FIFO)"),
         (stat.S_ISSOCK, "socket"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import MissingWeights
-from ..media import decode
+from ..media import crop
 from ..media.decode import Picture
 from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 
@@ -29,7 +29,7 @@ class Engine:
     info: ModelInfo
     detect: Callable[[RgbArray], list[Detection]]
     embed: Callable[[list[RgbArray]], FloatArray]
-    align: Callable[[Picture, Landmarks], RgbArray] = field(default=decode.align)
+    align: Callable[[Picture, Landmarks], RgbArray] = field(default=crop.align_face)
     detect_faint: Callable[[RgbArray], list[Detection]] | None = None
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..algorithms import geometry
 from ..errors import MissingExtra, MissingWeights, ModelError
-from ..media import decode
+from ..media import crop
 from ..media.decode import Picture
 from ..shapes import Box, Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 from .base import EXTRA_MEND, FAINT_SCORE, Engine, FaceModel
@@ -206,10 +206,10 @@ def align(picture: Picture, landmarks: Landmarks) -> RgbArray:
 
     matrix = geometry.similarity_transform(landmarks * picture.scale, geometry.ARCFACE_TEMPLATE)
     side_px = geometry.ALIGNED_PX
-    left, top, right, bottom = decode.source_region(matrix, picture, side_px)
+    left, top, right, bottom = crop.find_source_region(matrix, picture, side_px)
     if right <= left or bottom <= top:
         return np.zeros((side_px, side_px, 3), np.uint8)
-    region = np.asarray(picture.region(left, top, right, bottom))
+    region = np.asarray(picture.crop_region(left, top, right, bottom))
     matrix[:, 2] += matrix[:, :2] @ (left, top)
     aligned = cv2.warpAffine(region, matrix, (side_px, side_px), borderValue=0.0)
     return np.asarray(aligned, dtype=np.uint8)

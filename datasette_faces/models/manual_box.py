@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..algorithms import geometry
-from ..media import decode
+from ..media import crop, limits
 from ..media.decode import Picture
 from ..shapes import Box, Detection, Face, FloatArray, Landmarks, Outline
 from . import pipeline
@@ -37,14 +37,14 @@ def face_in(
     outline: Outline,
     *,
     detect_px: int,
-    max_pixels: int = decode.MAX_PIXELS,
+    max_pixels: int = limits.MAX_PIXELS,
 ) -> Face:
     """Measure and embed the face in a box; its score is 0 where no detector saw it.
 
     data: the bytes of an image file. Raises PictureError.
     """
     picture = pipeline.decoded(data, detect_px=detect_px, max_pixels=max_pixels)
-    larger_px = decode.at_least_px_for([outline.box], picture)
+    larger_px = crop.choose_larger_px([outline.box], picture)
     if larger_px:
         del picture
         picture = pipeline.larger(data, larger_px, max_pixels=max_pixels)
@@ -75,7 +75,7 @@ def _seen(picture: Picture, engine: Engine, outline: Outline) -> Detection | Non
     detect = engine.detect_faint or engine.detect
     found = [
         _moved(item, left, top, picture.scale)
-        for item in detect(np.asarray(picture.region(left, top, right, bottom)))
+        for item in detect(np.asarray(picture.crop_region(left, top, right, bottom)))
     ]
     fitting = {place: _fit(item, outline) for place, item in enumerate(found)}
     best = max(fitting, key=lambda place: (fitting[place], -place), default=None)
@@ -107,5 +107,5 @@ def _moved(detection: Detection, left: int, top: int, scale: float) -> Detection
 def _fit(detection: Detection, outline: Outline) -> float:
     """How well a detection is of the face that was drawn; 0 where it is of another one."""
     overlap = geometry.intersection_over_union(detection.box, outline.box)
-    of_another = geometry.same_face(detection.box, dict(enumerate(outline.beside)))
+    of_another = geometry.find_same_face(detection.box, dict(enumerate(outline.beside)))
     return 0.0 if of_another is not None or overlap < LEAST_OVERLAP else overlap * detection.score

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..algorithms import geometry, vectors
-from ..media import decode as images
-from ..media.decode import Picture
+from ..media import crop, limits
+from ..media.decode import Picture, decode_picture, release_memory
 from ..shapes import Analysis, Box, Detection, Face, FloatArray, Landmarks, Looked, Photo, RgbArray
 from .base import Engine
 
@@ -32,7 +32,7 @@ def look(
     *,
     detect_px: int,
     min_face_px: float = MIN_FACE_PX,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = limits.MAX_PIXELS,
 ) -> Looked:
     """Analyse one picture, and say why it has no face where it has none. Raises PictureError."""
     found = analyse(
@@ -51,7 +51,7 @@ def analyse(
     *,
     detect_px: int,
     min_face_px: float = MIN_FACE_PX,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = limits.MAX_PIXELS,
 ) -> Analysis:
     """Find, measure and embed the faces of one picture, the largest first.
 
@@ -62,7 +62,7 @@ def analyse(
     kept = [item for item in found if min(item.box.width, item.box.height) >= min_face_px]
     kept.sort(key=lambda item: item.box.width * item.box.height, reverse=True)
     photo = _photo(picture)
-    larger_px = images.at_least_px_for([item.box for item in kept], picture)
+    larger_px = crop.choose_larger_px([item.box for item in kept], picture)
     if larger_px:
         del picture
         picture = larger(data, larger_px, max_pixels=max_pixels)
@@ -76,25 +76,25 @@ def pictures(
 
     They are those that `analyse` gives. boxes: of all its faces. Raises PictureError.
     """
-    picture = decoded(data, detect_px=images.THUMBNAIL_PX)
-    thumbnail = images.thumbnail(picture)
-    larger_px = images.at_least_px_for(boxes, picture)
+    picture = decoded(data, detect_px=crop.THUMBNAIL_PX)
+    thumbnail = crop.make_thumbnail(picture)
+    larger_px = crop.choose_larger_px(boxes, picture)
     if larger_px:
         del picture
         picture = larger(data, larger_px)
-    return thumbnail, [images.crop(picture, points) for points in landmarks]
+    return thumbnail, [crop.crop_face(picture, points) for points in landmarks]
 
 
-def decoded(data: bytes, *, detect_px: int, max_pixels: int = images.MAX_PIXELS) -> Picture:
+def decoded(data: bytes, *, detect_px: int, max_pixels: int = limits.MAX_PIXELS) -> Picture:
     """A picture as large as a detector sees it, and its thumbnail takes. Raises PictureError."""
-    least_px = max(detect_px, images.THUMBNAIL_PX)
-    return images.decode(data, at_least_px=least_px, max_pixels=max_pixels)
+    min_long_px = max(detect_px, crop.THUMBNAIL_PX)
+    return decode_picture(data, min_long_px=min_long_px, max_pixels=max_pixels)
 
 
-def larger(data: bytes, larger_px: int, *, max_pixels: int = images.MAX_PIXELS) -> Picture:
+def larger(data: bytes, larger_px: int, *, max_pixels: int = limits.MAX_PIXELS) -> Picture:
     """The same decoded larger, once the memory of the smaller one was let go. Raises PictureError."""
-    images.return_memory()
-    return images.decode(data, at_least_px=larger_px, max_pixels=max_pixels)
+    release_memory()
+    return decode_picture(data, min_long_px=larger_px, max_pixels=max_pixels)
 
 
 def why_no_face(picture: Picture, engine: Engine, detect_px: int, min_face_px: float) -> str:
@@ -131,9 +131,9 @@ def measured(picture: Picture, detections: list[Detection], engine: Engine) -> t
     return tuple(
         Face(
             detection=item,
-            sharpness=images.sharpness(face_rgb),
+            sharpness=crop.measure_sharpness(face_rgb),
             pose=geometry.head_pose(item.landmarks),
-            crop=images.crop(picture, item.landmarks),
+            crop=crop.crop_face(picture, item.landmarks),
             embedding=embedding,
         )
         for item, face_rgb, embedding in zip(detections, aligned, embeddings, strict=True)
@@ -160,5 +160,5 @@ def _photo(picture: Picture) -> Photo:
         camera=exif.camera,
         latitude=exif.latitude,
         longitude=exif.longitude,
-        thumbnail=images.thumbnail(picture),
+        thumbnail=crop.make_thumbnail(picture),
     )

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from ..errors import FacesError, MissingExtra, ModelError, PictureError
-from ..media import decode
+from ..media import decode, limits
 from ..shapes import Analysis, Face, Looked, ModelInfo, Outline
 from . import manual_box, pipeline, subprocesses
 from .base import EXTRA_MEND, Engine, FaceModel
@@ -39,7 +39,7 @@ class Limits:
     """What one picture may cost; `nice` is how far its worker stands back for other processes."""
 
     seconds: float
-    max_pixels: int = decode.MAX_PIXELS
+    max_pixels: int = limits.MAX_PIXELS
     memory_bytes: int = MEMORY_BYTES
     nice: int = 0
     load_seconds: float = LOAD_SECONDS
@@ -225,7 +225,7 @@ def _blamed_on_the_picture(data: bytes) -> Iterator[None]:
         raise PictureError(f"analysing it failed: {type(error).__name__}: {error}") from None
     finally:
         if len(data) >= LARGE_BYTES:
-            decode.return_memory()
+            decode.release_memory()
 
 
 def _loaded(model: FaceModel) -> Engine:

@@ -13,9 +13,9 @@ from itertools import product
 
 import numpy as np
 
-from ..algorithms import constrained_clustering, knn_graph, review_pairs
+from ..algorithms import constrained_clustering, knn_graph, merge_thresholds, review_pairs
 from ..algorithms.constrained_clustering import ALONE, Constraints
-from ..algorithms.review_pairs import Alike
+from ..algorithms.review_pairs import ReviewPairs
 from ..search.searcher import Searcher
 from ..shapes import FloatArray, IdArray, ModelInfo
 from ..store import decisions, embeddings, face_quality, people, review_queue
@@ -46,12 +46,14 @@ def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     """Group all faces of a model anew; whoever was placed by a person stays there."""
     known = _Known(conn, decisions.standings(conn))
     order, vectors = _in_order(conn, model, known)
-    bar = constrained_clustering.bar(vectors, model.threshold)
+    thresholds = merge_thresholds.estimate_thresholds(vectors, model.threshold)
     constraints, names = known.constraints(order)
-    graph = knn_graph.graph(vectors)
-    labels = constrained_clustering.cluster(vectors, graph, constraints, bar)
+    graph = knn_graph.build_graph(vectors)
+    labels = constrained_clustering.cluster_faces(vectors, graph, constraints, thresholds)
     done = _keep(conn, order.ids, _named(labels, names), known)
-    found = review_pairs.pairs(vectors, graph, labels, order.photos, threshold=model.threshold)
+    found = review_pairs.find_review_pairs(
+        vectors, graph, labels, order.photos, threshold=model.threshold
+    )
     _keep_alike(conn, model, order.ids, found, anew=True)
     return done
 
@@ -70,21 +72,27 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
     near = _neighbourhood(conn, model, new)
     known = _Known(conn, decisions.standings(conn, near), _grouped(conn, near, new))
     order, vectors = _in_order(conn, model, known, near)
-    bar = constrained_clustering.bar(
+    thresholds = merge_thresholds.estimate_thresholds(
         embeddings.sample(conn, model.id), model.threshold, faces=count
     )
     constraints, names = known.constraints(order)
-    graph = knn_graph.graph_of(vectors, np.flatnonzero(np.isin(order.ids, new)).astype(np.int32))
+    graph = knn_graph.build_graph_of(
+        vectors, np.flatnonzero(np.isin(order.ids, new)).astype(np.int32)
+    )
     before = known.numbers(order.ids, known.grouped, names)
-    labels = constrained_clustering.grow(vectors, graph, constraints, bar, labels=before)
+    labels = constrained_clustering.grow_clusters(
+        vectors, graph, constraints, thresholds, labels=before
+    )
     done = _keep(conn, order.ids, _named(labels, names), known)
-    found = review_pairs.pairs(vectors, graph, labels, order.photos, threshold=model.threshold)
+    found = review_pairs.find_review_pairs(
+        vectors, graph, labels, order.photos, threshold=model.threshold
+    )
     _keep_alike(conn, model, order.ids, found, anew=False)
     return done
 
 
 def _keep_alike(
-    conn: Connection, model: ModelInfo, ids: IdArray, found: Alike, *, anew: bool
+    conn: Connection, model: ModelInfo, ids: IdArray, found: ReviewPairs, *, anew: bool
 ) -> None:
     """Keep the pairs for the review queue, by the keys that their people have."""
     faces = ids[found.faces]
@@ -149,8 +157,8 @@ class _Known:
             photo=order.photos,
             key=np.arange(len(order.ids)),
             pinned=self.numbers(order.ids, self.placed, names),
-            apart=_two_columns(apart),
-            apart_people=_two_columns(people_apart),
+            cannot_link=_two_columns(apart),
+            cannot_link_people=_two_columns(people_apart),
             bridging=order.bridging,
         )
         return found, names

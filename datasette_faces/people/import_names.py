@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..algorithms import geometry
-from ..algorithms.box_matching import match
+from ..algorithms.box_matching import match_boxes
 from ..errors import DecisionError, FacesError
-from ..media.files import as_text, read
+from ..media.files import as_text, read_file
 from ..models.at_hand import AtHand
 from ..shapes import File
 from ..store import decisions, metadata_faces, models, photo_names
@@ -162,7 +162,7 @@ class _Intake:
         boxes = metadata_faces.boxes(self._conn, photo.id)
         ids = list(boxes)
         of_faces = [geometry.area_of(box, photo.width, photo.height) for box in boxes.values()]
-        found = match([area for _, area in placed], of_faces)
+        found = match_boxes([area for _, area in placed], of_faces)
         pairs = [(placed[place][0], ids[face_place]) for place, face_place in found.pairs]
         with transaction(self._conn):
             standings = decisions.standings(self._conn, ids)
@@ -174,7 +174,7 @@ class _Intake:
                     self.done.known += 1
                 else:
                     self._import(photo, region, face_id)
-        settled = [self._draw(photo, placed[place][0]) for place in found.unmet]
+        settled = [self._draw(photo, placed[place][0]) for place in found.unmatched]
         return all(settled)
 
     def _settled(self, photo: Pictured, region: NamedRegion, standing: Standing | None) -> bool:
@@ -262,7 +262,7 @@ def bytes_of(path: str) -> bytes:
     """A photo's file. Raises OSError, PictureError."""
     facts = os.stat(path)
     text, raw = as_text(path)
-    return read(File(text, facts.st_size, facts.st_mtime_ns, raw))
+    return read_file(File(text, facts.st_size, facts.st_mtime_ns, raw))
 
 
 def _key(name: str, attempt: int = 0) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..algorithms import geometry
 from ..errors import DecisionError, EditedMeanwhile, FacesError, FaceThere, ModelError
-from ..media.files import as_path, known_size, read_known
+from ..media.files import as_path, find_file_size, read_verified
 from ..search import index_upkeep
 from ..shapes import Box, Face, FloatArray, Landmarks, ModelInfo, Outline
 from ..store import decisions, gallery, manual_faces, metadata_faces
@@ -105,7 +105,7 @@ def checked_box(about: Subject, numbers: Sequence[float]) -> Box:
 
 def outline(about: Subject, box: Box) -> Outline:
     """A box as a model is asked for it. Raises FaceThere where it meets a face."""
-    there = geometry.same_face(box, about.boxes)
+    there = geometry.find_same_face(box, about.boxes)
     if there is not None:
         raise FaceThere("There is a face already where this box is", there)
     return Outline(box, tuple(about.boxes.values()))
@@ -113,7 +113,7 @@ def outline(about: Subject, box: Box) -> Outline:
 
 def is_at_hand(about: Subject, within: Sequence[str] = ()) -> bool:
     """Whether a file of the photo's size lies where it was: a look at the names, not at the bytes."""
-    return any(known_size(path, within) == size_bytes for path, size_bytes in about.places)
+    return any(find_file_size(path, within) == size_bytes for path, size_bytes in about.places)
 
 
 def original(about: Subject, within: Sequence[str] = ()) -> bytes:
@@ -122,10 +122,10 @@ def original(about: Subject, within: Sequence[str] = ()) -> bytes:
     within: folders outside which no file is looked at; none: anywhere.
     """
     for path, size_bytes in about.places:
-        data = read_known(path, size_bytes, about.sha256, within=within)
+        data = read_verified(path, size_bytes, about.sha256, within=within)
         if data is not None:
             return data
-    if any(known_size(path, within) is not None for path, _ in about.places):
+    if any(find_file_size(path, within) is not None for path, _ in about.places):
         raise DecisionError(
             "The photo's file has changed since it was ingested: ingest it again, then draw"
         )
@@ -216,7 +216,7 @@ def _catch_up(conn: Connection, making: Callable[[Outline], Made], waiting: Wait
     """Make what one drawing lacks; whether there was anything to make."""
     about = subject(conn, waiting.photo_id)
     beside = {it: box for it, box in about.boxes.items() if it != waiting.face_id}
-    if geometry.same_face(waiting.box, beside) is not None:
+    if geometry.find_same_face(waiting.box, beside) is not None:
         return False  # drawn twice, in two files
     made = making(Outline(waiting.box, tuple(beside.values()), _landmarks(conn, waiting.face_id)))
     with transaction(conn):

@@ -21,7 +21,7 @@ def calibrate(conn: Connection, model_id: str) -> Kept:
     """Fit a model's curve to what the file knows, and keep it; in a transaction of its own."""
     model = searcher.model_of(conn, model_id)
     known = calibration_pairs.known(conn, model.id)
-    found = calibration.calibrate(model.threshold, known.matching, known.other)
+    found = calibration.fit_and_evaluate(model.threshold, known.matching, known.other)
     with transaction(conn):
         calibrations.keep(conn, model.id, found, known)
     kept = calibrations.of_model(conn, model.id)
@@ -31,7 +31,9 @@ def calibrate(conn: Connection, model_id: str) -> Kept:
 
 def curve_of(conn: Connection, model: ModelInfo) -> Curve:
     """The model's curve in this file, or the one that its published threshold gives."""
-    return calibrations.curve_of_model(conn, model.id) or calibration.published(model.threshold)
+    return calibrations.curve_of_model(conn, model.id) or calibration.published_curve(
+        model.threshold
+    )
 
 
 def only_curve(conn: Connection) -> Curve | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import MissingWeights, PictureError, SearchError, UnknownModel, WrongWeights
 from ..media import files
-from ..media.scan import Rejected, Scan, walk
+from ..media.scan import RejectedPath, Scan, walk_paths
 from ..models import registry, worker_pool
 from ..models.base import FaceModel
 from ..models.pipeline import MIN_FACE_PX
@@ -167,10 +167,10 @@ def _example(path: str, unlike: bool, pool: WorkerPool) -> Example:
 def _read(path: str) -> bytes:
     if os.path.isdir(path):
         raise PictureError("a folder; name the query photos themselves")
-    for found in walk([glob.escape(path)], Scan()):
-        if isinstance(found, Rejected):
+    for found in walk_paths([glob.escape(path)], Scan()):
+        if isinstance(found, RejectedPath):
             raise PictureError(found.reason)
-        return files.read(found)
+        return files.read_file(found)
     raise PictureError("no such file")
 
 

@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from ..algorithms.calibration import Pairs
+from ..algorithms.calibration import LabelledPairs
 from ..shapes import FloatArray, IdArray
 from . import embeddings
 from .connection import Connection
@@ -42,15 +42,15 @@ _EMBEDDED = "exists (select 1 from face_embeddings where face_id = faces.id and 
 class Known:
     """The sample: matching of one person; of two, by one photo, or by their names."""
 
-    matching: Pairs
-    of_photos: Pairs
-    of_people: Pairs
+    matching: LabelledPairs
+    of_photos: LabelledPairs
+    of_people: LabelledPairs
 
     @property
-    def other(self) -> Pairs:
+    def other(self) -> LabelledPairs:
         """All pairs that do not match."""
         both = (self.of_photos, self.of_people)
-        return Pairs(
+        return LabelledPairs(
             np.concatenate([it.similarities for it in both]),
             np.concatenate([it.groups for it in both]),
         )
@@ -61,9 +61,9 @@ def known(conn: Connection, model_id: str) -> Known:
     people, vectors = _named(conn, model_id)
     # One photo may show somebody twice, in a mirror: still a pair of that person
     first, second = _within(people)
-    matching = Pairs(_compared(vectors, first, second), people[first])
+    matching = LabelledPairs(_compared(vectors, first, second), people[first])
     first, second = _across(people)
-    of_people = Pairs(_compared(vectors, first, second), people[first])
+    of_people = LabelledPairs(_compared(vectors, first, second), people[first])
     return Known(matching, _of_photos(conn, model_id), of_people)
 
 
@@ -109,7 +109,7 @@ def _across(people: IdArray) -> tuple[IdArray, IdArray]:
     return first[two].astype(np.int64), second[two].astype(np.int64)
 
 
-def _of_photos(conn: Connection, model_id: str) -> Pairs:
+def _of_photos(conn: Connection, model_id: str) -> LabelledPairs:
     """Pairs of two faces of one photo, but for those that somebody called one person."""
     photos = conn.execute(
         f"select photo_id from faces where {_EMBEDDED} group by photo_id having count(*) > 1 "
@@ -128,7 +128,7 @@ def _of_photos(conn: Connection, model_id: str) -> Pairs:
         first, second = _places((place[one], place[other]) for _, one, other in sound)
         similarities.append(_compared(vectors, first, second))
         groups.append(np.array([photo for photo, _, _ in sound], np.int64))
-    return Pairs(np.concatenate(similarities), np.concatenate(groups))
+    return LabelledPairs(np.concatenate(similarities), np.concatenate(groups))
 
 
 def _pairs_in(conn: Connection, model_id: str, photos: list[int]) -> Iterator[tuple[int, int, int]]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..algorithms.calibration import Bin, Calibration, Curve, Evaluation, Rate
+from ..algorithms.calibration import AcceptRate, Calibration, Curve, Evaluation, ReliabilityBin
 from .calibration_pairs import Known
 from .connection import Connection
 from .photos import now
@@ -93,7 +93,7 @@ def _kept(row: dict[str, Any]) -> Kept:
     if row["source"] not in ("library", "published"):
         raise ValueError
     told = json.loads(row["evaluation"])
-    bins = tuple(Bin(**_numbers(it)) for it in told["bins"])
+    bins = tuple(ReliabilityBin(**_numbers(it)) for it in told["bins"])
     rates = tuple(_rate(**it) for it in told["rates"])
     ece = float(told["ece"]) if bins else None
     threshold, curve = float(row["threshold"]), _curve(row["curve"])
@@ -113,9 +113,9 @@ def _numbers(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value + 0 for name, value in values.items()}
 
 
-def _rate(far: float, **told: Any) -> Rate:
+def _rate(far: float, **told: Any) -> AcceptRate:
     unknown = all(value is None for value in told.values())
-    return Rate(far + 0, **(told if unknown else _numbers(told)))
+    return AcceptRate(far + 0, **(told if unknown else _numbers(told)))
 
 
 def _curve_as_json(curve: Curve) -> str:

@@ -247,7 +247,8 @@ def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]
     photo_of = photos_of(conn, {ref.sha256 for ref in wanted})
     faces = _faces_of(conn, sorted(set(photo_of.values())))
     return [
-        geometry.same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {})) for ref in wanted
+        geometry.find_same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {}))
+        for ref in wanted
     ]
 
 
@@ -340,7 +341,7 @@ def matched(said: Said, faces: dict[int, Box]) -> dict[int, Standing]:
     """What was said of a photo's faces, as it stands after the last word."""
     found: dict[int, Standing] = {}
     for number, role, key, box in said:
-        face_id = geometry.same_face(box, faces)
+        face_id = geometry.find_same_face(box, faces)
         if face_id is None or key is None:
             continue
         before = found.get(face_id, Standing())

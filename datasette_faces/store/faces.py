@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ..algorithms import geometry, vectors
-from ..algorithms.box_matching import may_be_one
+from ..algorithms.box_matching import may_be_same_face
 from ..shapes import Box, Face
 from .connection import Connection
 
@@ -21,7 +21,7 @@ def save_faces(
     """
     known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)
     for face in faces:
-        face_id = geometry.same_face(face.detection.box, known)
+        face_id = geometry.find_same_face(face.detection.box, known)
         if face_id is None:
             face_id = _drawn_face(face.detection.box, known, drawn)
         if face_id is None:
@@ -62,7 +62,7 @@ def _drawn(conn: Connection, photo_id: int) -> set[int]:
 def _drawn_face(box: Box, known: dict[int, Box], drawn: set[int]) -> int | None:
     """The drawn face that a detector found now: people draw a head where detectors see a face."""
     return next(
-        (it for it in sorted(drawn & known.keys()) if may_be_one(known[it], box)),
+        (it for it in sorted(drawn & known.keys()) if may_be_same_face(known[it], box)),
         None,
     )
 

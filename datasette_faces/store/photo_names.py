@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ..algorithms.name_assignment import Named, Proposal
+from ..algorithms.name_assignment import NamedPhoto, Proposal
 from .connection import Connection
 from .gallery import has_table
 from .people import NOT_A_FACE
@@ -29,7 +29,7 @@ def save(
     )
 
 
-def photos(conn: Connection) -> list[Named]:
+def photos(conn: Connection) -> list[NamedPhoto]:
     """The photos of which names are said, with the keys of the people whose faces are in them."""
     names: dict[int, set[str]] = defaultdict(set)
     for photo_id, name in conn.execute("select photo_id, name from said_names"):
@@ -42,7 +42,7 @@ def photos(conn: Connection) -> list[Named]:
     keys: dict[int, set[str]] = defaultdict(set)
     for photo_id, key in rows:
         keys[photo_id].add(key)
-    return [Named(frozenset(said), frozenset(keys[it])) for it, said in sorted(names.items())]
+    return [NamedPhoto(frozenset(said), frozenset(keys[it])) for it, said in sorted(names.items())]
 
 
 def known(conn: Connection) -> dict[str, str]:

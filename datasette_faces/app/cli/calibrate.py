@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ...algorithms.calibration import LEAST_PAIRS, LEAST_PEOPLE
+from ...algorithms.calibration import MIN_PAIRS, MIN_PEOPLE
 from ...search import probability, searcher
 from ...shapes import ModelInfo
 from ...store import models
@@ -85,7 +85,7 @@ def _pairs(count: int, does: str, do: str) -> str:
 
 def _too_few(kept: Kept) -> list[str]:
     return [
-        f"  There are too few labels yet: {LEAST_PAIRS} pairs of each kind, and {LEAST_PEOPLE} named "
+        f"  There are too few labels yet: {MIN_PAIRS} pairs of each kind, and {MIN_PEOPLE} named "
         "people with several",
         "  faces each, are enough. Until then the model's published threshold says how likely a",
         "  similarity is. Name a few more people, and run the same line again.",

@@ -1,5 +1,5 @@
-"""`datasette_faces.calibration`, as it is documented; it lies in `algorithms`."""
+"""`datasette_faces.calibration`, the documented import path of `algorithms.calibration`."""
 
-from datasette_faces.algorithms.calibration import Curve, fit
+from datasette_faces.algorithms.calibration import Curve, evaluate, fit
 
-__all__ = ["Curve", "fit"]
+__all__ = ["Curve", "evaluate", "fit"]

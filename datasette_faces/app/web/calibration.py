@@ -91,10 +91,10 @@ async def _context(page: Page, shown: _Shown) -> dict[str, Any]:
     return {
         "models": [model.id for model in await page.read(models.every)],
         "file_name": os.path.basename(path or "faces.db"),
-        "least": {"pairs": calibration.LEAST_PAIRS, "people": calibration.LEAST_PEOPLE},
+        "least": {"pairs": calibration.MIN_PAIRS, "people": calibration.MIN_PEOPLE},
         "size": {"width": WIDTH, "height": HEIGHT},
         "curve": _line(shown.curve),
-        "published": _line(calibration.published(shown.model.threshold)),
+        "published": _line(calibration.published_curve(shown.model.threshold)),
         "points": _points(shown.evaluation),
     }
 
@@ -102,7 +102,7 @@ async def _context(page: Page, shown: _Shown) -> dict[str, Any]:
 def _shown(conn: Connection, model_id: str | None) -> _Shown:
     model = searcher.model_of(conn, model_id)
     kept = calibrations.of_model(conn, model.id)
-    curve = kept.calibration.curve if kept else calibration.published(model.threshold)
+    curve = kept.calibration.curve if kept else calibration.published_curve(model.threshold)
     return _Shown(model, curve, kept)
 
 

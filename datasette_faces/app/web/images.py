@@ -10,7 +10,7 @@ from typing import Any
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
-from ...media.files import as_path, is_untouched, read_known
+from ...media.files import as_path, is_untouched, read_verified
 from ...store import gallery
 from ..datasette import csp, permissions
 from ..datasette.state import state_of
@@ -117,4 +117,4 @@ def _original(place: dict[str, Any], folders: list[str], has: bool) -> bytes | N
     if has and is_untouched(path, place["bytes"], place["modified_ns"], within=folders):
         return b""
     known = place["bytes"], place["sha256"]
-    return read_known(path, *known, within=folders, most_bytes=ORIGINAL_BYTES)
+    return read_verified(path, *known, within=folders, max_bytes=ORIGINAL_BYTES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from ...algorithms.needle_search import CHUNK_BYTES, Hit, Needles, Search
+from ...algorithms.needle_search import CHUNK_BYTES, Hit, Needles, NeedleSearch
 from ...media import jpeg_verify
 from ...search.indexes import pq, registry
 from ...store import catalogue as tables
@@ -26,13 +26,13 @@ TOO_SHORT = "too short, or too uniform, to be looked for"
 def searched(it: Known) -> list[Finding]:
     """The file's bytes, all of them, hold nothing of what the private file keeps for itself."""
     needles = _needles(it, b"\n".join(_public(it)))
-    search = needles.search()
-    hits = list(_unexplained(it, search, search.everywhere(it.data)))
+    search = needles.build_search()
+    hits = list(_unexplained(it, search, search.find_all(it.data)))
     found = [
         Finding.of(
             kind,
             count,
-            [f"{_readable(hit.text)} at byte {hit.place:,}" for hit in hits if hit.kind == kind],
+            [f"{_readable(hit.text)} at byte {hit.offset:,}" for hit in hits if hit.kind == kind],
         )
         for kind, count in search.counts.items()
     ]
@@ -90,7 +90,7 @@ def _public(it: Known) -> Iterator[bytes]:
     yield from private.plain(kind.id for kind in registry.indexes())
 
 
-def _unexplained(it: Known, search: Search, hits: list[Hit]) -> Iterator[Hit]:
+def _unexplained(it: Known, search: NeedleSearch, hits: list[Hit]) -> Iterator[Hit]:
     """Hits of what lies in the file more often than in the cells where it may be.
 
     Those cells are compared with what they should be by other checks.
@@ -115,7 +115,7 @@ def _pictures(it: Known) -> Iterator[bytes]:
                 yield data
 
 
-def _counted(search: Search, cells: Iterable[bytes]) -> Counter[bytes]:
+def _counted(search: NeedleSearch, cells: Iterable[bytes]) -> Counter[bytes]:
     """How often each text is found within cells."""
     found: Counter[bytes] = Counter()
     batch = bytearray()
@@ -123,7 +123,7 @@ def _counted(search: Search, cells: Iterable[bytes]) -> Counter[bytes]:
         # Two cells have something between them that no text has
         batch += cell + b"\xff\xfe\xff"
         if len(batch) > CHUNK_BYTES:
-            found.update(hit.text for hit in search.everywhere(bytes(batch)))
+            found.update(hit.text for hit in search.find_all(bytes(batch)))
             batch.clear()
-    found.update(hit.text for hit in search.everywhere(bytes(batch)))
+    found.update(hit.text for hit in search.find_all(bytes(batch)))
     return found

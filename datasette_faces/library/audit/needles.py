@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ...algorithms.needle_search import LEAST_BYTES, MOST_BYTES, ByteRows
+from ...algorithms.needle_search import MAX_NEEDLE_BYTES, MIN_NEEDLE_BYTES, ByteRows
 from ...store.connection import Connection
 
 NUMBERS = re.compile(r"[\d\s._:-]{1,15}")
@@ -64,7 +64,7 @@ def paths(conn: Connection) -> set[str]:
         text = str(named)
         folder, name = (ntpath if "\\" in text and "/" not in text else posixpath).split(text)
         stem = posixpath.splitext(name)[0]
-        found.add(stem if len(stem.encode("utf-8", "replace")) >= LEAST_BYTES else name)
+        found.add(stem if len(stem.encode("utf-8", "replace")) >= MIN_NEEDLE_BYTES else name)
         folders.add(folder)
     for folder in folders:
         found.update(part for part in re.split(r"[\\/]", folder) if part)
@@ -112,9 +112,9 @@ def digest_rows(texts: Iterable[str]) -> Iterator[ByteRows]:
     rest = (bytes.fromhex(it) for it in texts if DIGEST.fullmatch(it))
     while some := list(islice(rest, BATCH)):
         rows = _rows(some)
-        for start in (0, MOST_BYTES):
-            yield rows[:, start : start + MOST_BYTES]
-            yield _hex(rows[:, start : start + MOST_BYTES // 2], UPPER)
+        for start in (0, MAX_NEEDLE_BYTES):
+            yield rows[:, start : start + MAX_NEEDLE_BYTES]
+            yield _hex(rows[:, start : start + MAX_NEEDLE_BYTES // 2], UPPER)
 
 
 def keys(conn: Connection) -> Iterator[bytes]:
@@ -165,12 +165,12 @@ def vectors(conn: Connection, allowed: Iterable[int]) -> Iterator[ByteRows]:
 
 
 def _vectors_written(raws: list[Any]) -> Iterator[ByteRows]:
-    whole = [it for it in raws if isinstance(it, bytes) and len(it) >= 2 * MOST_BYTES]
+    whole = [it for it in raws if isinstance(it, bytes) and len(it) >= 2 * MAX_NEEDLE_BYTES]
     for length in {len(it) // 4 * 4 for it in whole}:
         rows = _rows([it[:length] for it in whole if len(it) // 4 * 4 == length])
         middle = length // 8 * 4
-        yield rows[:, :MOST_BYTES]
-        yield rows[:, middle : middle + MOST_BYTES]
+        yield rows[:, :MAX_NEEDLE_BYTES]
+        yield rows[:, middle : middle + MAX_NEEDLE_BYTES]
         yield _hex(rows[:, :8], LOWER)
         yield _hex(rows[:, :8], UPPER)
         yield _base64(rows[:, :12])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...errors import PictureError
-from ...media import decode, files
+from ...media import files
+from ...media.crop import is_decodable, is_whole_jpeg
 from ...models import pipeline
 from ...shapes import Box, Landmarks
 from ...store import integrity
@@ -22,8 +23,8 @@ def broken(conn: Connection, table: str) -> list[int]:
     step, found, place = max(1, count // DECODED), [], 0
     for piece in integrity.pictures(conn, table, PICTURE[table]):
         for row_id, data in piece:
-            whole = decode.is_whole_jpeg(data)
-            if not whole or (place % step == 0 and not decode.decodes(data)):
+            whole = is_whole_jpeg(data)
+            if not whole or (place % step == 0 and not is_decodable(data)):
                 found.append(row_id)
             place += 1
     return found
@@ -32,7 +33,7 @@ def broken(conn: Connection, table: str) -> list[int]:
 def original(conn: Connection, photo_id: int) -> bytes | None:
     """A photo's bytes, wherever they lay and lie again; None where no file holds them now."""
     for path, raw, size_bytes, sha256 in integrity.places(conn, photo_id):
-        data = files.read_known(files.as_path(path, raw), size_bytes, sha256)
+        data = files.read_verified(files.as_path(path, raw), size_bytes, sha256)
         if data is not None:
             return data
     return None

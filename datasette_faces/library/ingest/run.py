@@ -16,8 +16,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ...errors import BrokenPicture, FacesError, PictureError
-from ...media.files import as_path, read
-from ...media.scan import Rejected, Scan, walk
+from ...media.files import as_path, read_file
+from ...media.scan import RejectedPath, Scan, walk_paths
 from ...models import worker_pool
 from ...models.at_hand import AtHand
 from ...models.base import FaceModel
@@ -64,7 +64,7 @@ class Report:
     named: int = 0
     people: int = 0
     missing: int = 0
-    errors: list[Rejected] = field(default_factory=list)
+    errors: list[RejectedPath] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -200,17 +200,17 @@ class _Run:
         fresh: list[File] = []
         changed: list[File] = []
         returned: list[File] = []
-        for found in walk(paths, self.scan):
+        for found in walk_paths(paths, self.scan):
             if not scans.see(self.conn, found.path, is_file=isinstance(found, File)):
                 continue
             self.report.found += 1
-            if isinstance(found, Rejected):
+            if isinstance(found, RejectedPath):
                 self._reject(found)
                 continue
             error = errors.get(found.path)
             known = store.known_path(self.conn, found)
             if error and scans.is_broken(error, found):
-                self.report.errors.append(Rejected(found.path, error[0]))
+                self.report.errors.append(RejectedPath(found.path, error[0]))
             elif known is None:
                 fresh.append(found)
             elif not known.unchanged:
@@ -229,7 +229,7 @@ class _Run:
         edited: list[File] = []
         for file in changed:
             try:
-                sha256 = hashlib.sha256(read(file)).hexdigest()
+                sha256 = hashlib.sha256(read_file(file)).hexdigest()
             except PictureError:
                 sha256 = ""
             known = store.photo_with_content(self.conn, sha256) is not None
@@ -253,7 +253,7 @@ class _Run:
 
     def _begin(self, job: _Job) -> None:
         try:
-            data = read(job.file)
+            data = read_file(job.file)
         except PictureError as error:
             job.error = error
             return
@@ -303,7 +303,7 @@ class _Run:
             except worker_pool.WorkerDied:
                 if last:
                     raise
-                job.future = self._workers().submit(read(job.file))
+                job.future = self._workers().submit(read_file(job.file))
             else:
                 return
 
@@ -325,7 +325,7 @@ class _Run:
         photo_id = None if job.error else self._photo(job)
         if photo_id is None:
             error = job.error or self._broken[job.sha256]
-            self.report.errors.append(Rejected(job.file.path, str(error)))
+            self.report.errors.append(RejectedPath(job.file.path, str(error)))
             # What a busy machine or a model did to a picture may go better next time
             broken = job.file if isinstance(error, BrokenPicture) else None
             scans.save_error(self.conn, job.file.path, str(error), broken)
@@ -355,7 +355,7 @@ class _Run:
         self._new_faces.add(photo_id)
         return photo_id
 
-    def _reject(self, rejected: Rejected) -> None:
+    def _reject(self, rejected: RejectedPath) -> None:
         self.report.errors.append(rejected)
         with transaction(self.conn):
             scans.save_error(self.conn, rejected.path, rejected.reason)

@@ -165,7 +165,7 @@ def _check(database: str, out: str, wanted: Wanted, replace: bool) -> None:
         atomic_file.refuse_what_is_there(
             wanted.names, "no list of names", replace=replace, ours=_is_list(wanted.names)
         )
-    if wanted.watermark and (lacking := redact.unwritable(wanted.watermark)):
+    if wanted.watermark and (lacking := redact.find_missing_letters(wanted.watermark)):
         raise CatalogueError(
             f"No font here has {lacking} for the watermark; leave that out, or install a font with "
             f"it ({', '.join(redact.FONTS[:2])})"

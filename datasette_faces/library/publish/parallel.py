@@ -1,6 +1,6 @@
 """Many rows given to several threads: what each gives, in their order, a few at a time in memory.
 
-How a picture is printed stands in `reprints`, what of a row goes out in `published`.
+`media.redact` says how a picture is redacted, `public_rows` what of a row is published.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import CatalogueError, PictureError
 from ...media import redact
-from ...shapes import Box
+from ...shapes import Area, Box
 from ...store.catalogue import Notes
 from . import public_ids
 
@@ -41,7 +41,7 @@ def photo_row(
     row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
 ) -> dict[str, Any]:
     """A photo as a catalogue has it; blurred: the boxes in it that must not be made out."""
-    boxes = [redact.in_photo(Box(*box), row["width"], row["height"]) for box in blurred]
+    boxes = [redact.locate_in_photo(Box(*box), row["width"], row["height"]) for box in blurred]
     facts = photo_facts(row, blurred, notes=notes, secret=secret)
     mark = notes.get("watermark")
     return {**facts, "thumbnail": _picture(row["thumbnail"], redact.THUMBNAIL, boxes, mark)}
@@ -79,13 +79,13 @@ def face_row(row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
     return {**face_facts(row), "crop": crop}
 
 
-def _seen(row: dict[str, Any], blurred: Boxes) -> list[Box]:
-    """Where a face's crop shows others that must not be made out, in shares of it."""
+def _seen(row: dict[str, Any], blurred: Boxes) -> list[Area]:
+    """The areas of a face's crop that show others to blur."""
     own = Box(row["x"], row["y"], row["width"], row["height"])
     others = [Box(*box) for box in blurred]
     landmarks = landmarks_of(row["landmarks"])
-    seen = [redact.in_crop(it, own, landmarks) for it in others if it != own]
-    return [it for it in seen if it]
+    seen = [redact.locate_in_crop(box, landmarks) for box in others if box != own]
+    return [area for area in seen if area]
 
 
 def face_facts(row: dict[str, Any]) -> dict[str, Any]:
@@ -139,9 +139,9 @@ def landmarks_of(text: object) -> np.ndarray[Any, Any]:
 
 
 def _picture(
-    data: bytes, look: redact.Look, blurred: Iterable[Box], watermark: str | None
+    data: bytes, spec: redact.JpegSpec, blurred: Iterable[Area], watermark: str | None
 ) -> bytes:
-    return redact.reprint(data, look, blurred=list(blurred), watermark=watermark)
+    return redact.redact_picture(data, spec, blurred=list(blurred), watermark=watermark)
 
 
 def sealed(table: str, row_id: int, picture: object, blurred: Boxes) -> bytes:

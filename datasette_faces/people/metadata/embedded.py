@@ -38,7 +38,7 @@ def embedded(data: bytes) -> Embedded:
         decode.register_heif(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=decode.formats()) as image:
+            with Image.open(io.BytesIO(data), formats=decode.list_formats()) as image:
                 return of_image(image)
     except FacesError as error:
         raise NamesError(str(error)) from None

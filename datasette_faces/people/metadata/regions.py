@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...algorithms import geometry
-from ...media.decode import TURNED
+from ...media.decode import SIDEWAYS
 from ...shapes import Area
 
 FACE, PET, FOCUS, BARCODE, OTHER = "face", "pet", "focus", "barcode", "other"
@@ -67,7 +67,7 @@ class Frame:
     def stored(self) -> tuple[int, int]:
         """Width and height of the pixels as they are stored."""
         size = (self.width, self.height)
-        return size[::-1] if self.orientation in TURNED else size
+        return size[::-1] if self.orientation in SIDEWAYS else size
 
     def fits(self, applied_to: tuple[float, float] | None) -> bool:
         """Whether regions that were drawn on a picture of this size can be placed on this one."""
@@ -85,7 +85,7 @@ class Frame:
 
     def _is_upright(self, applied_to: tuple[float, float] | None) -> bool:
         """Whether that is the size of the upright picture, and not of the stored one."""
-        if applied_to is None or self.orientation not in TURNED:
+        if applied_to is None or self.orientation not in SIDEWAYS:
             return False
         return _alike(applied_to, (self.width, self.height)) and not _alike(applied_to, self.stored)
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from ...errors import NamesError
-from ...media.files import open_at_once
+from ...media.files import open_without_blocking
 from . import picasa, takeout, xml_safe
 from .rdf import graph
 
@@ -110,7 +110,7 @@ def read_sidecar(sidecar: Sidecar) -> bytes:
     """A sidecar's bytes. Raises NamesError where it is too large or cannot be read."""
     limit = LIMITS[sidecar.kind]
     try:
-        with open_at_once(sidecar.path) as stream:
+        with open_without_blocking(sidecar.path) as stream:
             data = stream.read(limit + 1)
     except OSError as error:
         raise NamesError(f"{sidecar.path} cannot be read: {error.strerror}") from None

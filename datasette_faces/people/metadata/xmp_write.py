@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ...algorithms.box_matching import match
+from ...algorithms.box_matching import match_boxes
 from ...errors import NamesError
 from ...shapes import Area
 from . import xmp_read
@@ -91,7 +91,7 @@ def _pairs(
     for kind in sorted({it.kind for it in placed}):
         theirs = [it for it in entries if it.area is not None and it.kind == kind]
         ours = [place for place, it in enumerate(placed) if it.kind == kind]
-        found = match(
+        found = match_boxes(
             [_area(placed[place], frame, size) for place in ours],
             [it.area for it in theirs if it.area is not None],
         )

@@ -1,10 +1,10 @@
-"""Pictures are printed by OpenCV where it is installed, and not a byte tells whether they were."""
+"""OpenCV encodes pictures where it is installed, with the same bytes as Pillow."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -15,19 +15,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasette_faces.errors import PictureError
-from datasette_faces.media import jpeg_opencv, redact
-from datasette_faces.media.redact import CROP, THUMBNAIL, Look, by_pillow, reprint
+from datasette_faces.media import jpeg_opencv
+from datasette_faces.media.redact import (
+    CROP,
+    THUMBNAIL,
+    JpegSpec,
+    redact_picture,
+    redact_with_pillow,
+)
 
 pytestmark = pytest.mark.once
 
-needs_opencv = pytest.mark.skipif(jpeg_opencv.opencv() is None, reason="OpenCV is not installed")
-
-
-@pytest.fixture(autouse=True)
-def _asked_anew() -> Iterator[None]:
-    redact._quick_agrees.cache_clear()
-    yield
-    redact._quick_agrees.cache_clear()
+needs_opencv = pytest.mark.skipif(
+    jpeg_opencv.load_opencv() is None, reason="OpenCV is not installed"
+)
 
 
 def picture(width: int, height: int, *, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -53,9 +54,9 @@ def jpeg(image: Image.Image, **options: Any) -> bytes:
     quality=st.integers(20, 95),
     options=st.sampled_from([{}, {"optimize": True}, {"subsampling": 0}, {"subsampling": 1}]),
 )
-def test_opencv_prints_what_pillow_prints(width, height, long_px, quality, options):
-    data, look = jpeg(picture(width, height), **options), Look(long_px, quality)
-    assert reprint(data, look) == by_pillow(data, look)
+def test_opencv_and_pillow_give_the_same_bytes(width, height, long_px, quality, options):
+    data, spec = jpeg(picture(width, height), **options), JpegSpec(long_px, quality)
+    assert redact_picture(data, spec) == redact_with_pillow(data, spec)
 
 
 @needs_opencv
@@ -68,11 +69,11 @@ def test_opencv_prints_what_pillow_prints(width, height, long_px, quality, optio
         ((1280, 853), 160),
     ],
 )
-def test_what_ingest_stores_is_printed_by_opencv(size, long_px):
+def test_opencv_encodes_what_ingest_stores(size, long_px):
     data = jpeg(picture(*size), optimize=True)
-    quick = jpeg_opencv.reprint(data, long_px, 50)
-    assert quick == by_pillow(data, Look(long_px, 50))
-    assert quick == reprint(data, Look(long_px, 50))
+    quick = jpeg_opencv.shrink_jpeg(data, long_px, 50)
+    assert quick == redact_with_pillow(data, JpegSpec(long_px, 50))
+    assert quick == redact_picture(data, JpegSpec(long_px, 50))
 
 
 @needs_opencv
@@ -91,24 +92,24 @@ def test_what_ingest_stores_is_printed_by_opencv(size, long_px):
     ],
 )
 def test_the_rest_is_left_to_pillow(data):
-    assert jpeg_opencv.reprint(data, 160, 50) is None
+    assert jpeg_opencv.shrink_jpeg(data, 160, 50) is None
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_other_colours_become_rgb(mode):
-    printed = Image.open(io.BytesIO(reprint(jpeg(picture(90, 60, mode=mode)), CROP)))
-    assert (printed.mode, printed.size) == ("RGB", (90, 60))
+    encoded = Image.open(io.BytesIO(redact_picture(jpeg(picture(90, 60, mode=mode)), CROP)))
+    assert (encoded.mode, encoded.size) == ("RGB", (90, 60))
 
 
 def test_a_picture_that_is_cut_off_is_an_error():
     with pytest.raises(PictureError):
-        reprint(jpeg(picture(90, 60))[:40], CROP)
+        redact_picture(jpeg(picture(90, 60))[:40], CROP)
 
 
-def either(printed: Callable[[bytes, Look], bytes], data: bytes) -> bytes | None:
-    """What is printed; None for an error."""
+def result(encode: Callable[[bytes, JpegSpec], bytes], data: bytes) -> bytes | None:
+    """The encoded picture; None for an error."""
     try:
-        return printed(data, CROP)
+        return encode(data, CROP)
     except PictureError:
         return None
 
@@ -125,22 +126,22 @@ def either(printed: Callable[[bytes, Look], bytes], data: bytes) -> bytes | None
     ),
     instead=st.booleans(),
 )
-def test_a_damaged_picture_shows_the_same_in_both_or_is_an_error_in_both(place, put, instead):
+def test_a_damaged_picture_gives_the_same_in_both_or_is_an_error_in_both(place, put, instead):
     whole = jpeg(picture(160, 120))
     data = whole[:place] + put + whole[place + len(put) * instead :]
-    assert either(reprint, data) == either(by_pillow, data)
+    assert result(redact_picture, data) == result(redact_with_pillow, data)
 
 
 @pytest.mark.parametrize("data", [5, "text", None])
-def test_what_is_no_bytes_is_no_picture(data):
-    assert jpeg_opencv.reprint(data, 160, 50) is None
+def test_a_value_that_is_not_bytes_is_left_to_pillow(data):
+    assert jpeg_opencv.shrink_jpeg(data, 160, 50) is None
 
 
-def test_an_opencv_that_is_too_old_or_only_a_folder_is_none(monkeypatch):
-    jpeg_opencv.opencv.cache_clear()
+def test_an_opencv_that_is_too_old_or_only_a_folder_counts_as_missing(monkeypatch):
+    jpeg_opencv.load_opencv.cache_clear()
     monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
-    assert jpeg_opencv.opencv() is None
-    jpeg_opencv.opencv.cache_clear()
+    assert jpeg_opencv.load_opencv() is None
+    jpeg_opencv.load_opencv.cache_clear()
 
 
 def test_metadata_is_left_behind():
@@ -149,28 +150,28 @@ def test_metadata_is_left_behind():
     data = jpeg(
         picture(160, 120), exif=exif, comment=b"Secret words", icc_profile=b"Secret profile"
     )
-    printed = reprint(data, CROP)
+    redacted = redact_picture(data, CROP)
     assert b"Secret" in data
-    assert b"Secret" not in printed
-    assert Image.open(io.BytesIO(printed)).size == (160, 120)
+    assert b"Secret" not in redacted
+    assert Image.open(io.BytesIO(redacted)).size == (160, 120)
 
 
 def test_without_opencv_the_bytes_are_the_same(monkeypatch):
     data = jpeg(picture(640, 427), optimize=True)
-    found = reprint(data, THUMBNAIL)
-    redact._quick_agrees.cache_clear()
-    monkeypatch.setattr(jpeg_opencv, "opencv", lambda: None)
-    monkeypatch.setattr(jpeg_opencv, "_reprint", None)
-    assert reprint(data, THUMBNAIL) == found
+    expected = redact_picture(data, THUMBNAIL)
+    monkeypatch.setattr(jpeg_opencv, "load_opencv", lambda: None)
+    untried = JpegSpec(THUMBNAIL.long_px, 96)  # whether OpenCV agrees is kept by quality
+    assert redact_picture(data, THUMBNAIL) == expected
+    assert redact_picture(data, untried) == redact_with_pillow(data, untried)
 
 
 @needs_opencv
 def test_an_opencv_with_another_libjpeg_is_not_used(monkeypatch):
-    own = jpeg_opencv._reprint
+    ours = jpeg_opencv.shrink_jpeg
     monkeypatch.setattr(
         jpeg_opencv,
-        "_reprint",
-        lambda cv2, data, scale, quality: own(cv2, data, scale, quality - 1),
+        "shrink_jpeg",
+        lambda data, long_px, quality: ours(data, long_px, quality - 1),
     )
-    data = jpeg(picture(160, 160), optimize=True)
-    assert reprint(data, CROP) == by_pillow(data, CROP)
+    data, untried = jpeg(picture(160, 160), optimize=True), JpegSpec(160, 97)
+    assert redact_picture(data, untried) == redact_with_pillow(data, untried)
