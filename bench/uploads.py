@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder where the gallery stays")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    photos = options.photo or [Path(path) for path in demo.pictures()]
+    photos = options.photo or [Path(path) for path in demo.find_demo_pictures()]
     info = registry.model("sface").load().info
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)

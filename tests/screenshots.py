@@ -52,7 +52,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         ingested = Path(folder) / "ingested.db"
-        ingest(str(ingested), demo.pictures(), SFace(), worker_count=1)
+        ingest(str(ingested), demo.find_demo_pictures(), SFace(), worker_count=1)
         database = copied(
             ingested, Path(folder) / "faces.db", *map(moved, ("photos", "photo_paths"))
         )

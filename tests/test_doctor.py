@@ -1,10 +1,11 @@
-"""`doctor` finds each kind of fault that is planted, mends what it can, and takes nothing from anybody."""
+"""`doctor` finds each kind of fault that is planted, repairs what it can, and removes no decision."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,20 @@ from serving import asked
 from toy_model import BLUE, GREEN, RED, YELLOW, ToyModel, draw
 
 from datasette_faces.errors import PictureError
+from datasette_faces.library.health import checks as health
+from datasette_faces.library.health import row_faults
+from datasette_faces.library.health.findings import HealthFinding, report_rows
 from datasette_faces.library.ingest.run import ingest
 from datasette_faces.media.crop import CROP_PX
 from datasette_faces.models import pipeline
 from datasette_faces.people import decide
 from datasette_faces.store import people as store
-from datasette_faces.store.connection import load_vector_extension, sqlite, transaction
+from datasette_faces.store.connection import (
+    Connection,
+    load_vector_extension,
+    sqlite,
+    transaction,
+)
 from datasette_faces.store.database import writing
 
 DIMENSIONS = 3
@@ -69,8 +78,8 @@ def run(database: Path, *options: str) -> tuple[int, dict[str, Any]]:
     return result.exit_code, json.loads(result.stdout)
 
 
-def checks(told: dict[str, Any], kind: str = "problems") -> list[str]:
-    return [finding["check"] for finding in told[kind]]
+def checks(report: dict[str, Any], kind: str = "problems") -> list[str]:
+    return [finding["check"] for finding in report[kind]]
 
 
 def blob(*numbers: float) -> bytes:
@@ -88,10 +97,10 @@ NAN = float("nan")
 SET_VECTOR = "update face_embeddings set embedding = ? where face_id = 1"
 TABLE = "vec_faces_toy"
 
-MENDED: dict[str, tuple[str, Any]] = {
+REPAIRED: dict[str, tuple[str, Any]] = {
     "a trigger that is lacking": ("schema", ["drop trigger face_embeddings_inserted"]),
     "an index of a table that is lacking": ("schema", ["drop index faces_person"]),
-    "a table of vec0 that nobody knows, and no other": (
+    "a vec0 table of another name, and no other": (
         "indexes",
         ["delete from face_indexes", "create virtual table vec_faces_old using vec0(a float[2])"],
     ),
@@ -217,8 +226,8 @@ def names(database: Path) -> list[Any]:
 def test_a_file_as_it_was_ingested_is_sound(database: Path) -> None:
     before = database.read_bytes()
     assert run(database)[0] == 0
-    status, told = run(database, "--fix")
-    assert (status, told["ok"], told["problems"], told["notes"], told["fixed"]) == (
+    status, report = run(database, "--fix")
+    assert (status, report["ok"], report["problems"], report["notes"], report["fixed"]) == (
         0,
         True,
         [],
@@ -228,60 +237,60 @@ def test_a_file_as_it_was_ingested_is_sound(database: Path) -> None:
     assert database.read_bytes() == before
 
 
-@pytest.mark.parametrize("fault", MENDED)
-def test_what_can_be_mended_is_found_and_mended(database: Path, fault: str) -> None:
-    check, harm = MENDED[fault]
+@pytest.mark.parametrize("fault", REPAIRED)
+def test_what_can_be_repaired_is_found_and_repaired(database: Path, fault: str) -> None:
+    check, harm = REPAIRED[fault]
     plant(database, *harm)
     before, called = decided(database), names(database)
-    status, told = run(database)
-    assert (status, told["ok"]) == (1, False)
-    assert check in checks(told), told
-    assert all(finding["fixable"] for finding in told["problems"]), told
-    assert checks(run(database)[1]) == checks(told), "to look changes nothing"
-    status, told = run(database, "--fix")
-    assert (status, told["problems"]) == (0, [])
-    assert check in checks(told, "fixed")
+    status, report = run(database)
+    assert (status, report["ok"]) == (1, False)
+    assert check in checks(report), report
+    assert all(finding["fixable"] for finding in report["problems"]), report
+    assert checks(run(database)[1]) == checks(report), "to look changes nothing"
+    status, report = run(database, "--fix")
+    assert (status, report["problems"]) == (0, [])
+    assert check in checks(report, "fixed")
     assert run(database)[1]["ok"]
     assert (decided(database), names(database)) == (before, called)
 
 
 @pytest.mark.parametrize("fault", REPORTED)
-def test_what_cannot_be_mended_is_reported_and_left_alone(database: Path, fault: str) -> None:
+def test_what_cannot_be_repaired_is_reported_and_left_alone(database: Path, fault: str) -> None:
     check, harm = REPORTED[fault]
     plant(database, *harm)
     before, called = decided(database), names(database)
     for options in ((), ("--fix",)):
-        status, told = run(database, *options)
+        status, report = run(database, *options)
         assert status == 1
-        assert check in checks(told), told
+        assert check in checks(report), report
     assert (decided(database), names(database)) == (before, called)
 
 
 @pytest.mark.parametrize(
     "table", ["face_embeddings", "photo_paths", "decision_faces", "face_clusters", "analyses"]
 )
-def test_a_table_that_is_lacking_is_told(database: Path, table: str) -> None:
+def test_a_missing_table_is_reported(database: Path, table: str) -> None:
     plant(database, f"drop table {table}")
-    status, told = run(database)
+    status, report = run(database)
     assert status == 1
-    assert [it["examples"] for it in told["problems"] if it["check"] == "schema"] == [[table]]
+    assert [it["examples"] for it in report["problems"] if it["check"] == "schema"] == [[table]]
 
 
 def test_vectors_of_another_length_than_the_models_row_says_are_all_kept(database: Path) -> None:
     before = asked(database, "select count(*) from face_embeddings")
     plant(database, "update models set dimensions = 64")
-    status, told = run(database, "--fix")
+    status, report = run(database, "--fix")
     assert status == 1
-    assert "embeddings" in checks(told)
-    assert not any("reshape" in it["message"] for it in told["problems"])
+    assert "embeddings" in checks(report)
+    assert not any("reshape" in it["message"] for it in report["problems"])
     assert asked(database, "select count(*) from face_embeddings") == before
 
 
-def test_all_vectors_of_a_wrong_length_are_told_in_words(database: Path) -> None:
+def test_vectors_that_all_have_a_wrong_length_are_reported_in_words(database: Path) -> None:
     plant(database, "update face_embeddings set embedding = x'0000'")
-    told = run(database)[1]
-    assert "embeddings" in checks(told)
-    assert not any("reshape" in it["message"] for it in told["problems"])
+    report = run(database)[1]
+    assert "embeddings" in checks(report)
+    assert not any("reshape" in it["message"] for it in report["problems"])
 
 
 def test_no_index_is_left_when_all_are_dropped(database: Path) -> None:
@@ -301,22 +310,45 @@ def test_no_index_is_left_when_all_are_dropped(database: Path) -> None:
         ("non-unique entry in index people_key", False),
     ],
 )
-def test_only_what_sqlite_can_make_anew_is_called_so(line: str, of_an_index: bool) -> None:
-    from datasette_faces.library.health import checks as doctor
-
-    assert bool(doctor.OF_AN_INDEX.match(line)) is of_an_index
+def test_only_what_sqlite_can_rebuild_counts_as_a_fault_of_an_index(
+    line: str, of_an_index: bool
+) -> None:
+    assert bool(row_faults.INDEX_FAULT.match(line)) is of_an_index
 
 
 def test_every_check_has_a_fault_that_it_finds() -> None:
-    from datasette_faces.library.health import checks as doctor
-    from datasette_faces.library.health import repairs
+    planted = {check for check, _ in [*REPAIRED.values(), *REPORTED.values()]}
+    every = {check.name for check in health.CHECKS}
+    assert every - planted == {"file", "files", "decisions"}, "these have tests below"
+    repaired = {check.name for check in health.CHECKS if check.repair}
+    assert repaired >= {check for check, _ in REPAIRED.values()}
 
-    planted = {check for check, _ in [*MENDED.values(), *REPORTED.values()]}
-    assert set(doctor.CHECKS) - planted == {"file", "files", "decisions"}, "these have tests below"
-    assert set(repairs.MENDERS) >= {check for check, _ in MENDED.values()}
+
+def test_a_check_is_added_as_one_entry(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_loud_names(conn: Connection) -> Iterator[HealthFinding]:
+        sql = "select id from people where name = upper(name)"
+        ids = [row[0] for row in conn.execute(sql)]
+        yield from report_rows("names", "name shouts", "names shout", ids, fixable=True)
+
+    def repair_names(conn: Connection) -> None:
+        with transaction(conn):
+            conn.execute("update people set name = 'Ada' where name = 'ADA'")
+
+    added = health.Check("names", find_loud_names, repair_names)
+    monkeypatch.setattr(health, "CHECKS", (*health.CHECKS, added))
+    plant(database, "update people set name = 'ADA' where name = 'Ada'")
+    assert checks(run(database)[1]) == ["names"]
+    assert checks(run(database, "--fix")[1], "fixed") == ["names"]
+    assert run(database)[0] == 0
 
 
-def test_a_vector_that_was_taken_out_comes_back_with_the_next_embedding(
+def test_indexes_are_repaired_last_and_pictures_after_files_are_marked() -> None:
+    stages = {check.name: check.stage for check in health.CHECKS if check.repair}
+    assert stages.pop("indexes") == max(stages.values()) + 1
+    assert stages.pop("pictures") == max(stages.values()) + 1
+
+
+def test_a_vector_that_was_removed_comes_back_with_the_next_embedding(
     database: Path, toy: ToyModel
 ) -> None:
     good = asked(database, "select embedding from face_embeddings where face_id = 1")
@@ -330,7 +362,7 @@ def test_a_vector_that_was_taken_out_comes_back_with_the_next_embedding(
     assert run(database)[0] == 0
 
 
-def test_a_vector_that_is_too_long_points_where_it_pointed(database: Path) -> None:
+def test_a_vector_that_is_too_long_keeps_its_direction(database: Path) -> None:
     plant(database, (SET_VECTOR, [blob(3, 0, 4)]))
     run(database, "--fix")
     [(stored,)] = asked(database, "select embedding from face_embeddings where face_id = 1")
@@ -338,7 +370,7 @@ def test_a_vector_that_is_too_long_points_where_it_pointed(database: Path) -> No
     assert asked(database, f"select embedding from {TABLE} where face_id = 1") == [(stored,)]
 
 
-def test_a_face_whose_person_is_gone_goes_to_whom_it_was_given(database: Path) -> None:
+def test_a_face_whose_person_is_gone_gets_that_person_again(database: Path) -> None:
     [(person,)] = asked(database, "select person_id from faces where id = 3")
     plant(database, "update faces set person_id = 77 where id = 3")
     run(database, "--fix")
@@ -355,38 +387,38 @@ def test_files_that_are_gone_are_marked_and_a_drive_that_is_away_is_not(
     database = tmp_path / "faces.db"
     ingest(str(database), [str(folder)], ToyModel(), worker_count=1)
     (folder / "0.png").unlink()
-    status, told = run(database)
-    assert (status, checks(told)) == (1, ["files"])
-    assert told["problems"][0]["examples"] == [str(folder / "0.png")]
+    status, report = run(database)
+    assert (status, checks(report)) == (1, ["files"])
+    assert report["problems"][0]["examples"] == [str(folder / "0.png")]
     assert run(database, "--fix")[0] == 0
     missing = "select path from photos where missing_since is not null"
     assert asked(database, missing) == [(str(folder / "0.png"),)]
     shutil.move(folder, tmp_path / "elsewhere")
-    status, told = run(database, "--fix")
-    assert (status, checks(told, "notes")) == (0, ["folders"])
+    status, report = run(database, "--fix")
+    assert (status, checks(report, "notes")) == (0, ["folders"])
     assert asked(database, missing) == [(str(folder / "0.png"),)]
 
 
-def test_a_decision_that_meets_no_face_is_told_and_kept(database: Path) -> None:
+def test_a_decision_without_its_face_is_reported_and_kept(database: Path) -> None:
     plant(database, "update decision_faces set sha256 = 'elsewhere'")
     before = decided(database)
-    status, told = run(database, "--fix")
-    assert (status, checks(told, "notes")) == (0, ["decisions"])
+    status, report = run(database, "--fix")
+    assert (status, checks(report, "notes")) == (0, ["decisions"])
     assert decided(database) == before
 
 
-def test_an_index_of_sqlite_that_lacks_a_row_is_made_anew(database: Path) -> None:
+def test_an_index_of_sqlite_that_lacks_a_row_is_rebuilt(database: Path) -> None:
     plant(
         database,
         "pragma writable_schema = on",
         "update sqlite_master set sql = 'create index faces_photo on faces(id)' where name = 'faces_photo'",
     )
-    status, told = run(database)
-    assert (status, set(checks(told))) == (1, {"file"})
+    status, report = run(database)
+    assert (status, set(checks(report))) == (1, {"file"})
     assert run(database, "--fix")[0] == 0
 
 
-def test_a_file_with_a_broken_page_is_told_of_and_nothing_is_tried(database: Path) -> None:
+def test_a_file_with_a_broken_page_is_reported_and_not_touched(database: Path) -> None:
     data = bytearray(database.read_bytes())
     page = int.from_bytes(data[16:18], "big")
     [(root,)] = asked(database, "select rootpage from sqlite_master where name = 'faces_gallery'")
@@ -397,13 +429,13 @@ def test_a_file_with_a_broken_page_is_told_of_and_nothing_is_tried(database: Pat
     assert "Traceback" not in result.output
 
 
-def test_a_large_index_that_is_not_whole_is_made_anew(tmp_path: Path) -> None:
+def test_a_large_index_that_is_not_whole_is_rebuilt(tmp_path: Path) -> None:
     database = make_gallery(tmp_path / "faces.db", random_vectors(64, 8), *KINDS["pq"])
     plant(database, "update face_index_parts set data = x'00' where place = 0")
-    _, told = run(database)
-    assert "indexes" in checks(told)
-    _, told = run(database, "--fix")
-    assert "indexes" not in checks(told)
+    _, report = run(database)
+    assert "indexes" in checks(report)
+    _, report = run(database, "--fix")
+    assert "indexes" not in checks(report)
 
 
 def test_what_it_prints_says_what_to_do(database: Path) -> None:
@@ -414,11 +446,11 @@ def test_what_it_prints_says_what_to_do(database: Path) -> None:
         assert result.exit_code == 1
         return result.output
 
-    assert "2 people have another number of faces (1, 2)" in said()
+    assert "2 people have a wrong count of faces (1, 2)" in said()
     assert "--fix" in said()
-    told = said("--fix")
-    assert "mended: 2 people have another number of faces" in told
-    assert "1 face lies outside its picture (1)" in told
+    report = said("--fix")
+    assert "fixed: 2 people have a wrong count of faces" in report
+    assert "1 face is outside its picture (1)" in report
 
 
 def in_words(database: Path, *options: str) -> str:
@@ -455,7 +487,7 @@ def in_words(database: Path, *options: str) -> str:
         ),
     ],
 )
-def test_faults_are_told_in_words_that_fit_their_number(
+def test_faults_are_reported_in_words_that_fit_their_number(
     database: Path, harm: str, one: str, many: str
 ) -> None:
     plant(database, f"{harm} = 1")
@@ -466,14 +498,14 @@ def test_faults_are_told_in_words_that_fit_their_number(
 
 def test_it_says_what_fix_would_do_and_then_what_it_did(database: Path) -> None:
     plant(database, (SET_VECTOR, [blob(1, 0)]))
-    what = "1 embedding by toy is no 3 numbers with a length (1)"
+    what = "1 embedding by toy is not 3 numbers with a length above 0 (1)"
     embed = f"datasette faces embed {database} --model toy"
-    assert f"{what}: --fix takes it out; then: {embed}\n" in in_words(database)
-    assert run(database)[1]["problems"][0]["mend"] == f"--fix takes it out; then: {embed}"
-    assert f"mended: {what}: taken out; now: {embed}\n" in in_words(database, "--fix")
+    assert f"{what}: --fix removes it; then: {embed}\n" in in_words(database)
+    assert run(database)[1]["problems"][0]["mend"] == f"--fix removes it; then: {embed}"
+    assert f"fixed: {what}: removed; now: {embed}\n" in in_words(database, "--fix")
 
 
-def test_broken_pictures_of_real_photos_are_cut_anew_and_nothing_else_changes(
+def test_broken_pictures_of_real_photos_are_made_again_and_nothing_else_changes(
     faces_db: Path, tmp_path: Path
 ) -> None:
     database = Path(shutil.copy(faces_db, tmp_path / "faces.db"))
@@ -491,10 +523,13 @@ def test_broken_pictures_of_real_photos_are_cut_anew_and_nothing_else_changes(
         "update faces set crop = x'ffd8' where id in (2, 5)",
         "update photos set thumbnail = x'' where id = 1",
     )
-    told = in_words(database)
-    assert "2 crops cannot be decoded (2, 5): --fix cuts anew what it can, from the photos'" in told
-    assert "1 thumbnail cannot be decoded (1): --fix cuts" in told
-    assert "mended: 2 crops cannot be decoded (2, 5): cut anew\n" in in_words(database, "--fix")
+    report = in_words(database)
+    assert (
+        "2 crops cannot be decoded (2, 5): --fix makes what it can again, from the photos'"
+        in report
+    )
+    assert "1 thumbnail cannot be decoded (1): --fix makes" in report
+    assert "fixed: 2 crops cannot be decoded (2, 5): made again\n" in in_words(database, "--fix")
     assert run(database)[1]["ok"]
     assert [asked(database, sql) for sql in rest] == before
     for (old,), (new,) in zip(
@@ -514,21 +549,23 @@ def test_a_broken_crop_waits_until_its_photo_is_back(sound: Path, tmp_path: Path
     photo.rename(tmp_path / "away")
     draw(photo, GREEN)
     for options in ((), ("--fix",)):
-        told = in_words(database, *options)
+        report = in_words(database, *options)
         assert (
-            f"1 crop cannot be decoded (1): bring back {photo} as it was, or ingest where it lies "
+            f"1 crop cannot be decoded (1): restore {photo} as it was, or ingest the folder where it is "
             f"now; then: datasette faces doctor {database} --fix\n"
-        ) in told
-        assert "--fix cannot mend; where something else does, its line says so" in told
+        ) in report
+        assert (
+            "--fix cannot repair what is left; where something else can, its line says so" in report
+        )
     photo.unlink()
     in_words(database, "--fix")
     assert asked(database, "select missing_since is null from photos") == [(0,)]
     (tmp_path / "away").rename(photo)
-    assert "mended: 1 crop cannot be decoded (1): cut anew\n" in in_words(database, "--fix")
+    assert "fixed: 1 crop cannot be decoded (1): made again\n" in in_words(database, "--fix")
     assert run(database)[1]["ok"]
 
 
-def test_a_photo_of_which_nothing_can_be_cut_is_named(
+def test_a_photo_that_gives_no_picture_is_named(
     database: Path, sound: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(database, "update faces set crop = x'' where id = 1")
@@ -537,13 +574,13 @@ def test_a_photo_of_which_nothing_can_be_cut_is_named(
         raise PictureError("HEIC needs pillow-heif")
 
     monkeypatch.setattr(pipeline, "decode_picture", refuse)
-    told = in_words(database, "--fix")
-    assert "1 crop cannot be decoded (1): --fix could not mend that\n" in told
-    assert f"{sound.parent / '0.png'}: HEIC needs pillow-heif" in told
+    report = in_words(database, "--fix")
+    assert "1 crop cannot be decoded (1): --fix could not repair this\n" in report
+    assert f"{sound.parent / '0.png'}: HEIC needs pillow-heif" in report
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\0" * 100])
-def test_what_is_no_database_of_faces_is_said_in_words(tmp_path: Path, content: bytes) -> None:
+def test_anything_but_a_faces_database_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(content)
     result = CliRunner().invoke(cli, ["faces", "doctor", str(path)])
@@ -552,7 +589,7 @@ def test_what_is_no_database_of_faces_is_said_in_words(tmp_path: Path, content: 
     assert path.read_bytes() == content
 
 
-def test_a_large_file_of_which_nothing_is_wrong_is_sound(sound: Path, tmp_path: Path) -> None:
+def test_a_large_file_without_a_fault_is_sound(sound: Path, tmp_path: Path) -> None:
     database = make_gallery(
         tmp_path / "faces.db", random_vectors(10_000, 128), *KINDS["sqlite-vec"]
     )
@@ -562,5 +599,5 @@ def test_a_large_file_of_which_nothing_is_wrong_is_sound(sound: Path, tmp_path: 
         ("update faces set crop = ?, landmarks = '[1,2,3,4,5]'", [crop]),
         ("update photos set thumbnail = ?", [crop]),
     )
-    status, told = run(database)
-    assert (status, checks(told)) == (0, []), told
+    status, report = run(database)
+    assert (status, checks(report)) == (0, []), report

@@ -1,4 +1,4 @@
-"""A face that somebody drew is a face as any other, and comes back whatever happens to its row."""
+"""A drawn face is a face like any other, and comes back whatever happens to its row."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def decide(database: Path, *arguments: object) -> str:
     return result.output
 
 
-def test_a_missed_face_is_drawn_and_embedded_as_any_other(database: Path) -> None:
+def test_a_missed_face_is_drawn_and_embedded_like_any_other(database: Path) -> None:
     said = drawn(database)
     [row] = [it for it in rows(database, FACES) if it[1] == 42]
     assert row[1:6] == (42, 1, 38, 38, 0.3)
-    assert f"Face {row[0]} is drawn (decision 1" in said
+    assert f"Face {row[0]} added (decision 1" in said
     [(landmarks, crop)] = rows(database, "select landmarks, crop from faces where id = ?", row[0])
     assert landmarks.startswith("[[5")
     assert crop.startswith(b"\xff\xd8")
@@ -112,7 +112,7 @@ def test_a_photo_is_named_by_its_path_too(database: Path, photos: Path) -> None:
 def test_where_a_face_is_already_it_is_named_instead(database: Path) -> None:
     before = rows(database, FACES)
     said = drawn(database, 3, 2, 37, 36, code=1)
-    assert "There is a face already" in said
+    assert "There is already a face" in said
     assert "face 1" in said
     drawn(database)
     assert f"face {shy(database)[0][0]}" in drawn(database, 44, 2, 35, 38, code=1)
@@ -323,7 +323,7 @@ def test_a_photo_that_was_edited_keeps_what_was_drawn(database: Path, photos: Pa
     assert len(shy(database)) == 1
 
 
-def test_a_model_that_is_not_at_hand_is_told_and_another_one_will_do(
+def test_a_model_that_is_not_available_is_reported_and_another_one_will_do(
     database: Path, other: ToyModel
 ) -> None:
     from datasette.plugins import pm
@@ -340,7 +340,7 @@ def test_a_model_that_is_not_at_hand_is_told_and_another_one_will_do(
     finally:
         pm.register(plugin, name=names[plugin])
     said = drawn(database)
-    assert "Without an embedding by" in said
+    assert "No embedding by" in said
     pm.register(gone, name=names[gone])
     [(face_id, *_)] = shy(database)
     decide(database, "rebuild")

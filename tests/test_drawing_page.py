@@ -55,7 +55,7 @@ def test_without_a_name_it_is_nobodys(desk: Desk, database: Path) -> None:
 def test_where_a_face_is_already_the_page_shows_it(desk: Desk, database: Path) -> None:
     page = send(desk, x=2, y=2)
     assert page.status_code == 409
-    assert "There is a face already" in message(page)
+    assert "There is already a face" in message(page)
     assert 'src="/people/-/faces/crop/1.jpg"' in page.text
     answer = desk.send("/photo/1.json", action="draw", photo=1, **{**BOX, "x": 2})
     assert (answer.status_code, answer.json()["face_id"]) == (409, 1)

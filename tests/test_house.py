@@ -35,7 +35,6 @@ OF_ANOTHER_SIZE = {
     "app/cli/__init__.py": "the table of commands",
     "app/web/footer.py": "joins another module",
     "library/ingest/demo.py": "three paths, and where they are",
-    "people/propose_names.py": "joins another module",
     "store/listed.py": "joins another module",
     "store/matches.py": "joins another module",
     "store/traits.py": "joins another module",

@@ -20,7 +20,7 @@ from datasette_faces import shapes
 from datasette_faces.algorithms import vectors
 from datasette_faces.errors import DatabaseBusy, DatabaseNotWritable, NotAFacesDatabase
 from datasette_faces.library.ingest import run as ingesting
-from datasette_faces.library.ingest.lock import alone
+from datasette_faces.library.ingest.lock import lock_for_ingest
 from datasette_faces.store import connection
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import reading, writing
@@ -134,7 +134,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(some, database):
 
 
 def test_a_second_ingest_at_the_same_time_is_refused(some, database):
-    with alone(str(database)):
+    with lock_for_ingest(str(database)):
         assert "Another ingest into" in refused(database, some)
         assert not database.exists()
     assert ingest(database, some)["photos"] == 30

@@ -130,7 +130,7 @@ def test_of_one_the_commands_speak_as_of_one(database, tmp_path, photos):
         "1 face is somebody new (",
         "1 face is not Ada (",
         "1 crop: ",
-        "1 sidecar written, 0 say it already",
+        "1 sidecar written, 0 were up to date",
     ):
         assert words in every, (words, every)
     many = faces("ingest", database, photos, "--model", "toy").output

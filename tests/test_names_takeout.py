@@ -1,4 +1,4 @@
-"""Names in Google Takeout: whom a photo's JSON names, and which JSON is a photo's."""
+"""Names in Google Takeout: those in a photo's JSON, and which JSON is which photo's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from datasette_faces.errors import NamesError
 from datasette_faces.people.metadata import takeout
+from datasette_faces.people.metadata.regions import ParsedNames
 
 pytestmark = pytest.mark.once
 
@@ -24,28 +25,28 @@ PHOTO = {
 }
 
 
-def read(**changes: object) -> takeout.Takeout:
-    return takeout.read(json.dumps({**PHOTO, **changes}).encode())
+def read(**changes: object) -> takeout.TakeoutPhoto:
+    return takeout.parse_takeout(json.dumps({**PHOTO, **changes}).encode())
 
 
 def test_people_are_named_once_each_and_without_a_place():
     said = read()
     assert said.title == "IMG_1.jpg"
-    assert [(it.name, it.area, it.source) for it in said.reading.regions] == [
+    assert [(it.name, it.area, it.source) for it in said.names.regions] == [
         ("Ann Smith", None, "takeout"),
         ("Bob", None, "takeout"),
     ]
 
 
-def test_a_photo_without_people_names_nobody():
+def test_a_photo_without_people_has_no_names():
     without = {key: value for key, value in PHOTO.items() if key != "people"}
-    assert takeout.read(json.dumps(without).encode()).reading == takeout.Reading()
+    assert takeout.parse_takeout(json.dumps(without).encode()).names == ParsedNames()
 
 
 @pytest.mark.parametrize(
     ("people", "fault"),
     [
-        ({"name": "Ann"}, "no list"),
+        ({"name": "Ann"}, "not a list"),
         ([{"name": 7}], "has no name"),
         (["Ann"], "has no name"),
         ([{}], "has no name"),
@@ -54,15 +55,15 @@ def test_a_photo_without_people_names_nobody():
         ([{"name": "\ud800"}], "control characters"),
     ],
 )
-def test_people_that_are_none_are_left_out_with_a_reason(people, fault):
-    reading = read(people=people).reading
+def test_invalid_people_are_left_out_with_a_reason(people, fault):
+    reading = read(people=people).names
     assert reading.regions == ()
     assert fault in reading.faults[0]
     reading.faults[0].encode()
 
 
-def test_an_empty_name_names_nobody():
-    assert read(people=[{"name": " "}]).reading == takeout.Reading()
+def test_an_empty_name_is_left_out():
+    assert read(people=[{"name": " "}]).names == ParsedNames()
 
 
 @pytest.mark.parametrize(
@@ -81,9 +82,9 @@ def test_an_empty_name_names_nobody():
         b" " * (takeout.MAX_BYTES + 1),
     ],
 )
-def test_what_is_no_photo_s_json_is_refused_with_a_reason(data):
+def test_anything_but_a_photo_s_json_is_refused_with_a_reason(data):
     with pytest.raises(NamesError, match="JSON") as raised:
-        takeout.read(data)
+        takeout.parse_takeout(data)
     assert len(str(raised.value)) < 200
 
 
@@ -94,12 +95,12 @@ simple = st.none() | st.booleans() | st.floats() | st.text()
 @given(st.recursive(simple, lambda it: st.lists(it) | st.dictionaries(keys, it)))
 def test_any_json_is_read_or_refused(said):
     with suppress(NamesError):
-        takeout.read(json.dumps(said).encode())
+        takeout.parse_takeout(json.dumps(said).encode())
 
 
 def json_of(photo: str, *names: str) -> str | None:
     there = {name.casefold(): name for name in names}
-    return takeout.json_of(photo, lambda name: there.get(name.casefold()))
+    return takeout.find_json(photo, lambda name: there.get(name.casefold()))
 
 
 LONG = "Urlaub in Knaufspesch in der Schneifel (38)"
@@ -155,7 +156,7 @@ def test_another_photo_s_json_is_not_taken(photo, there):
     assert json_of(photo, there) is None
 
 
-def test_of_several_the_photo_s_own_goes_first():
+def test_the_photo_s_own_json_comes_before_others():
     names = ["IMG_1.jpg.json", "IMG_1.json", "IMG_1-edited.jpg.json"]
     assert json_of("IMG_1.jpg", *names) == "IMG_1.jpg.json"
     assert json_of("IMG_1-edited.jpg", *names) == "IMG_1-edited.jpg.json"

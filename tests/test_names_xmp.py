@@ -1,4 +1,4 @@
-"""Names in XMP: what programs write is read, where it is meant; what is hostile has a reason."""
+"""Names in XMP: regions of all programs are read in their place; hostile files are refused, with why."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from datasette_faces.algorithms import geometry
 from datasette_faces.errors import NamesError
 from datasette_faces.media.decode import decode_picture
 from datasette_faces.people.metadata import xml_safe, xmp_read
-from datasette_faces.people.metadata.embedded import embedded, names_in
+from datasette_faces.people.metadata.embedded import read_embedded_names, read_embedded_xmp
 from datasette_faces.people.metadata.regions import (
     FACE,
     MAX_NAME,
     PET,
     Frame,
     NamedRegion,
-    Reading,
-    merged,
-    turned,
+    ParsedNames,
+    merge_names,
+    orient_area,
 )
 from datasette_faces.shapes import Area
 
@@ -41,7 +41,7 @@ BOB = Area(0.6, 0.4, 0.1, 0.2)
 HERE = area(0.25, 0.4, 0.1, 0.2)
 
 
-def places(reading: Reading) -> dict[str, Area | None]:
+def places(reading: ParsedNames) -> dict[str, Area | None]:
     return {it.name: it.area and rounded(it.area) for it in reading.regions}
 
 
@@ -59,18 +59,18 @@ def rounded(place: Area) -> Area:
     ],
 )
 def test_a_program_s_regions_are_read(written, expected):
-    reading = xmp_read.read(written, FRAME)
+    reading = xmp_read.read_xmp(written, FRAME)
     assert places(reading) == expected
     assert reading.faults == ()
 
 
-def test_a_region_that_is_told_twice_is_one_and_mwg_s_counts():
-    regions = xmp_read.read(DIGIKAM, FRAME).regions
+def test_a_region_in_both_formats_is_one_and_mwg_s_counts():
+    regions = xmp_read.read_xmp(DIGIKAM, FRAME).regions
     assert [(it.name, it.source) for it in regions] == [("Ann Smith", "mwg"), ("Bob", "mwg")]
 
 
-def test_kinds_are_told_apart_and_a_region_without_one_is_a_face():
-    reading = xmp_read.read(
+def test_kinds_are_distinguished_and_a_region_without_one_is_a_face():
+    reading = xmp_read.read_xmp(
         mwg(("Rex", HERE, "Pet"), ("Ann", HERE, ""), ("Sharp", HERE, "Focus")), FRAME
     )
     assert {it.name: it.kind for it in reading.regions} == {
@@ -89,18 +89,18 @@ def test_persons_without_a_place_are_read_and_not_twice():
     written = mwg(("Ann", HERE, "Face")).replace(
         b"</rdf:Description>", persons.encode() + b"</rdf:Description>"
     )
-    assert places(xmp_read.read(written, FRAME)) == {"Ann": ANN, "Dora Doe": None}
+    assert places(xmp_read.read_xmp(written, FRAME)) == {"Ann": ANN, "Dora Doe": None}
 
 
-def test_a_circle_is_read_by_its_diameter_in_parts_of_the_shorter_side():
+def test_a_circle_is_read_by_its_diameter_as_a_fraction_of_the_shorter_side():
     circle = 'stArea:x="0.5" stArea:y="0.5" stArea:d="0.2" stArea:unit="normalized"'
-    (region,) = xmp_read.read(mwg(("Ann", circle, "Face")), FRAME).regions
+    (region,) = xmp_read.read_xmp(mwg(("Ann", circle, "Face")), FRAME).regions
     assert rounded(region.area) == Area(0.425, 0.4, 0.15, 0.2)
 
 
-def test_an_area_in_pixels_is_read_in_parts_of_the_size_it_applies_to():
+def test_an_area_in_pixels_is_read_as_fractions_of_the_size_it_applies_to():
     pixels = 'stArea:x="120" stArea:y="150" stArea:w="40" stArea:h="60" stArea:unit="pixel"'
-    assert places(xmp_read.read(mwg(("Ann", pixels, "Face")), FRAME)) == {"Ann": ANN}
+    assert places(xmp_read.read_xmp(mwg(("Ann", pixels, "Face")), FRAME)) == {"Ann": ANN}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -113,28 +113,28 @@ def test_a_region_turns_upright_as_its_picture_does(orientation):
     picture = decode_picture(data)
     rows, columns = np.nonzero(picture.pixels()[:, :, 0])
     frame = Frame(picture.width, picture.height, picture.exif.orientation)
-    (region,) = xmp_read.read(mwg(("Ann", area(0.2, 0.1, 0.15, 0.3), "Face")), frame).regions
+    (region,) = xmp_read.read_xmp(mwg(("Ann", area(0.2, 0.1, 0.15, 0.3), "Face")), frame).regions
     box = geometry.box_of(region.area, frame.width, frame.height)
     assert (round(box.x), round(box.y)) == (columns.min(), rows.min())
     assert (round(box.width), round(box.height)) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
-    assert rounded(frame.as_applied(region.area)) == Area(0.2, 0.1, 0.15, 0.3)
+    assert rounded(frame.from_upright(region.area)) == Area(0.2, 0.1, 0.15, 0.3)
 
 
 def test_a_region_that_applies_to_the_upright_size_is_upright_already():
     frame = Frame(300, 400, orientation=6)
-    upright = xmp_read.read(mwg(("Ann", HERE, "Face"), size=(300, 400)), frame)
+    upright = xmp_read.read_xmp(mwg(("Ann", HERE, "Face"), size=(300, 400)), frame)
     assert places(upright) == {"Ann": ANN}
-    stored = xmp_read.read(mwg(("Ann", HERE, "Face"), size=(400, 300)), frame)
-    assert places(stored) == {"Ann": rounded(turned(ANN, 6))}
-    unsaid = xmp_read.read(mwg(("Ann", HERE, "Face"), size=None), frame)
+    stored = xmp_read.read_xmp(mwg(("Ann", HERE, "Face"), size=(400, 300)), frame)
+    assert places(stored) == {"Ann": rounded(orient_area(ANN, 6))}
+    unsaid = xmp_read.read_xmp(mwg(("Ann", HERE, "Face"), size=None), frame)
     assert places(unsaid) == places(stored)
 
 
-def test_a_region_of_a_smaller_copy_fits_and_of_a_crop_only_its_name_holds():
-    assert places(xmp_read.read(mwg(("Ann", HERE, "Face"), size=(2000, 1500)), FRAME)) == {
+def test_a_region_of_a_smaller_copy_fits_and_of_a_crop_only_its_name_is_used():
+    assert places(xmp_read.read_xmp(mwg(("Ann", HERE, "Face"), size=(2000, 1500)), FRAME)) == {
         "Ann": ANN
     }
-    cropped = xmp_read.read(mwg(("Ann", HERE, "Face"), size=(2000, 2000)), FRAME)
+    cropped = xmp_read.read_xmp(mwg(("Ann", HERE, "Face"), size=(2000, 2000)), FRAME)
     assert places(cropped) == {"Ann": None}
     assert "another shape (2000 x 2000)" in cropped.faults[0]
 
@@ -142,8 +142,8 @@ def test_a_region_of_a_smaller_copy_fits_and_of_a_crop_only_its_name_holds():
 @pytest.mark.parametrize(
     ("where", "fault"),
     [
-        (area(1.2, 0.5, 0.1, 0.1), "lies outside the picture"),
-        (area(-3, 0.5, 0.1, 0.1), "lies outside the picture"),
+        (area(1.2, 0.5, 0.1, 0.1), "is outside the picture"),
+        (area(-3, 0.5, 0.1, 0.1), "is outside the picture"),
         (area(0.5, 0.5, 0, 0.1), "has no size"),
         (area(0.5, 0.5, -0.1, 0.1), "has no size"),
         (area(0.5, 0.5, 1e-300, 1e-300), "has no size"),
@@ -154,8 +154,8 @@ def test_a_region_of_a_smaller_copy_fits_and_of_a_crop_only_its_name_holds():
         (f'stArea:x="0.5" stArea:y="{"9" * 5000}" stArea:w="1" stArea:h="1"', "outside"),
     ],
 )
-def test_a_box_that_cannot_be_is_left_out_with_a_reason(where, fault):
-    reading = xmp_read.read(
+def test_an_invalid_box_is_left_out_with_a_reason(where, fault):
+    reading = xmp_read.read_xmp(
         mwg(("Ann", where, "Face"), ("Bob", area(0.6, 0.4, 0.1, 0.2), "Face")), FRAME
     )
     assert places(reading) == {"Bob": BOB}
@@ -164,8 +164,8 @@ def test_a_box_that_cannot_be_is_left_out_with_a_reason(where, fault):
     assert fault in said
 
 
-def test_a_box_that_hangs_over_the_edge_is_cut_off_there():
-    (region,) = xmp_read.read(mwg(("Ann", area(-0.04, 0.9, 0.1, 0.19), "Face")), FRAME).regions
+def test_a_box_that_extends_beyond_the_edge_is_clipped():
+    (region,) = xmp_read.read_xmp(mwg(("Ann", area(-0.04, 0.9, 0.1, 0.19), "Face")), FRAME).regions
     assert rounded(region.area) == Area(0, 0.9, 0.06, 0.1)
 
 
@@ -173,8 +173,10 @@ def test_a_box_that_hangs_over_the_edge_is_cut_off_there():
     ("rectangle", "fault"),
     [("0.1, 0.1, 0.1", "four numbers"), ("a, b, c, d", "numbers"), ("2, 0.1, 0.1, 0.1", "outside")],
 )
-def test_a_rectangle_of_microsoft_s_that_cannot_be_is_left_out_with_a_reason(rectangle, fault):
-    reading = xmp_read.read(MICROSOFT.replace(b"0.25, 0.4, 0.1, 0.2", rectangle.encode()), FRAME)
+def test_an_invalid_rectangle_of_microsoft_s_is_left_out_with_a_reason(rectangle, fault):
+    reading = xmp_read.read_xmp(
+        MICROSOFT.replace(b"0.25, 0.4, 0.1, 0.2", rectangle.encode()), FRAME
+    )
     assert places(reading) == {"Carl": None}
     assert fault in reading.faults[0]
 
@@ -191,8 +193,8 @@ def test_a_rectangle_of_microsoft_s_that_cannot_be_is_left_out_with_a_reason(rec
         ("   ", None),
     ],
 )
-def test_names_are_kept_as_people_are_called(name, kept):
-    reading = xmp_read.read(mwg((name, HERE, "Face")), FRAME)
+def test_names_are_normalized(name, kept):
+    reading = xmp_read.read_xmp(mwg((name, HERE, "Face")), FRAME)
     assert [it.name for it in reading.regions] == ([kept] if kept else [])
     assert reading.faults == ()
 
@@ -200,8 +202,8 @@ def test_names_are_kept_as_people_are_called(name, kept):
 @pytest.mark.parametrize(
     "name", ["x" * (MAX_NAME + 1), "x" * 10_000, "bell\u0085 \ue000", "a\u0086b"]
 )
-def test_names_that_are_none_are_left_out_with_a_reason(name):
-    reading = xmp_read.read(mwg((name, HERE, "Face")), FRAME)
+def test_invalid_names_are_left_out_with_a_reason(name):
+    reading = xmp_read.read_xmp(mwg((name, HERE, "Face")), FRAME)
     assert reading.regions == ()
     assert "a name " in reading.faults[0]
     assert len(reading.faults[0]) < 200
@@ -224,7 +226,7 @@ DTD = b'<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd">' + packet("")
         pytest.param(packet("&unknown;"), "undefined entity", id="unknown entity"),
         pytest.param(b"<a>" * 200 + b"</a>" * 200, "levels deep", id="deep"),
         pytest.param(b"<a>" + b"<b/>" * 300_000 + b"</a>", "more than 200,000", id="many"),
-        pytest.param(b" " * (xml_safe.MAX_BYTES + 1), "has over 16 MB", id="huge"),
+        pytest.param(b" " * (xml_safe.MAX_BYTES + 1), "is larger than 16 MB", id="huge"),
         pytest.param(b"", "no element found", id="empty"),
         pytest.param(b"\0" * 100, "damaged", id="zeros"),
         pytest.param(b"\xff\xd8\xff\xe0 a picture", "damaged at line 1", id="a picture"),
@@ -232,15 +234,15 @@ DTD = b'<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd">' + packet("")
         pytest.param(LIGHTROOM.replace(b"Ann", b"\xff\xfe"), "damaged", id="no UTF-8"),
         pytest.param(b'<?xml version="1.0" encoding="base64"?><a/>', "", id="no text encoding"),
         pytest.param(b'<?xml version="1.0" encoding="klingon"?><a/>', "", id="unknown encoding"),
-        pytest.param(b"<html><body/></html>", "no XMP", id="HTML"),
-        pytest.param(b"<a:b/>", "means nothing", id="unbound prefix"),
+        pytest.param(b"<html><body/></html>", "not XMP", id="HTML"),
+        pytest.param(b"<a:b/>", "is not declared", id="unbound prefix"),
         pytest.param(b'<a:b xmlns:a=""/>', "prefix to nothing", id="prefix of nothing"),
     ],
 )
-def test_what_is_no_xmp_or_is_hostile_is_refused_with_a_reason(data, reason):
+def test_xmp_that_is_invalid_or_hostile_is_refused_with_a_reason(data, reason):
     started = time.process_time()
     with pytest.raises(NamesError) as raised:
-        xmp_read.read(data, FRAME)
+        xmp_read.read_xmp(data, FRAME)
     assert reason in str(raised.value)
     assert len(str(raised.value)) < 200
     assert time.process_time() - started < 5
@@ -251,7 +253,7 @@ def test_a_thousand_regions_are_enough():
         (f"P{number}", area(number / 4_000, 0.3, 0.0002, 0.01), "Face") for number in range(3_000)
     ]
     started = time.monotonic()
-    reading = xmp_read.read(mwg(*many), FRAME)
+    reading = xmp_read.read_xmp(mwg(*many), FRAME)
     assert len(reading.regions) == 1_000
     assert "more than 1,000 regions" in reading.faults[0]
     assert time.monotonic() - started < 10
@@ -259,13 +261,15 @@ def test_a_thousand_regions_are_enough():
 
 def test_utf_16_is_read():
     text = LIGHTROOM.decode("utf-8")
-    assert places(xmp_read.read(text.encode("utf-16"), FRAME)) == {"Ann Smith": ANN}
+    assert places(xmp_read.read_xmp(text.encode("utf-16"), FRAME)) == {"Ann Smith": ANN}
 
 
-def test_what_one_source_places_another_need_not():
-    takeout = Reading((NamedRegion("Ann", None, "takeout"), NamedRegion("Eve", None, "takeout")))
-    placed = Reading((NamedRegion("Ann", ANN, "mwg"),), ("a fault",))
-    both = merged([takeout, placed, Reading((NamedRegion("Anna", ANN, "picasa"),))])
+def test_a_name_with_a_place_in_one_source_needs_none_in_another():
+    takeout = ParsedNames(
+        (NamedRegion("Ann", None, "takeout"), NamedRegion("Eve", None, "takeout"))
+    )
+    placed = ParsedNames((NamedRegion("Ann", ANN, "mwg"),), ("a fault",))
+    both = merge_names([takeout, placed, ParsedNames((NamedRegion("Anna", ANN, "picasa"),))])
     assert [(it.name, it.source) for it in both.regions] == [("Ann", "mwg"), ("Eve", "takeout")]
     assert both.faults == ("a fault",)
 
@@ -286,9 +290,9 @@ def test_xmp_in_a_picture_is_found(file_format):
         options = {"pnginfo": info}
     if file_format == "TIFF":
         options = {"tiffinfo": {700: LIGHTROOM}}
-    picture = embedded(encoded(TINY, file_format, **options))
+    picture = read_embedded_xmp(encoded(TINY, file_format, **options))
     assert picture.orientation == 1
-    assert places(names_in(picture, Frame(40, 30))) == {"Ann Smith": ANN}
+    assert places(read_embedded_names(picture, Frame(40, 30))) == {"Ann Smith": ANN}
 
 
 def test_xmp_behind_a_png_s_pixels_is_found():
@@ -298,10 +302,10 @@ def test_xmp_behind_a_png_s_pixels_is_found():
     chunk = data[data.index(b"iTXt") - 4 : data.index(b"IDAT") - 4]
     end = data.index(b"IEND") - 4
     moved = data[:end].replace(chunk, b"") + chunk + data[end:]
-    assert embedded(moved).packets == (LIGHTROOM,)
+    assert read_embedded_xmp(moved).packets == (LIGHTROOM,)
 
 
-def test_a_heic_that_is_turned_upright_by_its_decoder_has_regions_of_what_is_stored(tmp_path):
+def test_regions_of_a_heic_apply_to_the_stored_picture_though_its_decoder_turns_it(tmp_path):
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -310,24 +314,26 @@ def test_a_heic_that_is_turned_upright_by_its_decoder_has_regions_of_what_is_sto
     data = encoded(TINY, "HEIF", xmp=LIGHTROOM, exif=exif.tobytes())
     decoded = decode_picture(data)
     assert (decoded.width, decoded.height) == (30, 40)
-    picture = embedded(data)
+    picture = read_embedded_xmp(data)
     assert picture.orientation == 6
     frame = Frame(decoded.width, decoded.height, picture.orientation)
-    assert places(names_in(picture, frame)) == {"Ann Smith": rounded(turned(ANN, 6))}
+    assert places(read_embedded_names(picture, frame)) == {
+        "Ann Smith": rounded(orient_area(ANN, 6))
+    }
 
 
-def test_a_picture_without_xmp_names_nobody_and_a_broken_packet_is_one_fault():
-    assert embedded(encoded(TINY, "JPEG")).packets == ()
-    broken = embedded(encoded(TINY, "JPEG", xmp=b"<x"))
-    reading = names_in(broken, Frame(40, 30))
+def test_a_picture_without_xmp_has_no_names_and_a_broken_packet_is_one_fault():
+    assert read_embedded_xmp(encoded(TINY, "JPEG")).packets == ()
+    broken = read_embedded_xmp(encoded(TINY, "JPEG", xmp=b"<x"))
+    reading = read_embedded_names(broken, Frame(40, 30))
     assert reading.regions == ()
     assert "damaged" in reading.faults[0]
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"<xml/>", encoded(TINY, "JPEG")[:15]])
-def test_what_is_no_picture_is_refused_with_a_reason(data):
+def test_anything_but_a_picture_is_refused_with_a_reason(data):
     with pytest.raises(NamesError):
-        embedded(data)
+        read_embedded_xmp(data)
 
 
 DIGEST = b"0123456789ABCDEF0123456789ABCDEF"
@@ -359,15 +365,19 @@ def test_extended_xmp_is_put_together():
         (b"F" * 32, 0, b"another's"),
         (DIGEST, 0, PICASA[:half]),
     ]
-    picture = embedded(extended(*parts, whole=len(PICASA)))
+    picture = read_embedded_xmp(extended(*parts, whole=len(PICASA)))
     assert picture.packets == (MAIN, PICASA)
-    assert places(names_in(picture, Frame(40, 30))) == {"Ann Smith": ANN}
+    assert places(read_embedded_names(picture, Frame(40, 30))) == {"Ann Smith": ANN}
 
 
 def test_extended_xmp_that_lacks_a_part_is_left_out():
     half = len(PICASA) // 2
-    assert embedded(extended((DIGEST, half, PICASA[half:]), whole=len(PICASA))).packets == (MAIN,)
-    assert embedded(extended((DIGEST, 0, b"x"), (DIGEST, 9, b"y"), whole=2)).packets == (MAIN,)
+    assert read_embedded_xmp(
+        extended((DIGEST, half, PICASA[half:]), whole=len(PICASA))
+    ).packets == (MAIN,)
+    assert read_embedded_xmp(extended((DIGEST, 0, b"x"), (DIGEST, 9, b"y"), whole=2)).packets == (
+        MAIN,
+    )
 
 
 REGION = (
@@ -384,7 +394,11 @@ def test_what_exiftool_writes_is_read(tmp_path, name):
         Image.new("RGB", (400, 300)).save(path)
     exiftool("-XMP-mwg-rs:RegionInfo=" + REGION.format(w=400, h=300), path)
     data = path.read_bytes()
-    reading = xmp_read.read(data, FRAME) if name == "photo.xmp" else names_in(embedded(data), FRAME)
+    reading = (
+        xmp_read.read_xmp(data, FRAME)
+        if name == "photo.xmp"
+        else read_embedded_names(read_embedded_xmp(data), FRAME)
+    )
     assert places(reading) == {"Ann Smith": ANN, "Bob & Söhne": BOB}
     assert [it.kind for it in reading.regions] == [FACE, PET]
 
@@ -394,11 +408,11 @@ def test_what_exiftool_writes_for_microsoft_is_read(tmp_path):
     Image.new("RGB", (400, 300)).save(path)
     region = "{Regions=[{Rectangle=0.25|, 0.4|, 0.1|, 0.2,PersonDisplayName=Ann Smith}]}"
     exiftool("-XMP-MP:RegionInfoMP=" + region, "-XMP-iptcExt:PersonInImage=Eve", path)
-    reading = names_in(embedded(path.read_bytes()), FRAME)
+    reading = read_embedded_names(read_embedded_xmp(path.read_bytes()), FRAME)
     assert places(reading) == {"Ann Smith": ANN, "Eve": None}
 
 
-def test_the_samples_are_xmp_to_exiftool(tmp_path):
+def test_exiftool_reads_the_samples_as_xmp(tmp_path):
     for name in ("LIGHTROOM", "DIGIKAM", "PICASA", "MICROSOFT"):
         path = tmp_path / f"{name}.xmp"
         path.write_bytes(getattr(packets, name))
@@ -408,7 +422,7 @@ def test_the_samples_are_xmp_to_exiftool(tmp_path):
 def test_reading_is_quick_enough_for_each_photo():
     started = time.perf_counter()
     for _ in range(100):
-        xmp_read.read(DIGIKAM, FRAME)
+        xmp_read.read_xmp(DIGIKAM, FRAME)
     assert time.perf_counter() - started < 2
 
 
@@ -419,10 +433,10 @@ def test_reading_is_quick_enough_for_each_photo():
     st.integers(0, 60),
     st.binary(max_size=20),
 )
-def test_whatever_happens_to_a_packet_it_is_read_or_refused_with_a_reason(data, at, cut, put):
+def test_a_damaged_packet_is_read_or_refused_with_a_reason(data, at, cut, put):
     at %= len(data)
     try:
-        reading = xmp_read.read(data[:at] + put + data[at + cut :], FRAME)
+        reading = xmp_read.read_xmp(data[:at] + put + data[at + cut :], FRAME)
     except NamesError:
         return
     for region in reading.regions:

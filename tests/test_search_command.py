@@ -461,13 +461,13 @@ def test_find_in_a_folder_without_pictures_says_so(toy, photos, query, moments):
     (photos / "bad.jpg").write_text("no picture")
     said = faces("find", query, photos, "--model", "toy")
     assert said.exit_code == 1
-    assert "that can be read; of" in said.stderr
+    assert "that can be read; " in said.stderr
     assert left(moments) == []
 
 
 def test_find_names_the_folder_that_is_none(toy, query, tmp_path):
     assert "There is no folder" in failure("find", query, tmp_path / "no", "--model", "toy")
-    assert "is no folder; name the folder to search last" in failure("find", query, query)
+    assert "is not a folder; name the folder to search last" in failure("find", query, query)
 
 
 @pytest.fixture

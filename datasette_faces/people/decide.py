@@ -225,7 +225,7 @@ def take_in(conn: Connection, log: Iterable[str], *, show_hidden: bool = False) 
 def clean_name(text: str) -> str:
     """A name as it is kept: NFC, without spaces around it. Raises DecisionError."""
     try:
-        wanted = regions.clean_name(text)
+        wanted = regions.parse_name(text)
     except ValueError as error:
         raise DecisionError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
     if not wanted:

@@ -1,4 +1,4 @@
-"""Why a face is whose it is, or nobody's, in sentences. Pure: what is known comes from `store.reasons`."""
+"""Why a face belongs to a person, or to none, in sentences; the facts come from `store.explanations`."""
 
 from __future__ import annotations
 
@@ -6,64 +6,70 @@ from ..store.explanations import Facts, Near
 from ..store.people import BY_PERSON
 
 
-def reasons(facts: Facts) -> list[str]:
-    """The reasons, the one that decided first."""
-    told = [_decided(facts)]
-    told += [f"Somebody said that this is not {name}." for name in facts.rejected]
+def explain_face(facts: Facts) -> list[str]:
+    """The reasons, in sentences; the one that decided comes first."""
+    reasons = [_explain_person(facts)]
+    reasons += [f"Marked as not {name}." for name in facts.rejected]
     if facts.weak:
-        words = _listed(facts.weak)
-        told.append(f"It is {words}: so it can join a person, and brings no other faces together.")
-    return told
-
-
-def _decided(facts: Facts) -> str:
-    if facts.source == BY_PERSON:
-        return _by_somebody(facts)
-    if facts.source is not None:
-        who = facts.name or "a person without a name"
-        others = f"the {facts.people_faces:,} faces of {who}"
-        return (
-            f"Nobody has said who this is: it was put with {others}, which it resembles on average."
+        reasons.append(
+            f"{_join_words(facts.weak).capitalize()}: assigned to a person, but never used to link "
+            "two people."
         )
-    return _by_nobody(facts)
+    return reasons
 
 
-def _by_somebody(facts: Facts) -> str:
+def _explain_person(facts: Facts) -> str:
+    if facts.source == BY_PERSON:
+        return _explain_decision(facts)
+    if facts.source is None:
+        return _explain_no_person(facts)
+    who = facts.name or "a person without a name"
+    return (
+        f"No one has said who this is: it was grouped with the {facts.people_faces:,} faces of {who}, "
+        "which it resembles on average."
+    )
+
+
+def _explain_decision(facts: Facts) -> str:
     who = facts.name or "this person"
     decision = facts.decision
     if decision is None:
-        return f"Somebody said that this is {who}."
-    actor = decision.actor or "Somebody"
+        return f"Someone said that this is {who}."
+    actor = decision.actor or "Someone"
     day = decision.made_at[:10]
     return f"{actor} said that this is {who}: decision {decision.id} ({decision.kind}), {day}."
 
 
-def _by_nobody(facts: Facts) -> str:
+def _explain_no_person(facts: Facts) -> str:
     if facts.model_id is None or facts.threshold is None:
-        return "It has no embedding, so nothing can be compared with it."
+        return "It has no embedding, so it cannot be compared with other faces."
     nearest = next(iter(facts.near), None)
     if nearest is None:
-        return "It is nobody's: no face of somebody with a name is near, and too few others resemble it."
+        return (
+            "It belongs to no person: no face of a named person is near, and too few other faces "
+            "resemble it."
+        )
     if nearest.similarity < facts.threshold:
         return (
-            f"It is nobody's: the nearest face of somebody with a name is {nearest.name}'s, "
-            f"{nearest.similarity:.2f}; {facts.model_id} takes two faces for one person from "
-            f"{facts.threshold:.2f} on."
+            "It belongs to no person: the nearest face of a named person is "
+            f"{nearest.name}'s, at a similarity of {nearest.similarity:.2f}; {facts.model_id} takes "
+            f"two faces for one person from {facts.threshold:.2f}."
         )
-    return _near_but_not(nearest)
+    return _explain_near_person(nearest)
 
 
-def _near_but_not(nearest: Near) -> str:
+def _explain_near_person(nearest: Near) -> str:
     if nearest.in_photo:
         return (
-            f"It resembles {nearest.name} ({nearest.similarity:.2f}), who is another face of this "
-            "photo already: two faces of one photo are two people, unless somebody says otherwise."
+            f"It resembles {nearest.name} ({nearest.similarity:.2f}), but another face in this photo "
+            f"is {nearest.name}: two faces in one photo are two people, unless someone says otherwise."
         )
     return (
         f"It resembles a face of {nearest.name} ({nearest.similarity:.2f}), but not {nearest.name}'s "
-        "faces on average, or it was not grouped since: decide, or group the faces anew."
+        "faces on average, or faces have not been grouped since: say who it is, or group the faces "
+        "again."
     )
 
 
-def _listed(words: tuple[str, ...]) -> str:
+def _join_words(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,4 +1,4 @@
-"""The names of people, written as regions into XMP sidecars next to their photos. No HTTP, no click."""
+"""Writes the names of people as regions into XMP sidecars next to their photos. No HTTP, no click."""
 
 from __future__ import annotations
 
@@ -11,50 +11,52 @@ from ..shapes import Box
 from ..store import metadata_faces
 from ..store.connection import Connection
 from ..store.metadata_faces import Pictured
-from .import_names import Progress, bytes_of, quiet, why
+from .import_names import Progress, explain_error, ignore_progress, read_photo_file
 from .metadata import embedded
 from .metadata.regions import Frame, NamedRegion
-from .metadata.sidecars import XMP, Sidecar, Sidecars, read_sidecar, write_sidecar
+from .metadata.sidecars import XMP, Sidecar, SidecarFinder, read_sidecar, write_sidecar
 from .metadata.xmp_write import write_regions
 
 
 @dataclass
-class Written:
-    """Sidecars that were written, those that say it already, and those that could not be."""
+class XmpExportReport:
+    """Sidecars that were written, those that had all names already, and those that failed, and why."""
 
     written: int = 0
     unchanged: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
-def write_out(conn: Connection, progress: Progress = quiet) -> Written:
-    """Write the names of all photos into XMP sidecars; the photographs themselves stay untouched."""
-    done, sidecars, total = Written(), Sidecars(), metadata_faces.count(conn)
+def write_sidecars(conn: Connection, progress: Progress = ignore_progress) -> XmpExportReport:
+    """Write the names in all photos into XMP sidecars; the photos themselves stay as they are."""
+    report, sidecars, total = XmpExportReport(), SidecarFinder(), metadata_faces.count(conn)
     for number, photo in enumerate(metadata_faces.photos(conn), 1):
-        told = metadata_faces.names(conn, photo.id)
-        if told:
+        names = metadata_faces.names(conn, photo.id)
+        if names:
             try:
-                _write(photo, told, sidecars, done)
+                _write_names(photo, names, sidecars, report)
             except (OSError, FacesError) as error:
-                done.faults.append((photo.path, why(error)))
+                report.faults.append((photo.path, explain_error(error)))
         progress(number, total, None)
-    return done
+    return report
 
 
-def _write(photo: Pictured, told: list[tuple[str, Box]], sidecars: Sidecars, done: Written) -> None:
+def _write_names(
+    photo: Pictured, names: list[tuple[str, Box]], sidecars: SidecarFinder, report: XmpExportReport
+) -> None:
     path = as_path(photo.path, photo.path_bytes)
-    target = sidecars.to_write(path)
+    target = sidecars.choose_path(path)
     before = None
-    if any(it.path == target for it in sidecars.of(path)):
+    if any(sidecar.path == target for sidecar in sidecars.find(path)):
         before = read_sidecar(Sidecar(target, XMP))
     regions = [
         NamedRegion(name, geometry.area_of(box, photo.width, photo.height), "datasette-faces")
-        for name, box in told
+        for name, box in names
     ]
-    frame = Frame(photo.width, photo.height, embedded.embedded(bytes_of(path)).orientation)
-    after = write_regions(before, regions, frame)
+    xmp = embedded.read_embedded_xmp(read_photo_file(path))
+    after = write_regions(before, regions, Frame(photo.width, photo.height, xmp.orientation))
     if after == before:
-        done.unchanged += 1
+        report.unchanged += 1
         return
     write_sidecar(target, after, before=before)
-    done.written += 1
+    report.written += 1

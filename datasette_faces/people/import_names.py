@@ -1,6 +1,6 @@
-"""Names of other programs, from pictures and the files next to them, as decisions.
+"""Imports the names that other programs wrote, in pictures and the files next to them, as decisions.
 
-What the files mean is `names`' work; here it meets the faces that were found. No HTTP, no click.
+`metadata` parses the files; here their regions are matched with faces. No HTTP, no click.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ..algorithms import geometry
+from ..algorithms import geometry, name_assignment
 from ..algorithms.box_matching import match_boxes
 from ..errors import DecisionError, FacesError
 from ..media.files import as_text, read_file
@@ -25,30 +25,30 @@ from ..store.decisions import MEMBER, Decision, Standing
 from ..store.metadata_faces import Pictured
 from . import manual_faces
 from .decide import Editor
-from .manual_faces import Made
+from .manual_faces import ManualFace
 from .metadata import embedded
-from .metadata.read_all import Names
-from .metadata.regions import FACE, Frame, NamedRegion, Reading, merged
+from .metadata.read_all import NameReader
+from .metadata.regions import FACE, Frame, NamedRegion, ParsedNames, merge_names
 
 Progress = Callable[[int, int, File | None], None]
-"""Called with photos done and photos in all."""
+"""Called with the number of photos done, and of all photos."""
+
+BATCH_SIZE = 500
+"""Photos, or named faces, that are saved in one transaction."""
+_ReadPhoto = tuple[int, list[tuple[str, str]], tuple[str, str]]
+"""A photo's id, its names without a place, and the hash and digest of what was read."""
 
 
-KEPT_AT_ONCE = 500
-"""Photos of which it is noted in one go that they were read."""
-_Seen = tuple[int, list[tuple[str, str]], tuple[str, str]]
-"""A photo's id, names that are said of it without a place, and what was read."""
-
-
-def quiet(done: int, total: int, file: File | None) -> None:
-    """Say nothing."""
+def ignore_progress(done: int, total: int, file: File | None) -> None:
+    """Report nothing."""
 
 
 @dataclass
-class Imported:
-    """What was read, in photos; faces that got a name; regions without a face; what made no sense.
+class NameImportReport:
+    """What an import did: photos that name people, faces that got a name, and paths with faults.
 
-    drawn: faces that were made where a region met none; unmet: regions for which none could be.
+    drawn: faces that were added because a region matched none; unmet: regions for which none could be.
+    known: names that were settled before. without_box: names without a place.
     """
 
     photos: int = 0
@@ -60,143 +60,139 @@ class Imported:
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
-def take_in(
+def import_photo_names(
     conn: Connection,
     look: AtHand,
     *,
     photo_ids: Collection[int] | None = None,
     again: bool = True,
-    progress: Progress = quiet,
-) -> Imported:
-    """Name faces as other programs did; who was placed or taken out by somebody stays so.
+    progress: Progress = ignore_progress,
+) -> NameImportReport:
+    """Name faces as other programs did; faces that a person has assigned or rejected stay as they are.
 
-    Each name is a decision of its own, which is made once: undone, it stays so. A region that meets
-    no face becomes one, by the models that are at hand. In transactions of its own, so that what was
-    stopped goes on. photo_ids: only these photos. again: also those whose names, in them and next to
-    them, were read already.
+    Each name is a decision of its own, made once: if it is undone, it stays undone. A region that
+    matches no face becomes one, by the available models. In transactions of its own, so that an
+    interrupted import goes on where it stopped. photo_ids: only these photos. again: also photos
+    whose names, in them and next to them, have been read before.
     """
-    intake, total = (
-        _Intake(conn, look),
-        metadata_faces.count(conn) if photo_ids is None else len(photo_ids),
-    )
+    importer = _NameImporter(conn, look)
+    total = metadata_faces.count(conn) if photo_ids is None else len(photo_ids)
     for number, photo in enumerate(metadata_faces.photos(conn, photo_ids), 1):
-        intake.take(photo, again=again)
+        importer.import_photo(photo, again=again)
         progress(number, total, None)
-    intake.keep()
-    return intake.done
+    importer.save_batch()
+    return importer.report
 
 
-class _Intake:
-    """One run through photos: what is written at once, and who is known by which name."""
+class _NameImporter:
+    """One import: the report, the batch that is saved at once, and the people of each name."""
 
     def __init__(self, conn: Connection, look: AtHand) -> None:
-        self.done = Imported()
+        self.report = NameImportReport()
         self._conn, self._look = conn, look
         self._infos = look.of(models.every(conn))
-        self._names = Names()
-        self._known = store.keys_by_name(conn)
-        self._seen: list[_Seen] = []
-        self._faces: set[int] = set()
-        self._keys: set[str] = set()
+        self._reader = NameReader()
+        self._keys_by_name = store.keys_by_name(conn)
+        self._read_photos: list[_ReadPhoto] = []
+        self._named_faces: set[int] = set()
+        self._named_keys: set[str] = set()
 
-    def take(self, photo: Pictured, *, again: bool) -> None:
-        """Take in the names of a photo, unless they were."""
-        read = (photo.sha256, self._sidecars(photo))
-        if photo.read == read and not again:
+    def import_photo(self, photo: Pictured, *, again: bool) -> None:
+        """Import the names of a photo, unless they have been read before."""
+        source = (photo.sha256, self._digest_sidecars(photo))
+        if photo.read == source and not again:
             return
-        reading = self._reading(photo)
-        if reading is None:
-            return  # not now: the next ingest tries again
-        regions = [it for it in reading.regions if it.kind == FACE]
-        self.done.photos += bool(regions)
+        parsed = self._read_names(photo)
+        if parsed is None:
+            return  # the next ingest tries again
+        regions = [region for region in parsed.regions if region.kind == FACE]
+        self.report.photos += bool(regions)
         if not regions or self._name_faces(photo, regions):
-            self._seen.append((photo.id, self._without_place(regions), read))
-        if len(self._seen) >= KEPT_AT_ONCE or len(self._faces) >= KEPT_AT_ONCE:
-            self.keep()
+            self._read_photos.append((photo.id, self._list_placeless(regions), source))
+        if len(self._read_photos) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
+            self.save_batch()
 
-    def keep(self) -> None:
-        """Give the faces that were named to whom they are, and note which photos were read."""
+    def save_batch(self) -> None:
+        """Update the people of the faces that were named, and record which photos were read."""
         with transaction(self._conn):
-            store.bring_up(self._conn, sorted(self._faces))
-            store.show(self._conn, self._keys)
-            for photo_id, told, read in self._seen:
-                photo_names.save(self._conn, photo_id, told, read)
-        self._seen, self._faces, self._keys = [], set(), set()
+            store.bring_up(self._conn, sorted(self._named_faces))
+            store.show(self._conn, self._named_keys)
+            for photo_id, names, source in self._read_photos:
+                photo_names.save(self._conn, photo_id, names, source)
+        self._read_photos, self._named_faces, self._named_keys = [], set(), set()
 
-    def _sidecars(self, photo: Pictured) -> str:
-        """A digest of what lies next to a photo, so that a later look tells whether it is the same."""
+    def _digest_sidecars(self, photo: Pictured) -> str:
+        """A digest of the files next to a photo, by which a later import sees whether they changed."""
         found = []
         for path in photo.files():
-            for sidecar in self._names.sidecars.of(path):
+            for sidecar in self._reader.sidecars.find(path):
                 with suppress(OSError):
                     facts = os.stat(sidecar.path)
                     found.append([as_text(sidecar.path)[0], facts.st_size, facts.st_mtime_ns])
-        told = json.dumps(found)
-        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest() if found else ""
+        return _sha256(json.dumps(found)) if found else ""
 
-    def _reading(self, photo: Pictured) -> Reading | None:
-        """Whom a picture and the files next to each of its copies name; None if none can be read now."""
+    def _read_names(self, photo: Pictured) -> ParsedNames | None:
+        """The names in a picture and next to each of its copies; None if no copy can be read now."""
         for path in photo.files():
             try:
-                picture = embedded.embedded(bytes_of(path))
+                xmp = embedded.read_embedded_xmp(read_photo_file(path))
                 break
             except (OSError, FacesError) as error:
-                fault = (photo.path, why(error))
+                fault = (photo.path, explain_error(error))
         else:
-            self.done.faults.append(fault)
+            self.report.faults.append(fault)
             return None
-        frame = Frame(photo.width, photo.height, picture.orientation)
-        found = merged(self._names.of(path, frame, picture) for path in photo.files())
-        self.done.faults += [(photo.path, fault) for fault in found.faults]
-        return found
+        frame = Frame(photo.width, photo.height, xmp.orientation)
+        names = merge_names(self._reader.read(path, frame, xmp) for path in photo.files())
+        self.report.faults += [(photo.path, fault) for fault in names.faults]
+        return names
 
-    def _without_place(self, regions: list[NamedRegion]) -> list[tuple[str, str]]:
-        """The names that do not say which face is meant, with what says so."""
-        placeless = [it for it in regions if it.area is None]
-        self.done.without_box += len(placeless)
-        return [(it.name, it.source) for it in placeless]
+    def _list_placeless(self, regions: list[NamedRegion]) -> list[tuple[str, str]]:
+        """The names that do not say which face is meant, each with its source."""
+        placeless = [region for region in regions if region.area is None]
+        self.report.without_box += len(placeless)
+        return [(region.name, region.source) for region in placeless]
 
     def _name_faces(self, photo: Pictured, regions: list[NamedRegion]) -> bool:
-        """Name the faces that regions meet, draw those that are missing; whether all that could be was."""
-        placed = [(it, it.area) for it in regions if it.area is not None]
+        """Name the faces that regions match, and draw the missing ones; False if one has to wait."""
+        placed = [(region, region.area) for region in regions if region.area is not None]
         boxes = metadata_faces.boxes(self._conn, photo.id)
         ids = list(boxes)
-        of_faces = [geometry.area_of(box, photo.width, photo.height) for box in boxes.values()]
-        found = match_boxes([area for _, area in placed], of_faces)
-        pairs = [(placed[place][0], ids[face_place]) for place, face_place in found.pairs]
+        face_areas = [geometry.area_of(box, photo.width, photo.height) for box in boxes.values()]
+        matching = match_boxes([area for _, area in placed], face_areas)
+        pairs = [(placed[region][0], ids[face]) for region, face in matching.pairs]
         with transaction(self._conn):
             standings = decisions.standings(self._conn, ids)
             called = metadata_faces.called(self._conn, photo.id)
             for region, face_id in pairs:
-                # Of this name already by its likeness: it may be `write-xmp` that said so, not a person
+                # Grouping gave it this name already: perhaps `write-xmp` wrote it, not a person
                 same = called.get(face_id, "").casefold() == region.name.casefold()
-                if same or self._settled(photo, region, standings.get(face_id)):
-                    self.done.known += 1
+                if same or self._is_settled(photo, region, standings.get(face_id)):
+                    self.report.known += 1
                 else:
-                    self._import(photo, region, face_id)
-        settled = [self._draw(photo, placed[place][0]) for place in found.unmatched]
+                    self._name_face(photo, region, face_id)
+        settled = [self._draw_face(photo, placed[number][0]) for number in matching.unmatched]
         return all(settled)
 
-    def _settled(self, photo: Pictured, region: NamedRegion, standing: Standing | None) -> bool:
-        """Whether somebody has said of a face whose it is, or that it is not this person; or undid it."""
+    def _is_settled(self, photo: Pictured, region: NamedRegion, standing: Standing | None) -> bool:
+        """Whether a face is assigned, or rejected for this person, or an earlier import named it so."""
         if standing and (standing.placed or standing.apart & self._keys_of(region.name)):
             return True
-        return self._was_decided(photo, region)
+        return self._was_imported(photo, region)
 
     def _keys_of(self, name: str) -> set[str]:
-        return {_key(name), *self._known.get(name.casefold(), ())}
+        return {_name_key(name), *self._keys_by_name.get(name.casefold(), ())}
 
-    def _was_decided(self, photo: Pictured, region: NamedRegion, what: str = "") -> bool:
-        """Whether this was imported before, undone or not; of the photo as it is, or was."""
+    def _was_imported(self, photo: Pictured, region: NamedRegion, what: str = "") -> bool:
+        """Whether this was imported before, undone or not, from any content the photo has had."""
         contents = {photo.sha256, *metadata_faces.contents(self._conn, photo.id)}
-        uids = [_uid(sha256, region, what) for sha256 in contents]
+        uids = [_decision_uid(sha256, region, what) for sha256 in contents]
         return any(decisions.by_uid(self._conn, uid) for uid in uids)
 
-    def _import(self, photo: Pictured, region: NamedRegion, face_id: int) -> None:
-        """Decide that a face has a name, in a transaction; `keep` brings it up to date."""
-        key = next(iter(self._known.get(region.name.casefold(), ())), None) or self._free(
-            region.name
-        )
+    def _name_face(self, photo: Pictured, region: NamedRegion, face_id: int) -> None:
+        """Add the decision that a face has a name, in a transaction; `save_batch` applies it."""
+        keys = self._keys_by_name.get(region.name.casefold(), ())
+        key = next(iter(keys), None) or self._unused_key(region.name)
         person = store.by_key(self._conn, key)
         decisions.append(
             self._conn,
@@ -206,75 +202,91 @@ class _Intake:
                 value=(person and person.name) or region.name,
                 actor=region.source,
                 faces=decisions.refs(self._conn, MEMBER, [face_id]),
-                uid=_uid(photo.sha256, region),
+                uid=_decision_uid(photo.sha256, region),
             ),
         )
-        self._known[region.name.casefold()] = [key]
-        self._faces.add(face_id)
-        self._keys.add(key)
-        self.done.named += 1
+        self._keys_by_name[region.name.casefold()] = [key]
+        self._named_faces.add(face_id)
+        self._named_keys.add(key)
+        self.report.named += 1
 
-    def _free(self, name: str) -> str:
-        """A key for somebody of that name: the same in every file, unless it means another one here."""
+    def _unused_key(self, name: str) -> str:
+        """A key for a new person of that name: the same in every file, unless it is taken here."""
         attempt = 0
-        while decisions.is_about(self._conn, key := _key(name, attempt)):
+        while decisions.is_about(self._conn, key := _name_key(name, attempt)):
             attempt += 1
         return key
 
-    def _draw(self, photo: Pictured, region: NamedRegion) -> bool:
-        """Make a face where a region meets none, and name it; whether that is settled for good."""
-        if self._was_decided(photo, region, "draw"):
-            self.done.known += 1
+    def _draw_face(self, photo: Pictured, region: NamedRegion) -> bool:
+        """Add a face where a region matches none, and name it; False if a later import may succeed."""
+        if self._was_imported(photo, region, "draw"):
+            self.report.known += 1
             return True
         try:
-            made = self._made(photo, region)
+            manual = self._measure_face(photo, region)
             with transaction(self._conn):
-                about = manual_faces.subject(self._conn, photo.id)
-                uid, by = _uid(photo.sha256, region, "draw"), Editor(region.source)
-                _, face_id = manual_faces.draw(self._conn, about, made, by=by, uid=uid)
-                self._import(photo, region, face_id)
+                drawable = manual_faces.read_drawable_photo(self._conn, photo.id)
+                uid, by = _decision_uid(photo.sha256, region, "draw"), Editor(region.source)
+                _, face_id = manual_faces.save_manual_face(
+                    self._conn, drawable, manual, by=by, uid=uid
+                )
+                self._name_face(photo, region, face_id)
         except FacesError as error:
-            self.done.unmet += 1
+            self.report.unmet += 1
             if self._infos:
-                self.done.faults.append((photo.path, f"{region.name}: {error}"))
-            # What makes no sense stays so; a busy machine or a lost model may do better next time
+                self.report.faults.append((photo.path, f"{region.name}: {error}"))
+            # An invalid box stays invalid; a busy machine or a missing model may do better next time
             return isinstance(error, DecisionError)
-        self.done.drawn += 1
+        self.report.drawn += 1
         return True
 
-    def _made(self, photo: Pictured, region: NamedRegion) -> Made:
-        about, area = manual_faces.subject(self._conn, photo.id), region.area
+    def _measure_face(self, photo: Pictured, region: NamedRegion) -> ManualFace:
+        drawable, area = manual_faces.read_drawable_photo(self._conn, photo.id), region.area
         assert area is not None
         across, down = photo.width, photo.height
         sides = (area.x * across, area.y * down, area.width * across, area.height * down)
-        outline = manual_faces.outline(about, manual_faces.checked_box(about, sides))
-        return manual_faces.make(self._look, self._infos, manual_faces.original(about), outline)
+        outline = manual_faces.outline(drawable, manual_faces.check_box(drawable, sides))
+        data = manual_faces.read_original(drawable)
+        return manual_faces.measure_face(self._look, self._infos, data, outline)
 
 
-def why(error: Exception) -> str:
-    """Why a file could not be read or written, for a person."""
+def propose_names(conn: Connection) -> int:
+    """Propose names for people by the photos that name them without a place; how many people get one.
+
+    In a transaction, once the faces are grouped.
+    """
+    photos = photo_names.photos(conn)
+    proposals = name_assignment.assign_names(photos, photo_names.known(conn)) if photos else []
+    photo_names.keep(conn, proposals)
+    return photo_names.count(conn)
+
+
+def explain_error(error: Exception) -> str:
+    """Why a file could not be read or written, for the user."""
     if isinstance(error, OSError):
         return f"it cannot be read or written now: {error.strerror or error}"
     return str(error)
 
 
-def bytes_of(path: str) -> bytes:
+def read_photo_file(path: str) -> bytes:
     """A photo's file. Raises OSError, PictureError."""
     facts = os.stat(path)
     text, raw = as_text(path)
     return read_file(File(text, facts.st_size, facts.st_mtime_ns, raw))
 
 
-def _key(name: str, attempt: int = 0) -> str:
+def _name_key(name: str, attempt: int = 0) -> str:
     """The key of a person who is known by name alone: the same in every file."""
-    told = f"name {name.casefold()}{f' {attempt}' if attempt else ''}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    return _sha256(f"name {name.casefold()}{f' {attempt}' if attempt else ''}")[:16]
 
 
-def _uid(sha256: str, region: NamedRegion, what: str = "") -> str:
-    """The same for the same name at the same place: it is imported once."""
+def _decision_uid(sha256: str, region: NamedRegion, what: str = "") -> str:
+    """A decision's uid, the same for the same name in the same place: it is imported once."""
     area = region.area
     assert area is not None
     place = [round(value, 3) for value in (area.x, area.y, area.width, area.height)]
-    told = json.dumps([sha256, region.name, place, *([what] if what else [])])
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return _sha256(json.dumps([sha256, region.name, place, *([what] if what else [])]))[:16]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -78,7 +78,7 @@ def _weak(
         (size is not None and size < LEAST_PX, "small"),
         (sharpness is not None and sharpness < LEAST_SHARPNESS, "blurred"),
         (turned is not None and turned > MOST_TURNED, "turned away"),
-        (score is not None and score < LEAST_SCORE, "hardly to be made out as a face"),
+        (score is not None and score < LEAST_SCORE, "barely recognizable as a face"),
     )
     return tuple(word for is_so, word in found if is_so)
 

@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import click
 
-from ...people import grouping, propose_names
+from ...people import grouping
+from ...people.import_names import propose_names
 from ...search.searcher import model_of
 from ...store.connection import transaction
 from ...store.database import changing
@@ -32,7 +33,7 @@ def cluster(database: str, model_id: str | None, as_json: bool) -> None:
             click.echo(f"Grouping faces by {model.id}…", err=True)
         with transaction(conn):
             done = grouping.cluster(conn, model)
-            propose_names.propose(conn)
+            propose_names(conn)
     seconds = round(time.monotonic() - started, 2)
     if as_json:
         click.echo(json.dumps({**asdict(done), "model": model.id, "seconds": seconds}))

@@ -1,4 +1,4 @@
-"""`doctor`: is a file sound, and what can be mended?"""
+"""`doctor`: finds faults in a database, and repairs them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from ...library.health import checks as doctors
-from ...library.health import repairs
-from ...library.health.checks import Finding
+from ...library.health import checks
+from ...library.health.findings import HealthFinding
 from ...store.database import reading, writing
 from .group import counted, faces, in_words, printable
 from .people import tell_faults
@@ -20,80 +19,96 @@ from .people import tell_faults
 
 @faces.command()
 @click.argument("database", type=click.Path(dir_okay=False))
-@click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired without losing anything")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, nothing else")
 @in_words
 def doctor(database: str, fix: bool, as_json: bool) -> None:
-    """Look for faults in a database, and mend them.
+    """Find faults in a database, and repair them.
 
-    Exit status 0 if it is sound, 1 if faults are left. Nothing that people did is removed, with or
-    without --fix.
+    Exit status 0 if it is sound, 1 if faults are left. Decisions, names and faces are never removed,
+    with or without --fix.
     """
     started = time.monotonic()
     faults: list[tuple[str, str]] = []
     with reading(database) as conn:
-        first = found = doctors.examine(conn)
-    if fix and any(finding.fixable for finding in first):
+        before = after = checks.examine(conn)
+    if fix and any(finding.fixable for finding in before):
         with writing(database) as conn:
-            faults = repairs.mend(conn, first)
-            found = doctors.examine(conn)
-    left = [finding for finding in found if finding.level == "problem"]
-    fixed = _gone(first, found)
+            faults = checks.repair(conn, before)
+            after = checks.examine(conn)
+    left = [finding for finding in after if finding.level == "problem"]
+    fixed = _list_fixed(before, after)
     if as_json:
-        told = {
-            "ok": not left,
-            "problems": [_as_json(it, _mend(it, database, tried=fix)) for it in left],
-            "notes": [
-                _as_json(it, _mend(it, database, tried=fix)) for it in found if it.level == "note"
-            ],
-            "fixed": [_as_json(it, _done(it, database)) for it in fixed],
-            "seconds": round(time.monotonic() - started, 2),
-        }
-        click.echo(json.dumps(told))
+        seconds = round(time.monotonic() - started, 2)
+        report = _as_json(after, fixed, database, tried=fix)
+        click.echo(json.dumps({**report, "seconds": seconds}))
     else:
         for finding in fixed:
-            click.echo(f"mended: {_in_words(finding, _done(finding, database))}")
-        for finding in found:
-            click.echo(_in_words(finding, _mend(finding, database, tried=fix)))
+            click.echo(f"fixed: {_in_words(finding, _describe_done(finding, database))}")
+        for finding in after:
+            click.echo(_in_words(finding, _describe_mend(finding, database, tried=fix)))
         tell_faults(faults)
-        click.echo(_at_the_end(left, database, fix))
+        click.echo(_last_line(left, database, tried=fix))
     sys.exit(1 if left else 0)
 
 
-def _gone(first: list[Finding], found: list[Finding]) -> list[Finding]:
-    """What was found first, and is not there any more."""
-    there = {(finding.check, finding.message) for finding in found}
-    return [it for it in first if it.level == "problem" and (it.check, it.message) not in there]
+def _list_fixed(before: list[HealthFinding], after: list[HealthFinding]) -> list[HealthFinding]:
+    """The problems that were found before the repair, and not after it."""
+    left = {(finding.check, finding.message) for finding in after}
+    return [
+        finding
+        for finding in before
+        if finding.level == "problem" and (finding.check, finding.message) not in left
+    ]
 
 
-def _mend(finding: Finding, database: str, *, tried: bool) -> str:
-    """What mends it, where --fix was not tried or could not."""
+def _describe_mend(finding: HealthFinding, database: str, *, tried: bool) -> str:
+    """What repairs it, or that --fix was tried and could not."""
     if tried and finding.fixable:
-        return "--fix could not mend that"
-    return _and_then(finding.mend, "then", finding, database)
+        return "--fix could not repair this"
+    return _add_command(finding.mend, "then", finding, database)
 
 
-def _done(finding: Finding, database: str) -> str:
-    """What mended it, and how to go on."""
-    return _and_then(finding.done, "now", finding, database)
+def _describe_done(finding: HealthFinding, database: str) -> str:
+    """What the repair did, and the command to run next."""
+    return _add_command(finding.done, "now", finding, database)
 
 
-def _and_then(said: str, when: str, finding: Finding, database: str) -> str:
+def _add_command(text: str, when: str, finding: HealthFinding, database: str) -> str:
     if finding.then is None:
-        return printable(said)
+        return printable(text)
     command, options = finding.then
     line = f"{when}: datasette faces {command} {database} {options}"
-    return printable(f"{said}; {line}" if said else line)
+    return printable(f"{text}; {line}" if text else line)
 
 
-def _as_json(finding: Finding, mend: str) -> dict[str, Any]:
-    told = asdict(finding)
+def _as_json(
+    after: list[HealthFinding], fixed: list[HealthFinding], database: str, *, tried: bool
+) -> dict[str, Any]:
+    def rows(level: str) -> list[dict[str, Any]]:
+        return [
+            _finding_as_json(finding, _describe_mend(finding, database, tried=tried))
+            for finding in after
+            if finding.level == level
+        ]
+
+    problems = rows("problem")
+    return {
+        "ok": not problems,
+        "problems": problems,
+        "notes": rows("note"),
+        "fixed": [_finding_as_json(it, _describe_done(it, database)) for it in fixed],
+    }
+
+
+def _finding_as_json(finding: HealthFinding, mend: str) -> dict[str, Any]:
+    row = asdict(finding)
     for internal in ("one", "done", "then"):
-        del told[internal]
-    return {**told, "mend": mend}
+        del row[internal]
+    return {**row, "mend": mend}
 
 
-def _in_words(finding: Finding, mend: str) -> str:
+def _in_words(finding: HealthFinding, mend: str) -> str:
     line = counted(finding.count, finding.one, finding.message) if finding.one else finding.message
     if finding.examples:
         more = ", …" if finding.count > len(finding.examples) else ""
@@ -103,10 +118,10 @@ def _in_words(finding: Finding, mend: str) -> str:
     return f"{line}: {mend}" if mend else line
 
 
-def _at_the_end(left: list[Finding], database: str, fixed: bool) -> str:
+def _last_line(left: list[HealthFinding], database: str, *, tried: bool) -> str:
     if not left:
         return f"{printable(database)} is sound."
-    if not fixed and any(finding.fixable for finding in left):
-        return f"Mend what can be mended: datasette faces doctor {printable(database)} --fix"
-    elsewhere = "; where something else does, its line says so" * any(it.mend for it in left)
-    return f"What is left --fix cannot mend{elsewhere}."
+    if not tried and any(finding.fixable for finding in left):
+        return f"To repair what can be repaired: datasette faces doctor {printable(database)} --fix"
+    others = any(finding.mend for finding in left)
+    return f"--fix cannot repair what is left{'; where something else can, its line says so' * others}."

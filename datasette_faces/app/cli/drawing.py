@@ -1,4 +1,4 @@
-"""`people … draw`: a box round a face that the detector missed."""
+"""`people … draw`: a box around a face that the detector missed."""
 
 from __future__ import annotations
 
@@ -41,36 +41,37 @@ def draw(
     name: str | None,
     model_ids: tuple[str, ...],
 ) -> None:
-    """Draw a box round a face that the detector missed: it becomes a face as any other.
+    """Draw a box around a face that the detector missed: it becomes a face like any other.
 
     PHOTO is its number or its path. X, Y, WIDTH and HEIGHT are pixels of the upright, full-size
-    picture, whose file has to be where it was. Undone, the face goes; redone, it comes back.
+    picture, whose file has to be where it was. Undo removes the face; redo brings it back.
     """
-    called = decide.clean_name(name) if name else None
-    given = [registry.model(it) for it in model_ids]
+    wanted = decide.clean_name(name) if name else None
+    given = [registry.model(model_id) for model_id in model_ids]
     with changing(database) as conn, AtHand(given) as look:
-        about = manual_faces.subject(conn, _photo(conn, photo))
+        drawable = manual_faces.read_drawable_photo(conn, _find_photo(conn, photo))
         infos = models.every(conn)
         try:
             outline = manual_faces.outline(
-                about, manual_faces.checked_box(about, (x, y, width, height))
+                drawable, manual_faces.check_box(drawable, (x, y, width, height))
             )
         except FaceThere as error:
             raise DecisionError(f"{error}: face {error.face_id}") from None
-        made = manual_faces.make(look, infos, manual_faces.original(about), outline)
+        data = manual_faces.read_original(drawable)
+        manual = manual_faces.measure_face(look, infos, data, outline)
         with transaction(conn):
-            decision, face_id = manual_faces.draw(conn, about, made)
-            if called:
-                decide.give(conn, [face_id], decide.called(conn, called), called, by=decide.NOBODY)
+            decision, face_id = manual_faces.save_manual_face(conn, drawable, manual)
+            if wanted:
+                decide.give(conn, [face_id], decide.called(conn, wanted), wanted, by=decide.NOBODY)
         _group(conn, infos)
-    for model_id, why in made.lacking.items():
-        click.echo(f"Without an embedding by {model_id}: {why}", err=True)
-    seen = "" if made.face.detection.score else ", by the box alone: no detector sees it"
+    for model_id, why in manual.failures.items():
+        click.echo(f"No embedding by {model_id}: {why}", err=True)
+    seen = "" if manual.face.detection.score else ", by its box alone: no detector sees it"
     undo = f"undo it with: datasette faces people {database} undo {decision.id}"
-    click.echo(f"Face {face_id} is drawn{seen} (decision {decision.id}; {undo})")
+    click.echo(f"Face {face_id} added{seen} (decision {decision.id}; {undo})")
 
 
-def _photo(conn: Connection, wanted: str) -> int:
+def _find_photo(conn: Connection, wanted: str) -> int:
     """The id of the photo of that number or path. Raises DecisionError."""
     if wanted.isdecimal() and len(wanted) < 19:
         return int(wanted)

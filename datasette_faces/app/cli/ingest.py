@@ -124,7 +124,7 @@ def demo(database: str, model_id: str, serve: bool, port: int) -> None:
 
     DATABASE is where the result goes, faces-demo.db if none is named.
     """
-    pictures = demo_pictures.pictures()
+    pictures = demo_pictures.find_demo_pictures()
     report = ingest(database, pictures, registry.model(model_id))
     click.echo(_in_sentences(report, database))
     if serve:

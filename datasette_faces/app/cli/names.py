@@ -1,4 +1,4 @@
-"""`people … import-names`, `write-xmp`: names that other programs wrote, and names for them."""
+"""`people … import-names`, `write-xmp`: names from other programs, and names for them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import click
 
 from ...models import registry
 from ...models.at_hand import AtHand
-from ...people import export_xmp, grouping, propose_names
+from ...people import export_xmp, grouping
 from ...people import import_names as naming
-from ...people.import_names import Imported
+from ...people.import_names import NameImportReport
 from ...store import models
 from ...store.connection import transaction
 from ...store.database import changing, reading
@@ -27,49 +27,50 @@ from .people import as_json_option, people_group, tell_faults
 def import_names(database: str, as_json: bool, model_ids: tuple[str, ...]) -> None:
     """Name faces as other programs did: XMP in and next to the photos, Picasa, Google Takeout.
 
-    An ingest does so by itself; this reads all photos again. The files have to be where they were. Who
-    was named here stays; each name can be undone. Where no face was found, one is made.
+    An ingest does this, too; this command reads all photos again. The files have to be where they were.
+    Faces that were named here keep their names, and each imported name can be undone. Where no face
+    was found, one is added.
     """
-    given = [registry.model(it) for it in model_ids]
+    given = [registry.model(model_id) for model_id in model_ids]
     with changing(database) as conn:
         with AtHand(given) as look, progress_of("Reading names", quiet=as_json) as progress:
-            done = naming.take_in(conn, look, progress=progress)
+            report = naming.import_photo_names(conn, look, progress=progress)
         with transaction(conn):
             for model in models.every(conn)[:1]:
                 grouping.cluster(conn, model)
-            proposed = propose_names.propose(conn)
+            proposed = naming.propose_names(conn)
     if as_json:
-        click.echo(json.dumps({**asdict(done), "proposed": proposed}))
+        click.echo(json.dumps({**asdict(report), "proposed": proposed}))
         return
-    for line in _in_sentences(done, proposed):
+    for line in _in_sentences(report, proposed):
         click.echo(line)
-    tell_faults(done.faults, all_by="--json")
+    tell_faults(report.faults, all_by="--json")
 
 
-def _in_sentences(done: Imported, proposed: int) -> list[str]:
-    say = counted(done.photos, "photo says", "photos say")
-    known = counted(done.known, "was known", "were known")
-    lines = [f"{counted(done.named, 'face')} named as {say}; {known} already"]
+def _in_sentences(report: NameImportReport, proposed: int) -> list[str]:
+    photos = counted(report.photos, "photo with names", "photos with names")
+    known = counted(report.known, "name was", "names were")
+    lines = [f"{counted(report.named, 'face')} named, from {photos}; {known} known already"]
     for count, one, many in (
         (
-            done.drawn,
-            "of these faces was not found before, and is drawn",
-            "of these faces were not found before, and are drawn",
+            report.drawn,
+            "of these faces had not been found, and was added",
+            "of these faces had not been found, and were added",
         ),
         (
-            done.unmet,
-            "name is of a face that was not found, and could not be drawn",
-            "names are of faces that were not found, and could not be drawn",
+            report.unmet,
+            "name belongs to a face that was not found and could not be added",
+            "names belong to faces that were not found and could not be added",
         ),
         (
-            done.without_box,
+            report.without_box,
             "name does not say which face is meant",
             "names do not say which face is meant",
         ),
         (
             proposed,
-            "person without a name has one proposed, on their page",
-            "people without a name have one proposed, on their pages",
+            "person without a name has a name proposed on their page",
+            "people without a name have a name proposed on their pages",
         ),
     ):
         if count:
@@ -84,13 +85,13 @@ def _in_sentences(done: Imported, proposed: int) -> list[str]:
 def write_xmp(database: str, as_json: bool) -> None:
     """Write the names into XMP sidecars next to the photos, never into the photos.
 
-    What a sidecar holds already is kept; hidden people are left out.
+    Everything else in a sidecar is kept; hidden people are left out.
     """
     with reading(database) as conn:
-        done = export_xmp.write_out(conn)
+        report = export_xmp.write_sidecars(conn)
     if as_json:
-        click.echo(json.dumps(asdict(done)))
+        click.echo(json.dumps(asdict(report)))
         return
-    unchanged = counted(done.unchanged, "says", "say")
-    click.echo(f"{counted(done.written, 'sidecar')} written, {unchanged} it already")
-    tell_faults(done.faults, all_by="--json")
+    unchanged = counted(report.unchanged, "was", "were")
+    click.echo(f"{counted(report.written, 'sidecar')} written, {unchanged} up to date")
+    tell_faults(report.faults, all_by="--json")

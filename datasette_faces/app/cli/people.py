@@ -316,10 +316,10 @@ def rebuild(database: str) -> None:
 def _draw_again(conn: Connection) -> None:
     """Make the faces that somebody drew and that are not there, and say which ones have to wait."""
     with AtHand() as look:
-        done = manual_faces.catch_up(conn, look, look.of(models.every(conn)))
-    if done.made:
+        done = manual_faces.add_missing_faces(conn, look, look.of(models.every(conn)))
+    if done.added:
         again = counted(
-            done.made, "face made again as it was drawn", "faces made again as they were drawn"
+            done.added, "face made again as it was drawn", "faces made again as they were drawn"
         )
         click.echo(again, err=True)
     tell_faults(done.faults)

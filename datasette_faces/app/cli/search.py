@@ -163,7 +163,7 @@ def find_command(
     `datasette faces ingest`, then `datasette faces search`.
     """
     asked = _Asked(**options)
-    folder_search.check(folder)
+    folder_search.check_folder(folder)
     model = registry.model(model_id)
     say_licence(model)
     model.fetch()
@@ -172,7 +172,7 @@ def find_command(
         with ExitStack() as until_shown:
             with progress_of("Looking", quiet=asked.output == "json") as progress:
                 database, report = until_shown.enter_context(
-                    folder_search.gallery(
+                    folder_search.temporary_database(
                         folder,
                         model,
                         worker_count=workers,

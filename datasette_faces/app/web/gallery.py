@@ -219,7 +219,7 @@ async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
     if not await page.read(browse.has_table, "decisions"):
         return None  # a catalogue
     facts = await page.read(explanations.facts, face_id, model)
-    return {"reasons": explain.reasons(facts), "near": [asdict(near) for near in facts.near]}
+    return {"reasons": explain.explain_face(facts), "near": [asdict(near) for near in facts.near]}
 
 
 async def _title(page: Page, found: Row, faces: list[Row]) -> str:

@@ -9,7 +9,7 @@ from datasette.utils.asgi import Forbidden
 from ...errors import DecisionError, FacesError, ModelError, PictureError
 from ...people import manual_faces
 from ...people.decide import Editor
-from ...people.manual_faces import Made, Subject
+from ...people.manual_faces import DrawablePhoto, ManualFace
 from ...shapes import Box, Face, ModelInfo, Outline
 from ...store import gallery, models
 from ...store.connection import Connection
@@ -38,20 +38,20 @@ async def drawn(page: Page, form: Form) -> Action:
     photo_id = form.number("photo")
     if photo_id is None:
         raise DecisionError("photo takes the number of the photo in which the face is")
-    about: Subject = await page.read(manual_faces.subject, photo_id)
-    box = manual_faces.checked_box(about, [form.pixels(side) for side in SIDES])
+    about: DrawablePhoto = await page.read(manual_faces.read_drawable_photo, photo_id)
+    box = manual_faces.check_box(about, [form.pixels(side) for side in SIDES])
     infos = await page.read(models.every)
     made = await asyncio.to_thread(_made, page, about, infos, box)
 
     def keep(conn: Connection, form: Form, by: Editor) -> Decided:
-        decision, face_id = manual_faces.draw(conn, about, made, by=by)
+        decision, face_id = manual_faces.save_manual_face(conn, about, made, by=by)
         named = form.one("to_person") or form.one("to").strip()
         return [decision, *(place(conn, form, [face_id], by) if named else [])]
 
     return keep
 
 
-def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
+def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) -> ManualFace:
     def look(info: ModelInfo, data: bytes, drawn: Outline) -> Face:
         try:
             inference = state_of(page.datasette).inference(face_model(page, info.id))
@@ -64,7 +64,9 @@ def _made(page: Page, about: Subject, infos: list[ModelInfo], box: Box) -> Made:
     try:
         within = permissions.folders_of_originals(page.datasette, page.database)
         outline = manual_faces.outline(about, box)
-        return manual_faces.make(look, infos, manual_faces.original(about, within), outline)
+        return manual_faces.measure_face(
+            look, infos, manual_faces.read_original(about, within), outline
+        )
     except DecisionError:
         raise
     except PictureError as error:
@@ -82,11 +84,11 @@ async def hindrance(page: Page, photo_id: int) -> str | None:
         return f"{OLD}."
     within = permissions.folders_of_originals(page.datasette, page.database)
     try:
-        about: Subject = await page.read(manual_faces.subject, photo_id)
+        about: DrawablePhoto = await page.read(manual_faces.read_drawable_photo, photo_id)
     except DecisionError as error:
         return f"{error}."
-    if not await asyncio.to_thread(manual_faces.is_at_hand, about, within):
-        return "Drawing a face takes the photo's file, which is not where it was."
+    if not await asyncio.to_thread(manual_faces.has_original, about, within):
+        return "Drawing a face needs the photo's file, which is not where it was."
     reasons = [missing(page, info.id) for info in await page.read(models.every)]
     if None in reasons:
         return None

@@ -1,1 +1,1 @@
-"""Is a file sound, and what can be repaired?"""
+"""The checks of a database, and their repairs."""

@@ -1,8 +1,8 @@
-"""Crops and thumbnails that do not decode, cut anew from the photos' files. No HTTP, no click."""
+"""Crops and thumbnails that do not decode: found, and made again from the photos' files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ...errors import PictureError
 from ...media import files
@@ -12,26 +12,52 @@ from ...shapes import Box, Landmarks
 from ...store import integrity
 from ...store.connection import Connection, transaction
 from ..publish.public_rows import PICTURE, landmarks_of
+from .findings import HealthFinding, report_rows
 
-DECODED = 2_000
-"""Pictures of each kind that are decoded, evenly drawn; of the others head and end are looked at."""
+MAX_DECODED = 2_000
+"""Pictures of each kind that are decoded, evenly spread; of the others, only start and end are checked."""
 
 
-def broken(conn: Connection, table: str) -> list[int]:
+def find_broken_pictures(conn: Connection) -> Iterator[HealthFinding]:
+    """Crops and thumbnails that cannot be decoded."""
+    face_ids, photo_ids = list_broken(conn, "faces"), list_broken(conn, "photos")
+    yield from _report_broken(conn, "crop", face_ids, integrity.photos_of(conn, face_ids))
+    yield from _report_broken(conn, "thumbnail", photo_ids, photo_ids)
+
+
+def _report_broken(
+    conn: Connection, what: str, ids: list[int], photo_ids: list[int]
+) -> Iterator[HealthFinding]:
+    words = f"{what} cannot be decoded", f"{what}s cannot be decoded"
+    if has_any_original(conn, photo_ids):
+        how = "--fix makes what it can again, from the photos' files"
+        yield from report_rows("pictures", *words, ids, mend=how, done="made again", fixable=True)
+        return
+    places = [place[0] for photo_id in photo_ids for place in integrity.places(conn, photo_id)[:1]]
+    more = ", and the other files" if len(places) > 1 else ""
+    how = (
+        f"restore {places[0]} as it was{more}, or ingest the folder where it is now"
+        if places
+        else ""
+    )
+    yield from report_rows("pictures", *words, ids, mend=how, then=("doctor", "--fix"))
+
+
+def list_broken(conn: Connection, table: str) -> list[int]:
     """The rows of photos or faces whose picture cannot be decoded."""
     count = conn.execute(f"select count(*) from {table}").fetchone()[0]
-    step, found, place = max(1, count // DECODED), [], 0
+    step, broken, place = max(1, count // MAX_DECODED), [], 0
     for piece in integrity.pictures(conn, table, PICTURE[table]):
         for row_id, data in piece:
             whole = is_whole_jpeg(data)
             if not whole or (place % step == 0 and not is_decodable(data)):
-                found.append(row_id)
+                broken.append(row_id)
             place += 1
-    return found
+    return broken
 
 
-def original(conn: Connection, photo_id: int) -> bytes | None:
-    """A photo's bytes, wherever they lay and lie again; None where no file holds them now."""
+def find_original(conn: Connection, photo_id: int) -> bytes | None:
+    """A photo's bytes, from any place that has held them; None where no file holds them now."""
     for path, raw, size_bytes, sha256 in integrity.places(conn, photo_id):
         data = files.read_verified(files.as_path(path, raw), size_bytes, sha256)
         if data is not None:
@@ -39,30 +65,30 @@ def original(conn: Connection, photo_id: int) -> bytes | None:
     return None
 
 
-def any_original(conn: Connection, photo_ids: Iterable[int]) -> bool:
+def has_any_original(conn: Connection, photo_ids: Iterable[int]) -> bool:
     """Whether the file of one of these photos is where it was, and unchanged."""
-    return any(original(conn, photo_id) is not None for photo_id in photo_ids)
+    return any(find_original(conn, photo_id) is not None for photo_id in photo_ids)
 
 
-def cut_anew(conn: Connection) -> list[tuple[str, str]]:
-    """Make what is broken from the photos that are at hand, as an ingest does; which could not, and why.
+def recrop_broken(conn: Connection) -> list[tuple[str, str]]:
+    """Make broken crops and thumbnails again, as an ingest does; the photos that gave none, and why.
 
-    Nothing but these pictures changes. A transaction for each photo: to decode one takes long.
+    Only these pictures change. Each photo has its own transaction, as decoding takes long.
     """
-    thumbnails, faces = set(broken(conn, "photos")), broken(conn, "faces")
+    thumbnails, faces = set(list_broken(conn, "photos")), list_broken(conn, "faces")
     faults: list[tuple[str, str]] = []
     for photo_id in sorted(thumbnails.union(integrity.photos_of(conn, faces))):
-        data = original(conn, photo_id)
+        data = find_original(conn, photo_id)
         if data is None:
             continue
         try:
-            _cut(conn, photo_id, data, set(faces), thumbnail=photo_id in thumbnails)
+            _recrop(conn, photo_id, data, set(faces), thumbnail=photo_id in thumbnails)
         except PictureError as error:
             faults.append((integrity.places(conn, photo_id)[0][0], str(error)))
     return faults
 
 
-def _cut(
+def _recrop(
     conn: Connection, photo_id: int, data: bytes, face_ids: set[int], *, thumbnail: bool
 ) -> None:
     boxes: list[Box] = []

@@ -1,4 +1,4 @@
-"""A folder searched on the fly: a database for the moment, of which nothing is kept. No click."""
+"""Searching a folder without a database: a temporary one is made, and removed afterwards. No click."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ...errors import FacesError
 from ...models.base import FaceModel
 from .run import Progress, Report, ingest
 
-ENDS = ("SIGTERM", "SIGHUP")
-"""Signals that would end Python without tidying up."""
+ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
+"""Signals that end Python without cleaning up."""
 
 
 @contextmanager
-def gallery(
+def temporary_database(
     folder: str,
     model: FaceModel,
     *,
@@ -29,12 +29,12 @@ def gallery(
     min_face_px: float,
     progress: Progress,
 ) -> Iterator[tuple[str, Report]]:
-    """A database of the faces in a folder, and what its ingest did; gone on leaving.
+    """A database of the faces in a folder, and its ingest's report; removed on leaving.
 
-    Raises FacesError where the folder is none, or holds no picture.
+    Raises FacesError where there is no such folder, or no picture in it.
     """
-    check(folder)
-    with _for_the_moment() as place:
+    check_folder(folder)
+    with _temporary_folder() as place:
         database = os.path.join(place, "faces.db")
         report = ingest(
             database,
@@ -45,69 +45,69 @@ def gallery(
             progress=progress,
         )
         if not report.pictures:
-            raise FacesError(f"There is no picture in {folder}{_why(report)}")
+            raise FacesError(f"There is no picture in {folder}{_first_error(report)}")
         yield database, report
 
 
-def check(folder: str) -> None:
+def check_folder(folder: str) -> None:
     """Raise FacesError where there is no such folder."""
     if os.path.isdir(folder):
         return
     if os.path.lexists(folder):
-        raise FacesError(f"{folder} is no folder; name the folder to search last")
+        raise FacesError(f"{folder} is not a folder; name the folder to search last")
     raise FacesError(f"There is no folder {folder}")
 
 
-def _why(report: Report) -> str:
+def _first_error(report: Report) -> str:
     if not report.errors:
         return ""
-    return f" that can be read; of {report.errors[0].path}: {report.errors[0].reason}"
+    return f" that can be read; {report.errors[0].path}: {report.errors[0].reason}"
 
 
 @contextmanager
-def _for_the_moment() -> Iterator[str]:
-    """A folder that is removed however this ends, but for a kill -9 or a power cut."""
-    with _ends_tidily():
+def _temporary_folder() -> Iterator[str]:
+    """A folder that is removed however this ends, except by kill -9 or a power cut."""
+    with _exit_on_signals():
         place = tempfile.mkdtemp(prefix="datasette-faces-")
         try:
             yield place
         finally:
-            # A second Ctrl-C does not leave half of it
-            with _unmoved():
+            # A second Ctrl-C must not leave half of it behind
+            with _ignore_signals():
                 shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager
-def _ends_tidily() -> Iterator[None]:
-    """Make the signals that end Python at once an exit like any other."""
+def _exit_on_signals() -> Iterator[None]:
+    """Turn the signals that end Python at once into an ordinary exit."""
 
     def leave(number: int, frame: object) -> None:
         sys.exit(128 + number)
 
-    with _handling(dict.fromkeys(ENDS, leave)):
+    with _signal_handlers(dict.fromkeys(ENDING_SIGNALS, leave)):
         yield
 
 
 @contextmanager
-def _unmoved() -> Iterator[None]:
-    """Let Ctrl-C and its like wait for a moment."""
-    with _handling(dict.fromkeys(("SIGINT", *ENDS), signal.SIG_IGN)):
+def _ignore_signals() -> Iterator[None]:
+    """Ignore Ctrl-C and the other signals that end Python."""
+    with _signal_handlers(dict.fromkeys(("SIGINT", *ENDING_SIGNALS), signal.SIG_IGN)):
         yield
 
 
 @contextmanager
-def _handling(handlers: dict[str, Any]) -> Iterator[None]:
-    """Other handlers of signals for a while; only the main thread may set them."""
+def _signal_handlers(handlers: dict[str, Any]) -> Iterator[None]:
+    """Set signal handlers, and restore them on leaving; only the main thread may set them."""
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for name, handler in handlers.items():
             number = getattr(signal, name, None)
-            # One that is ignored, as under nohup, stays so
+            # A signal that is ignored, as under nohup, stays ignored
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
         for number, handler in before.items():
-            with suppress(TypeError):  # set by no Python code
+            with suppress(TypeError):  # a handler that was not set from Python
                 signal.signal(number, handler)

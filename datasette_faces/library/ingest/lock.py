@@ -1,4 +1,4 @@
-"""One ingest at a time into a database: a lock file beside it."""
+"""One ingest at a time into a database: a lock file next to it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ...models.base import EXTRA_MEND
 
 
 @contextmanager
-def alone(database: str) -> Iterator[None]:
-    """Hold a database against another ingest; the lock ends with the process, however it ends.
+def lock_for_ingest(database: str) -> Iterator[None]:
+    """Keep other ingests out of a database; the lock ends with the process, however it ends.
 
     Raises DatabaseBusy, DatabaseNotWritable, MissingExtra.
     """
@@ -23,7 +23,7 @@ def alone(database: str) -> Iterator[None]:
         raise MissingExtra(f"Ingesting needs filelock: {EXTRA_MEND}") from None
     folder = os.path.dirname(os.path.abspath(database))
     if not os.path.isdir(folder):
-        raise DatabaseNotWritable(f"There is no folder {folder}; make it, or name another place")
+        raise DatabaseNotWritable(f"There is no folder {folder}; create it, or name another one")
     lock = FileLock(f"{database}.lock", timeout=0)
     try:
         lock.acquire()
@@ -38,7 +38,7 @@ def alone(database: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # Before it is let go, so that nobody can hold a file that is about to vanish
+        # Before the release, so that no one can lock a file that is about to vanish
         if os.name == "posix":
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()

@@ -21,14 +21,14 @@ from ...media.scan import RejectedPath, Scan, walk_paths
 from ...models import worker_pool
 from ...models.at_hand import AtHand
 from ...models.base import FaceModel
-from ...people import grouping, import_names, manual_faces, propose_names
+from ...people import grouping, import_names, manual_faces
 from ...search import index_upkeep
 from ...shapes import Analysis, File
 from ...store import embeddings, faces, models, people, scans
 from ...store import photos as store
 from ...store.connection import Connection, transaction
 from ...store.database import writing
-from .lock import alone
+from .lock import lock_for_ingest
 
 BATCH_PHOTOS = 64
 BATCH_SECONDS = 1.0
@@ -103,7 +103,7 @@ def ingest(
     if not os.path.exists(database) and not any(map(_may_exist, paths)):
         raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
     model.fetch()
-    with alone(database), writing(database) as conn:
+    with lock_for_ingest(database), writing(database) as conn:
         count = worker_count or os.cpu_count() or 1
         run = _Run(conn, model, count, min_face_px, progress)
         try:
@@ -121,12 +121,12 @@ def _draw_and_name(
 ) -> None:
     """Make the faces that somebody drew and that this file lacks; name faces as other programs did."""
     with AtHand([model]) as look:
-        drawn = manual_faces.catch_up(conn, look, look.of(models.every(conn)))
-        report.drawn, report.faults = drawn.made, drawn.faults
+        drawn = manual_faces.add_missing_faces(conn, look, look.of(models.every(conn)))
+        report.drawn, report.faults = drawn.added, drawn.faults
         if names:
             scanned = scans.seen_photos(conn)
-            told_of = progress if len(scanned) >= TOLD_FROM else import_names.quiet
-            told = import_names.take_in(
+            told_of = progress if len(scanned) >= TOLD_FROM else import_names.ignore_progress
+            told = import_names.import_photo_names(
                 conn, look, photo_ids=scanned, again=False, progress=told_of
             )
             report.named = told.named
@@ -141,7 +141,7 @@ def _group(conn: Connection, *, anew: bool) -> int:
         anew = anew and embeddings.count(conn, known[0].id) <= REGROUPED
         with transaction(conn):
             (grouping.cluster if anew else grouping.grow)(conn, known[0])
-            propose_names.propose(conn)
+            import_names.propose_names(conn)
     return len(people.listed(conn))
 
 

@@ -1,1 +1,1 @@
-"""Names that other programs wrote, in a photo or beside it: bytes in, values out, and back into XMP."""
+"""Names that other programs wrote into photos or the files next to them: read, and written back as XMP."""

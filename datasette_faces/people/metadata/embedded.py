@@ -1,4 +1,4 @@
-"""The packets of XMP in a picture, and how its pixels are stored: of JPEG, PNG, TIFF, WebP, HEIC, AVIF."""
+"""XMP packets in JPEG, PNG, TIFF, WebP, HEIC and AVIF, and the EXIF orientation of the pixels."""
 
 from __future__ import annotations
 
@@ -13,72 +13,73 @@ from PIL import Image
 from ...errors import FacesError, NamesError
 from ...media import decode
 from ...media.exif import UPRIGHT, read_exif
-from .regions import Frame, Reading, merged
+from .regions import Frame, ParsedNames, merge_names
 from .xml_safe import MAX_BYTES
-from .xmp_read import read
+from .xmp_read import read_xmp
 
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
-"""ISO 16684-3, 1.1.3.1: what of a packet does not fit 64 kB follows in segments of its own."""
+"""ISO 16684-3, 1.1.3.1: the part of a packet beyond 64 kB follows in segments of its own."""
 _HEADER = struct.Struct(">32sII")
-"""Of such a segment: the whole's MD5 as text, its length, and where this part goes."""
+"""Header of such a segment: the MD5 of the whole as text, its length, and the offset of this part."""
 _EXTENDED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """What a picture says of itself: its packets, and the EXIF orientation (1..8) of its pixels."""
+class EmbeddedXmp:
+    """The XMP packets in a picture, and the EXIF orientation (1..8) of its pixels."""
 
     packets: tuple[bytes, ...]
     orientation: int
 
 
-def embedded(data: bytes) -> Embedded:
-    """The packets in a picture's bytes. Raises NamesError where they are no picture."""
+def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
+    """The XMP in a picture's bytes. Raises NamesError where they are not a picture."""
     try:
         decode.register_heif(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=decode.list_formats()) as image:
-                return of_image(image)
+                return extract_xmp(image)
     except FacesError as error:
         raise NamesError(str(error)) from None
-    # Pillow's parsers raise what broken bytes make them raise
+    # Pillow's parsers let any exception through that broken bytes cause
     except Exception as error:
         raise NamesError(
             f"the picture cannot be read: {str(error) or type(error).__name__}"
         ) from None
 
 
-def of_image(image: Image.Image) -> Embedded:
-    """The packets of a picture that is open already."""
-    # pillow-heif turns the picture upright, and keeps here how it was; regions apply to what is stored
+def extract_xmp(image: Image.Image) -> EmbeddedXmp:
+    """The XMP in a picture that is already open."""
+    # pillow-heif turns the picture upright and keeps its orientation here; regions apply to stored pixels
     stored = image.info.get("original_orientation")
     orientation = stored if stored in range(1, 9) else read_exif(image).orientation
-    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if isinstance(found, str):
-        found = found.encode("utf-8", "replace")
-    if not isinstance(found, bytes):
-        return Embedded((), orientation or UPRIGHT)
-    extension = _extension(image, found)
-    return Embedded((found, extension) if extension else (found,), orientation or UPRIGHT)
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if isinstance(packet, str):
+        packet = packet.encode("utf-8", "replace")
+    if not isinstance(packet, bytes):
+        return EmbeddedXmp((), orientation or UPRIGHT)
+    extension = _join_extension(image, packet)
+    packets = (packet, extension) if extension else (packet,)
+    return EmbeddedXmp(packets, orientation or UPRIGHT)
 
 
-def names_in(picture: Embedded, frame: Frame) -> Reading:
-    """Whom a picture names; a packet that cannot be read is one fault.
+def read_embedded_names(xmp: EmbeddedXmp, frame: Frame) -> ParsedNames:
+    """The names in a picture's XMP; a packet that cannot be read is one fault.
 
-    frame: the picture's upright size, with the orientation of `picture`.
+    frame: the picture's upright size, with the orientation of `xmp`.
     """
-    readings = []
-    for packet in picture.packets:
+    parsed = []
+    for packet in xmp.packets:
         try:
-            readings.append(read(packet, frame))
+            parsed.append(read_xmp(packet, frame))
         except NamesError as error:
-            readings.append(Reading((), (str(error),)))
-    return merged(readings)
+            parsed.append(ParsedNames((), (str(error),)))
+    return merge_names(parsed)
 
 
-def _extension(image: Image.Image, packet: bytes) -> bytes | None:
-    """A JPEG's extended XMP, put together; None where there is none, or a part of it is missing."""
+def _join_extension(image: Image.Image, packet: bytes) -> bytes | None:
+    """A JPEG's extended XMP, put together; None where there is none, or a part is missing."""
     named = _EXTENDED.search(packet)
     if named is None:
         return None
@@ -88,9 +89,9 @@ def _extension(image: Image.Image, packet: bytes) -> bytes | None:
         header = segment[len(EXTENSION) :]
         if marker != "APP1" or not segment.startswith(EXTENSION) or len(header) < _HEADER.size:
             continue
-        digest, length_said, offset = _HEADER.unpack_from(header)
+        digest, full_length, offset = _HEADER.unpack_from(header)
         if digest.upper() == named[1].upper():
-            length, parts[offset] = length_said, header[_HEADER.size :]
+            length, parts[offset] = full_length, header[_HEADER.size :]
     whole = b"".join(part for _, part in sorted(parts.items()))
     starts = [0]
     for _, part in sorted(parts.items()):

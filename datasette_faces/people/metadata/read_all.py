@@ -1,4 +1,4 @@
-"""All that is said of who is in a photo: in it and next to it, each file read once, faults told."""
+"""All names of the people in a photo, from the photo and the files next to it, each file read once."""
 
 from __future__ import annotations
 
@@ -9,81 +9,92 @@ from typing import TypeAlias
 
 from ...errors import NamesError
 from . import picasa, takeout, xmp_read
-from .embedded import Embedded, names_in
-from .regions import Frame, Reading, merged
-from .sidecars import CONTACTS, PICASA, XMP, Sidecar, Sidecars, read_sidecar
+from .embedded import EmbeddedXmp, read_embedded_names
+from .regions import Frame, ParsedNames, merge_names
+from .sidecars import CONTACTS, PICASA, XMP, Sidecar, SidecarFinder, read_sidecar
 
-SHARED = 64
-"""Inis and contacts that are kept: each is of a whole folder."""
+MAX_SHARED_FILES = 64
+"""Inis and contacts that are kept in memory: each belongs to a whole folder."""
 
-Parsed: TypeAlias = "picasa.Folder | dict[int, str]"
+SharedFile: TypeAlias = "picasa.PicasaIni | dict[int, str]"
+"""The content of a file that many photos share: an ini, or names by contact id."""
 
 
 @dataclass(slots=True)
-class Names:
-    """Reads the names of photos; keeps listings and what many photos share, so ask folder by folder."""
+class NameReader:
+    """Reads the names of photos; keeps listings and files that photos share, so go folder by folder."""
 
-    sidecars: Sidecars = field(default_factory=Sidecars)
-    _shared: OrderedDict[str, Parsed | NamesError] = field(default_factory=OrderedDict)
+    sidecars: SidecarFinder = field(default_factory=SidecarFinder)
+    _shared: OrderedDict[str, SharedFile | NamesError] = field(default_factory=OrderedDict)
 
-    def of(self, path: str, frame: Frame, inside: Embedded | None = None) -> Reading:
-        """Whom a photo's sidecars and packets name, each face once; what cannot be read is a fault.
+    def read(self, path: str, frame: Frame, xmp: EmbeddedXmp | None = None) -> ParsedNames:
+        """The names in a photo's sidecars and in its own XMP; what cannot be read is a fault.
 
-        The first to speak of a face is believed: sidecars, which are written when the photo itself
-        is to stay as it is, then the photo, Picasa, and Takeout. frame: the photo's upright size,
-        and the orientation of its pixels as `embedded` tells it.
+        Where several name the same face the first one counts: XMP sidecars, which programs write so
+        that the photo stays as it is, then the photo itself, Picasa, and Takeout. frame: the photo's
+        upright size, and the orientation of its pixels as in `xmp`.
         """
-        beside = self.sidecars.of(path)
-        contacts, fault = self._contacts(beside)
-        readings = [self._read(it, path, frame, contacts) for it in beside if it.kind == XMP]
-        readings += [] if inside is None else [_at(path, names_in(inside, frame))]
-        readings += [
-            self._read(it, path, frame, contacts) for it in beside if it.kind not in (XMP, CONTACTS)
+        sidecars = self.sidecars.find(path)
+        contacts, fault = self._read_contacts(sidecars)
+        parsed = [self._read(it, path, frame, contacts) for it in sidecars if it.kind == XMP]
+        if xmp is not None:
+            parsed.append(_name_file(path, read_embedded_names(xmp, frame)))
+        parsed += [
+            self._read(it, path, frame, contacts)
+            for it in sidecars
+            if it.kind not in (XMP, CONTACTS)
         ]
-        return merged([*readings, fault])
+        return merge_names([*parsed, fault])
 
-    def _contacts(self, beside: list[Sidecar]) -> tuple[dict[int, str], Reading]:
-        for sidecar in beside:
+    def _read_contacts(self, sidecars: list[Sidecar]) -> tuple[dict[int, str], ParsedNames]:
+        for sidecar in sidecars:
             if sidecar.kind == CONTACTS:
                 try:
-                    parsed = self._parsed(sidecar)
+                    content = self._read_shared(sidecar)
                 except NamesError as error:
-                    return {}, Reading((), (_told(sidecar.path, str(error)),))
-                return (parsed, Reading()) if isinstance(parsed, dict) else ({}, Reading())
-        return {}, Reading()
+                    return {}, ParsedNames((), (_describe_fault(sidecar.path, str(error)),))
+                return (
+                    (content, ParsedNames()) if isinstance(content, dict) else ({}, ParsedNames())
+                )
+        return {}, ParsedNames()
 
-    def _read(self, sidecar: Sidecar, path: str, frame: Frame, contacts: dict[int, str]) -> Reading:
+    def _read(
+        self, sidecar: Sidecar, path: str, frame: Frame, contacts: dict[int, str]
+    ) -> ParsedNames:
         try:
             if sidecar.kind == XMP:
-                return _at(sidecar.path, xmp_read.read(read_sidecar(sidecar), frame))
-            if sidecar.kind == PICASA:
-                folder, name = self._parsed(sidecar), os.path.basename(path)
-                assert isinstance(folder, picasa.Folder)
-                return _at(sidecar.path, picasa.names_in(folder, name, frame, contacts))
-            return _at(sidecar.path, takeout.read(read_sidecar(sidecar)).reading)
+                parsed = xmp_read.read_xmp(read_sidecar(sidecar), frame)
+            elif sidecar.kind == PICASA:
+                ini, name = self._read_shared(sidecar), os.path.basename(path)
+                assert isinstance(ini, picasa.PicasaIni)
+                parsed = picasa.read_picasa_names(ini, name, frame, contacts)
+            else:
+                parsed = takeout.parse_takeout(read_sidecar(sidecar)).names
         except NamesError as error:
-            return Reading((), (_told(sidecar.path, str(error)),))
+            return ParsedNames((), (_describe_fault(sidecar.path, str(error)),))
+        return _name_file(sidecar.path, parsed)
 
-    def _parsed(self, sidecar: Sidecar) -> Parsed:
-        """What a file says that many photos share. Raises NamesError, each time."""
+    def _read_shared(self, sidecar: Sidecar) -> SharedFile:
+        """The content of a file that many photos share. Raises NamesError, each time."""
         if sidecar.path not in self._shared:
             parse = picasa.parse_ini if sidecar.kind == PICASA else picasa.parse_contacts
             try:
                 self._shared[sidecar.path] = parse(read_sidecar(sidecar))
             except NamesError as error:
                 self._shared[sidecar.path] = error
-            if len(self._shared) > SHARED:
+            if len(self._shared) > MAX_SHARED_FILES:
                 self._shared.popitem(last=False)
-        found = self._shared[sidecar.path]
-        if isinstance(found, NamesError):
-            raise NamesError(str(found))
-        return found
+        content = self._shared[sidecar.path]
+        if isinstance(content, NamesError):
+            raise NamesError(str(content))
+        return content
 
 
-def _at(path: str, reading: Reading) -> Reading:
-    return replace(reading, faults=tuple(_told(path, fault) for fault in reading.faults))
+def _name_file(path: str, parsed: ParsedNames) -> ParsedNames:
+    """The same, with the file's name in each fault."""
+    return replace(parsed, faults=tuple(_describe_fault(path, fault) for fault in parsed.faults))
 
 
-def _told(path: str, fault: str) -> str:
+def _describe_fault(path: str, fault: str) -> str:
     """A fault with the name of its file, once."""
     return fault if path in fault else f"{os.path.basename(path)}: {fault}"

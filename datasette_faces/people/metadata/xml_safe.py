@@ -1,8 +1,8 @@
-"""XML read without what makes it dangerous, and written back so that nothing of it is lost.
+"""XML parsed safely, and written back without losing anything.
 
-A document type, and with it every entity and every reference to something outside, is refused before
-any of it is looked at; so are too many bytes, elements and levels. Prefixes, comments and processing
-instructions stay as they were.
+A document type, and with it every entity and every external reference, is refused before any of it is
+evaluated; so are too many bytes, elements and levels. Prefixes, comments and processing instructions
+stay as they were.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ MAX_PARTS = 200_000
 MAX_DEPTH = 100
 """Levels of elements; XMP as programs write it has about ten."""
 MAX_PREFIXES = 500
-"""Bound at one place; exiftool writes every one that it knows in fewer."""
+"""Prefixes in scope at one place; exiftool has fewer in all."""
 XML = "http://www.w3.org/XML/1998/namespace"
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-Name: TypeAlias = tuple[str, str]
-"""A namespace's URI, "" for none, and the name in it."""
+QName: TypeAlias = tuple[str, str]
+"""A namespace's URI, "" for none, and the local name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """A comment, or a processing instruction: its source, as it stands in the file."""
+class RawMarkup:
+    """A comment or processing instruction, as its source text."""
 
     source: str
 
 
 @dataclass(slots=True)
 class Element:
-    """An element; declared: the prefixes, "" for the default, that it binds to namespaces."""
+    """An element; declared: namespaces by the prefix that it binds to them, "" for the default."""
 
-    name: Name
-    attributes: dict[Name, str] = field(default_factory=dict)
-    children: list[Element | Aside | str] = field(default_factory=list)
+    name: QName
+    attributes: dict[QName, str] = field(default_factory=dict)
+    children: list[Element | RawMarkup | str] = field(default_factory=list)
     declared: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -53,11 +53,11 @@ class Element:
 
     @property
     def text(self) -> str:
-        """The text in it, without that of elements in it."""
+        """The text directly in this element."""
         return "".join(child for child in self.children if isinstance(child, str))
 
     def walk(self) -> Iterator[Element]:
-        """It and all elements in it, in the order of the file."""
+        """This element and all elements in it, in the order of the file."""
         stack = [self]
         while stack:
             element = stack.pop()
@@ -67,32 +67,32 @@ class Element:
 
 @dataclass(slots=True)
 class Document:
-    """The root, and what stands around it."""
+    """The root element, with the comments and processing instructions around it."""
 
     root: Element
-    before: list[Aside]
-    after: list[Aside]
+    before: list[RawMarkup]
+    after: list[RawMarkup]
 
 
-def parse(data: bytes) -> Document:
-    """Read XML. Raises NamesError with a reason a person understands."""
+def parse_xml(data: bytes) -> Document:
+    """Parse XML. Raises NamesError with a reason for the user."""
     if len(data) > MAX_BYTES:
-        raise NamesError(f"the XMP has over {MAX_BYTES // 1_000_000} MB")
-    # In pictures, and after some programs, zeros fill the place that is kept for changes
+        raise NamesError(f"the XMP is larger than {MAX_BYTES // 1_000_000} MB")
+    # In pictures, and in files of some programs, zeros fill the space that is reserved for changes
     data = (
         data if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[1:2] == b"\0" else data.strip(b"\0")
     )
     try:
-        return _Reader().read(data)
+        return _TreeBuilder().read(data)
     except expat.ExpatError as error:
         why = expat.ErrorString(error.code)
         raise NamesError(f"the XMP is damaged at line {error.lineno}: {why}") from None
-    # An encoding that Python does not know, or that is none for text
+    # An encoding that Python does not know, or that is not one of text
     except (LookupError, ValueError) as error:
         raise NamesError(f"the XMP cannot be decoded: {error}") from None
 
 
-class _Reader:
+class _TreeBuilder:
     """Expat's handlers, which build the tree."""
 
     def __init__(self) -> None:
@@ -100,8 +100,8 @@ class _Reader:
         self.open: list[Element] = []
         self.scopes: list[dict[str, str]] = [{"xml": XML, "": ""}]
         self.root: Element | None = None
-        self.before: list[Aside] = []
-        self.after: list[Aside] = []
+        self.before: list[RawMarkup] = []
+        self.after: list[RawMarkup] = []
 
     def read(self, data: bytes) -> Document:
         parser = expat.ParserCreate()
@@ -111,23 +111,23 @@ class _Reader:
         parser.StartElementHandler = self.start
         parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.characters
-        parser.CommentHandler = lambda text: self.aside(f"<!--{text}-->")
-        parser.ProcessingInstructionHandler = lambda target, text: self.aside(
+        parser.CommentHandler = lambda text: self.markup(f"<!--{text}-->")
+        parser.ProcessingInstructionHandler = lambda target, text: self.markup(
             f"<?{target} {text}?>" if text else f"<?{target}?>"
         )
         parser.Parse(data, True)
-        assert self.root is not None  # expat has raised where there is none
+        assert self.root is not None  # expat raises where there is none
         return Document(self.root, self.before, self.after)
 
     def refuse(self, *_: object) -> None:
-        raise NamesError("the XMP has a document type, which could hold entities; XMP has none")
+        raise NamesError("the XMP has a document type, which could define entities; XMP has none")
 
     def start(self, tag: str, flat: list[str]) -> None:
         self.parts += 1 + len(flat) // 2
         if self.parts > MAX_PARTS:
             raise NamesError(f"the XMP has more than {MAX_PARTS:,} elements and attributes")
         if len(self.open) >= MAX_DEPTH:
-            raise NamesError(f"the XMP's elements lie more than {MAX_DEPTH} levels deep")
+            raise NamesError(f"the XMP's elements are more than {MAX_DEPTH} levels deep")
         given = dict(zip(flat[::2], flat[1::2], strict=True))
         declared = {
             "" if key == "xmlns" else key[6:]: uri
@@ -136,11 +136,11 @@ class _Reader:
         }
         self.bind(declared)
         attributes = {
-            self.resolved(key) if ":" in key else ("", key): value
+            self.resolve(key) if ":" in key else ("", key): value
             for key, value in given.items()
             if key != "xmlns" and not key.startswith("xmlns:")
         }
-        element = Element(self.resolved(tag), attributes, [], declared)
+        element = Element(self.resolve(tag), attributes, [], declared)
         if self.open:
             self.open[-1].children.append(element)
         else:
@@ -162,24 +162,24 @@ class _Reader:
     def characters(self, text: str) -> None:
         self.open[-1].children.append(text)
 
-    def aside(self, source: str) -> None:
+    def markup(self, source: str) -> None:
         if self.open:
-            self.open[-1].children.append(Aside(source))
+            self.open[-1].children.append(RawMarkup(source))
         else:
-            (self.before if self.root is None else self.after).append(Aside(source))
+            (self.before if self.root is None else self.after).append(RawMarkup(source))
 
-    def resolved(self, qualified: str) -> Name:
+    def resolve(self, qualified: str) -> QName:
         prefix, _, local = qualified.rpartition(":")
         if prefix not in self.scopes[-1]:
-            raise NamesError(f"the XMP is damaged: its prefix {prefix[:40]!r} means nothing")
+            raise NamesError(f"the XMP is damaged: its prefix {prefix[:40]!r} is not declared")
         return self.scopes[-1][prefix], local
 
 
-def serialize(document: Document, preferred: Mapping[str, str]) -> bytes:
-    """A document as UTF-8. preferred: prefixes (by namespace) for what none is bound to yet."""
-    parts = [f"{aside.source}\n" for aside in document.before]
+def serialize_xml(document: Document, preferred: Mapping[str, str]) -> bytes:
+    """A document as UTF-8. preferred: by namespace, the prefix to bind where it has none yet."""
+    parts = [f"{markup.source}\n" for markup in document.before]
     _write(document.root, {"xml": XML, "": ""}, preferred, parts)
-    parts += [f"\n{aside.source}" for aside in document.after]
+    parts += [f"\n{markup.source}" for markup in document.after]
     return "".join(parts).encode("utf-8")
 
 
@@ -188,13 +188,13 @@ def _write(
 ) -> None:
     scope = {**scope, **element.declared}
     declared = dict(element.declared)
-    tag = _qualified(element.name, scope, preferred, declared)
+    tag = _qualify(element.name, scope, preferred, declared)
     attributes = [
-        f' {_qualified(name, scope, preferred, declared, attribute=True)}="{_escaped(value)}"'
+        f' {_qualify(name, scope, preferred, declared, attribute=True)}="{_escape(value)}"'
         for name, value in element.attributes.items()
     ]
     bound = [
-        f' xmlns{":" if prefix else ""}{prefix}="{_escaped(uri)}"'
+        f' xmlns{":" if prefix else ""}{prefix}="{_escape(uri)}"'
         for prefix, uri in declared.items()
     ]
     parts.append("".join(("<", tag, *bound, *attributes)))
@@ -202,48 +202,50 @@ def _write(
         parts.append("/>")
         return
     parts.append(">")
-    # What has no spaces of its own, as what is new here, gets line ends
+    # Elements without spaces between them, such as new ones, get line ends
     bare = all(isinstance(child, Element) for child in element.children)
     for child in element.children:
         if isinstance(child, Element):
             parts.append("\n" if bare else "")
             _write(child, scope, preferred, parts)
         else:
-            parts.append(child.source if isinstance(child, Aside) else _escaped(child, text=True))
+            parts.append(
+                child.source if isinstance(child, RawMarkup) else _escape(child, text=True)
+            )
     parts.append(f"{chr(10) if bare else ''}</{tag}>")
 
 
-def _qualified(
-    name: Name,
+def _qualify(
+    name: QName,
     scope: dict[str, str],
     preferred: Mapping[str, str],
     declared: dict[str, str],
     *,
     attribute: bool = False,
 ) -> str:
-    """A name with a prefix that is bound to its namespace here; binds one where there is none."""
+    """A name with a prefix that is bound to its namespace here; binds a new one where none is."""
     uri, local = name
     if not uri and attribute:
         return local
-    # Attributes without a prefix are in no namespace, whatever the default one is
+    # An attribute without a prefix has no namespace, even where there is a default one
     known = [prefix for prefix, at in scope.items() if at == uri and not (attribute and not prefix)]
-    prefix = known[-1] if known else _free(preferred.get(uri, "ns"), scope)
+    prefix = known[-1] if known else _unused_prefix(preferred.get(uri, "ns"), scope)
     if not known:
         scope[prefix] = declared[prefix] = uri
     return f"{prefix}:{local}" if prefix else local
 
 
-def _free(wanted: str, scope: Mapping[str, str]) -> str:
-    tried, count = wanted, 1
-    while tried in scope:
+def _unused_prefix(preferred: str, scope: Mapping[str, str]) -> str:
+    prefix, count = preferred, 1
+    while prefix in scope:
         count += 1
-        tried = f"{wanted}{count}"
-    return tried
+        prefix = f"{preferred}{count}"
+    return prefix
 
 
-def _escaped(value: str, *, text: bool = False) -> str:
+def _escape(value: str, *, text: bool = False) -> str:
     value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     value = value.replace("\r", "&#13;")
     if not text:
         value = value.replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
-    return _NOT_XML.sub("\ufffd", value)
+    return NOT_XML_CHARACTER.sub("\ufffd", value)

@@ -1,8 +1,8 @@
-"""Names into XMP: a sidecar's regions brought up to date, and everything else in it kept.
+"""Names into XMP: updates the regions of a sidecar, and keeps everything else in it.
 
-Written are `mwg-rs:Regions` (MWG 2.0, 5.9), which every program named in `xmp` reads, and
-`Iptc4xmpExt:PersonInImage`. Of Microsoft's regions only those that are there follow a new name.
-Keywords (`dc:subject`) are left to their owner.
+Writes `mwg-rs:Regions` (MWG 2.0, 5.9), which every program named in `xmp_read` reads, and
+`Iptc4xmpExt:PersonInImage`. Microsoft's regions are never added, but those that are there get the new
+names. Keywords (`dc:subject`) are left to their owner.
 """
 
 from __future__ import annotations
@@ -26,164 +26,176 @@ from .rdf import (
     RDF,
     ST_AREA,
     ST_DIM,
-    array,
-    fields,
-    graph,
-    properties,
-    text,
-    texts,
+    find_array,
+    find_rdf,
+    read_fields,
+    read_properties,
+    read_text,
+    read_texts,
 )
-from .regions import FACE, Frame, NamedRegion, plain
-from .xml_safe import Aside, Document, Element, Name, parse, serialize
-from .xmp_read import Entry, Size
+from .regions import FACE, Frame, NamedRegion, normalize_name
+from .xml_safe import Document, Element, QName, RawMarkup, parse_xml, serialize_xml
+from .xmp_read import Size, XmpRegion
 
-# ISO 16684-1, 7.3.2: the packet's wrapper, with which exiftool and exiv2 write sidecars, too
-BEGIN = Aside('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>')
-END = Aside('<?xpacket end="w"?>')
+# ISO 16684-1, 7.3.2: the packet wrapper, which exiftool and exiv2 write into sidecars, too
+PACKET_BEGIN = RawMarkup('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>')
+PACKET_END = RawMarkup('<?xpacket end="w"?>')
 DIGITS = 7
-"""Decimals of a part of a side: a hundredth of a pixel in the widest picture that is decoded."""
+"""Decimals of a fraction of a side: a hundredth of a pixel in the widest picture that is decoded."""
 ABOUT, RESOURCE = (RDF, "about"), "Resource"
 REGIONS, REGION_LIST, REGION_NAME = (MWG, "Regions"), (MWG, "RegionList"), (MWG, "Name")
 APPLIED_TO, PERSONS = (MWG, "AppliedToDimensions"), (IPTC, "PersonInImage")
 
 
 def write_regions(existing: bytes | None, regions: Sequence[NamedRegion], frame: Frame) -> bytes:
-    """A sidecar with these names in it, and all that was in it before.
+    """A sidecar's content with these names added to what it already holds.
 
-    A region that is there already, as `matching.match` sees it, keeps its box and gets the name; the
-    others are added. Regions of others, and of other kinds, stay. The same twice gives the same bytes.
-    Raises NamesError where `existing` is no XMP, or its regions were drawn on another shape.
+    A region that is there already, by `box_matching.match`, keeps its box and gets the name; the
+    others are added. Regions of other people and of other kinds stay. Writing the same names again
+    gives the same bytes. Raises NamesError where `existing` is not XMP, or where its regions were
+    drawn on a picture of another shape.
     """
-    document = parse(existing) if existing and existing.strip(b"\0 \r\n\t") else _empty()
-    told = properties(document.root)
-    size = xmp_read.applied_to(told)
-    if not frame.fits(size):
-        assert size is not None
-        drawn, stored = (f"{width:g} x {height:g}" for width, height in (size, frame.stored))
-        raise NamesError(
-            f"the sidecar's regions were drawn on a picture of another shape ({drawn}; this one is"
-            f" {stored}); remove them to write new ones"
-        )
-    placed = [it for it in regions if it.area is not None]
-    entries = list(xmp_read.mwg(told))
-    renamed = _rename([*entries, *xmp_read.microsoft(told)], placed, (frame, size))
-    missing = _missing(entries, placed, (frame, size))
+    document = parse_xml(existing) if existing and existing.strip(b"\0 \r\n\t") else _new_document()
+    properties = read_properties(document.root)
+    size = xmp_read.read_applied_size(properties)
+    _check_shape(frame, size)
+    placed = [region for region in regions if region.area is not None]
+    written = list(xmp_read.read_mwg_regions(properties))
+    both = [*written, *xmp_read.read_microsoft_regions(properties)]
+    replaced = _rename_regions(both, placed, (frame, size))
+    missing = _find_missing(written, placed, (frame, size))
     if missing:
-        _add(document.root, missing, frame)
-    wanted = list(dict.fromkeys(it.name for it in regions if it.kind == FACE and it.name))
-    told = properties(document.root)
-    there = {plain(entry.name) for entry in (*xmp_read.mwg(told), *xmp_read.microsoft(told))}
-    _tell_persons(document.root, wanted, renamed - there - set(map(plain, wanted)))
-    return serialize(document, PREFIXES)
+        _add_regions(document.root, missing, frame)
+    faces = (region.name for region in regions if region.kind == FACE and region.name)
+    _update_persons(document.root, list(dict.fromkeys(faces)), replaced)
+    return serialize_xml(document, PREFIXES)
 
 
-def _empty() -> Document:
+def _check_shape(frame: Frame, size: Size | None) -> None:
+    """Raise NamesError where regions were drawn on a picture of another shape."""
+    if frame.fits(size):
+        return
+    assert size is not None
+    drawn, stored = (f"{width:g} x {height:g}" for width, height in (size, frame.stored_size))
+    raise NamesError(
+        f"the sidecar's regions were drawn on a picture of another shape ({drawn}; this one is"
+        f" {stored}); remove them to write new ones"
+    )
+
+
+def _new_document() -> Document:
     description = Element(DESCRIPTION, {ABOUT: ""})
     root = Element((META, "xmpmeta"), {}, [Element((RDF, "RDF"), {}, [description])])
-    return Document(root, [BEGIN], [END])
+    return Document(root, [PACKET_BEGIN], [PACKET_END])
 
 
-def _pairs(
-    entries: Iterable[Entry], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
-) -> Iterator[tuple[int, Entry | None]]:
-    """Each of the regions, by its place, with the entry that is of the same face, or None."""
+def _match_regions(
+    written: Iterable[XmpRegion], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
+) -> Iterator[tuple[int, XmpRegion | None]]:
+    """The position of each region to write, with the written one of the same face, or None."""
     frame, size = where
-    for kind in sorted({it.kind for it in placed}):
-        theirs = [it for it in entries if it.area is not None and it.kind == kind]
-        ours = [place for place, it in enumerate(placed) if it.kind == kind]
-        found = match_boxes(
-            [_area(placed[place], frame, size) for place in ours],
-            [it.area for it in theirs if it.area is not None],
+    for kind in sorted({region.kind for region in placed}):
+        theirs = [it for it in written if it.area is not None and it.kind == kind]
+        ours = [position for position, region in enumerate(placed) if region.kind == kind]
+        matching = match_boxes(
+            [_stored_area(placed[position], frame, size) for position in ours],
+            [region.area for region in theirs if region.area is not None],
         )
-        of = dict(found.pairs)
-        for number, place in enumerate(ours):
-            yield place, theirs[of[number]] if number in of else None
+        matched = dict(matching.pairs)
+        for number, position in enumerate(ours):
+            yield position, theirs[matched[number]] if number in matched else None
 
 
-def _area(region: NamedRegion, frame: Frame, size: Size | None) -> Area:
+def _stored_area(region: NamedRegion, frame: Frame, size: Size | None) -> Area:
     assert region.area is not None
-    return frame.as_applied(region.area, size)
+    return frame.from_upright(region.area, size)
 
 
-def _rename(
-    entries: Sequence[Entry], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
+def _rename_regions(
+    written: Sequence[XmpRegion], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
 ) -> set[str]:
-    """Give the entries the names of the regions that they are of; the names that they had."""
-    before: set[str] = set()
-    for namespace, name in (REGION_NAME, (MP_REG, "PersonDisplayName")):
-        those = [it for it in entries if _is_of(it, namespace)]
-        for place, entry in _pairs(those, placed, where):
-            if entry is not None and plain(entry.name) != plain(placed[place].name):
-                before |= {plain(entry.name)} - {""}
-                _set(entry.element, (namespace, name), placed[place].name)
-    return before
+    """Give written regions the new names of their faces; returns the names that were replaced."""
+    replaced: set[str] = set()
+    for namespace, field in (REGION_NAME, (MP_REG, "PersonDisplayName")):
+        of_namespace = [region for region in written if _has_fields_of(region, namespace)]
+        for position, region in _match_regions(of_namespace, placed, where):
+            if region is None:
+                continue
+            old, new = normalize_name(region.name), placed[position].name
+            if old != normalize_name(new):
+                replaced |= {old} - {""}
+                _set_field(region.element, (namespace, field), new)
+    return replaced
 
 
-def _is_of(entry: Entry, namespace: str) -> bool:
-    return any(uri == namespace for uri, _ in fields(entry.element))
+def _has_fields_of(region: XmpRegion, namespace: str) -> bool:
+    return any(uri == namespace for uri, _ in read_fields(region.element))
 
 
-def _missing(
-    entries: Sequence[Entry], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
+def _find_missing(
+    written: Sequence[XmpRegion], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
 ) -> list[tuple[NamedRegion, Area]]:
-    """The regions that no entry is of, with their areas in the entries' frame."""
+    """The regions whose face no written one has, with their areas in the frame of the written ones."""
+    matches = sorted(_match_regions(written, placed, where), key=lambda pair: pair[0])
     return [
-        (placed[place], _area(placed[place], *where))
-        for place, entry in sorted(_pairs(entries, placed, where), key=lambda pair: pair[0])
-        if entry is None
+        (placed[position], _stored_area(placed[position], *where))
+        for position, region in matches
+        if region is None
     ]
 
 
-def _add(root: Element, missing: list[tuple[NamedRegion, Area]], frame: Frame) -> None:
-    """Append regions, and make the list and what it lies in where there is none."""
-    regions = _opened(_property(root, REGIONS))
-    if APPLIED_TO not in fields(regions):
-        width, height = frame.stored
-        said = {"w": str(width), "h": str(height), "unit": "pixel"}
-        regions.children.append(
-            _struct(APPLIED_TO, {(ST_DIM, key): it for key, it in said.items()})
-        )
-    listed = fields(regions).get(REGION_LIST)
+def _add_regions(root: Element, missing: list[tuple[NamedRegion, Area]], frame: Frame) -> None:
+    """Append regions to the list; creates the list and the property where there is none."""
+    regions = _open_structure(_find_or_add_property(root, REGIONS))
+    if APPLIED_TO not in read_fields(regions):
+        width, height = frame.stored_size
+        size = {"w": str(width), "h": str(height), "unit": "pixel"}
+        fields = {(ST_DIM, key): value for key, value in size.items()}
+        regions.children.append(_new_structure(APPLIED_TO, fields))
+    listed = read_fields(regions).get(REGION_LIST)
     if not isinstance(listed, Element):
         regions.attributes.pop(REGION_LIST, None)
         listed = Element(REGION_LIST)
         regions.children.append(listed)
-    members = array(listed)
-    if members is None:
-        members = _as_array(listed)
-    members.children += [_region(region, area) for region, area in missing]
+    array = find_array(listed)
+    if array is None:
+        array = _convert_to_array(listed)
+    array.children += [_new_region(region, area) for region, area in missing]
 
 
-def _region(region: NamedRegion, area: Area) -> Element:
+def _new_region(region: NamedRegion, area: Area) -> Element:
     centre = {
         "x": area.x + area.width / 2,
         "y": area.y + area.height / 2,
         "w": area.width,
         "h": area.height,
     }
-    said = {(ST_AREA, key): _decimal(value) for key, value in centre.items()}
-    element = _struct(LI, {REGION_NAME: region.name, (MWG, "Type"): region.kind.capitalize()})
-    element.children.append(_struct((MWG, "Area"), {**said, (ST_AREA, "unit"): "normalized"}))
+    numbers = {(ST_AREA, key): _format_decimal(value) for key, value in centre.items()}
+    element = _new_structure(
+        LI, {REGION_NAME: region.name, (MWG, "Type"): region.kind.capitalize()}
+    )
+    fields = {**numbers, (ST_AREA, "unit"): "normalized"}
+    element.children.append(_new_structure((MWG, "Area"), fields))
     return element
 
 
-def _decimal(value: float) -> str:
+def _format_decimal(value: float) -> str:
     return f"{value:.{DIGITS}f}".rstrip("0").rstrip(".")
 
 
-def _struct(name: Name, simple: dict[Name, str]) -> Element:
-    children = [Element(key, {}, [value]) for key, value in simple.items()]
+def _new_structure(name: QName, fields: dict[QName, str]) -> Element:
+    children = [Element(key, {}, [value]) for key, value in fields.items()]
     return Element(name, {PARSE_TYPE: RESOURCE}, [*children])
 
 
-def _property(root: Element, name: Name) -> Element:
-    """A property's element; made of an attribute, or new in the first description, if need be."""
-    rdf = graph(root)
+def _find_or_add_property(root: Element, name: QName) -> Element:
+    """A property's element: as it is, converted from an attribute, or new in the first description."""
+    rdf = find_rdf(root)
     for description in rdf.elements:
         if name in description.attributes:
-            written = Element(name, {}, [description.attributes.pop(name)])
-            description.children.append(written)
-            return written
+            converted = Element(name, {}, [description.attributes.pop(name)])
+            description.children.append(converted)
+            return converted
         for child in description.elements:
             if child.name == name:
                 return child
@@ -194,13 +206,13 @@ def _property(root: Element, name: Name) -> Element:
     return created
 
 
-def _opened(element: Element) -> Element:
-    """What holds a structure's fields, so that further ones can be added."""
+def _open_structure(element: Element) -> Element:
+    """The element that holds a structure's fields, in a form to which more can be added."""
     for child in element.elements:
         if child.name == DESCRIPTION:
             return child
-    short = {name: it for name, it in element.attributes.items() if name[0] != RDF}
-    # Beside attributes that are fields, RDF allows no elements
+    short = {name: value for name, value in element.attributes.items() if name[0] != RDF}
+    # RDF allows no elements next to attributes that are fields
     for name, value in short.items():
         del element.attributes[name]
         element.children.append(Element(name, {}, [value]))
@@ -208,19 +220,20 @@ def _opened(element: Element) -> Element:
     return element
 
 
-def _as_array(element: Element) -> Element:
-    """Make a value, if there is one, the first member of an array; the array."""
-    members = Element(BAG)
-    if element.elements or element.text.strip() or fields(element):
-        members.children.append(Element(LI, dict(element.attributes), list(element.children)))
+def _convert_to_array(element: Element) -> Element:
+    """Make a value, if there is one, the first item of a new array; returns the array."""
+    array = Element(BAG)
+    if element.elements or element.text.strip() or read_fields(element):
+        array.children.append(Element(LI, dict(element.attributes), list(element.children)))
     element.attributes.clear()
-    element.children[:] = [members]
-    return members
+    element.children[:] = [array]
+    return array
 
 
-def _set(structure: Element, name: Name, value: str) -> None:
-    """Give a structure's field a simple value, however it was written before."""
-    for holder in (structure, *(it for it in structure.elements if it.name == DESCRIPTION)):
+def _set_field(structure: Element, name: QName, value: str) -> None:
+    """Set a structure's field to a simple value, in whichever form it was written."""
+    inner = (child for child in structure.elements if child.name == DESCRIPTION)
+    for holder in (structure, *inner):
         if name in holder.attributes:
             holder.attributes[name] = value
             return
@@ -229,21 +242,27 @@ def _set(structure: Element, name: Name, value: str) -> None:
                 child.attributes.clear()
                 child.children[:] = [value]
                 return
-    _opened(structure).children.append(Element(name, {}, [value]))
+    _open_structure(structure).children.append(Element(name, {}, [value]))
 
 
-def _tell_persons(root: Element, wanted: Sequence[str], gone: set[str]) -> None:
-    """Bring `PersonInImage` up to date: names that are missing, without those that nobody has now."""
-    known = set(map(plain, texts(properties(root).get(PERSONS))))
-    missing = [name for name in wanted if plain(name) not in known]
-    stale = gone & known
+def _update_persons(root: Element, names: Sequence[str], replaced: set[str]) -> None:
+    """Add missing names to `PersonInImage`, and remove replaced ones that no region has any more."""
+    properties = read_properties(root)
+    regions = (
+        *xmp_read.read_mwg_regions(properties),
+        *xmp_read.read_microsoft_regions(properties),
+    )
+    in_use = {normalize_name(region.name) for region in regions} | set(map(normalize_name, names))
+    listed = set(map(normalize_name, read_texts(properties.get(PERSONS))))
+    missing = [name for name in names if normalize_name(name) not in listed]
+    stale = (replaced - in_use) & listed
     if not missing and not stale:
         return
-    element = _property(root, PERSONS)
-    members = array(element) or _as_array(element)
-    members.children[:] = [
+    element = _find_or_add_property(root, PERSONS)
+    array = find_array(element) or _convert_to_array(element)
+    array.children[:] = [
         child
-        for child in members.children
-        if not (isinstance(child, Element) and plain(text(child)) in stale)
+        for child in array.children
+        if not (isinstance(child, Element) and normalize_name(read_text(child)) in stale)
     ]
-    members.children += [Element(LI, {}, [name]) for name in missing]
+    array.children += [Element(LI, {}, [name]) for name in missing]

@@ -1,4 +1,4 @@
-"""Names of other programs become decisions, and decisions become XMP beside the photographs."""
+"""Names from other programs become decisions, and decisions become XMP next to the photographs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(database: Path, command: str, code: int = 0) -> dict[str, Any]:
 
 
 def sidecar(photos: Path, number: int, *regions: tuple[str, str, str], wide: int = 2) -> Path:
-    """XMP beside a photo of squares of 40 pixels."""
+    """XMP next to a photo of squares of 40 pixels."""
     path = photos / f"{number}.png.xmp"
     path.write_bytes(mwg(*regions, size=(40 * wide, 40)))
     return path
@@ -69,7 +69,7 @@ def test_what_was_imported_is_not_imported_again_and_can_be_undone(
     assert rows(database, NAMES) == []
 
 
-def test_who_was_named_here_stays(database: Path, photos: Path) -> None:
+def test_people_who_were_named_here_keep_their_names(database: Path, photos: Path) -> None:
     person = rows(database, "select person_id from faces where id = 1")[0][0]
     assert faces("people", database, "name", person, "Mary").exit_code == 0
     sidecar(photos, 0, ("Ada", LEFT, "Face"), ("mary", RIGHT, "Face"))
@@ -78,23 +78,21 @@ def test_who_was_named_here_stays(database: Path, photos: Path) -> None:
     assert dict(rows(database, NAMES))[2] == "Mary", "one name is one person"
 
 
-def test_names_without_a_face_and_files_that_make_no_sense_are_told(
-    database: Path, photos: Path
-) -> None:
+def test_names_without_a_face_and_invalid_files_are_reported(database: Path, photos: Path) -> None:
     sidecar(photos, 1, ("Ada", area(0.05, 0.05, 0.15, 0.15), "Face"), wide=1)
     (photos / "2.png.xmp").write_text("<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>")
     (photos / "3.png.json").write_text('{"people": [{"name": "Grace"}]}')
     done = run(database, "import-names")
     assert (done["named"], done["unmet"], done["without_box"]) == (0, 1, 1)
     assert [Path(path).name for path, _ in done["faults"]] == ["1.png", "2.png"]
-    assert "Ada: A face has at least 8 pixels a side" in done["faults"][0][1]
+    assert "Ada: A face needs at least 8 pixels a side" in done["faults"][0][1]
     assert "2.png.xmp" in done["faults"][1][1]
     said = faces("people", database, "import-names")
-    assert "1 name is of a face that was not found, and could not be drawn" in said.stdout
+    assert "1 name belongs to a face that was not found and could not be added" in said.stdout
     assert "2.png.xmp" in said.stderr
 
 
-def test_names_are_written_beside_the_photos_and_read_back(
+def test_names_are_written_next_to_the_photos_and_read_back(
     database: Path, photos: Path, tmp_path: Path
 ) -> None:
     before = {path: path.read_bytes() for path in photos.iterdir()}
@@ -156,7 +154,7 @@ def test_an_ingest_reads_names_once_and_what_is_new_or_was_written_since(
     assert {name for _, name in rows(database, NAMES)} == {"Emmy", "Grace"}
 
 
-def test_a_region_that_meets_no_face_becomes_one_that_can_be_undone(
+def test_a_region_that_matches_no_face_becomes_one_that_can_be_undone(
     toy: Any, photos: Path, tmp_path: Path
 ) -> None:
     draw(photos / "0.png", RED, SHY)
@@ -179,7 +177,7 @@ def test_a_region_that_meets_no_face_becomes_one_that_can_be_undone(
 
 
 def with_ada(database: Path, photos: Path) -> int:
-    """Name a person Ada; then comes face 6, which is theirs by its likeness alone."""
+    """Name a person Ada; then comes face 6, which is theirs by its similarity alone."""
     person = int(rows(database, "select person_id from faces where id = 1")[0][0])
     assert faces("people", database, "name", person, "Ada").exit_code == 0
     draw(photos / "4.png", RED, note="4")
@@ -203,7 +201,7 @@ def takeout(photos: Path, number: int, *names: str) -> None:
     (photos / f"{number}.png.json").write_text(json.dumps(told))
 
 
-def test_names_without_a_place_are_proposed_for_who_comes_and_goes_with_them(
+def test_names_without_a_place_are_proposed_for_the_people_who_come_and_go_with_them(
     toy: Any, photos: Path, tmp_path: Path
 ) -> None:
     for number, (colours, names) in enumerate(
@@ -255,7 +253,7 @@ def test_a_name_that_was_taken_for_another_one_here_stays_with_its_faces(
     assert dict(rows(database, NAMES)) == {1: "Mary", 2: "Ada"}
 
 
-def test_a_face_that_somebody_said_is_not_ada_does_not_become_ada_by_a_file(
+def test_a_face_that_was_rejected_for_ada_does_not_become_ada_by_a_file(
     database: Path, photos: Path
 ) -> None:
     person = with_ada(database, photos)
@@ -297,7 +295,7 @@ def test_what_cannot_be_read_now_is_read_by_the_next_ingest(
         def fails(path: str) -> bytes:
             raise OSError(5, "Input/output error", path)
 
-        broken.setattr(import_names, "bytes_of", fails)
+        broken.setattr(import_names, "read_photo_file", fails)
         report = ingest(database, photos)
     assert (report["named"], len(report["faults"])) == (0, 1)
     assert ingest(database, photos)["named"] == 1
@@ -323,7 +321,7 @@ def test_an_ingest_of_one_folder_reads_no_other(toy: Any, photos: Path, tmp_path
     assert [name for _, name in rows(database, NAMES)] == ["Bda"]
 
 
-def test_what_was_read_tells_no_path(toy: Any, photos: Path, tmp_path: Path) -> None:
+def test_what_was_read_reveals_no_path(toy: Any, photos: Path, tmp_path: Path) -> None:
     draw(photos / "0.png", RED)
     sidecar(photos, 0, ("Ada", area(0, 0, 1, 1), "Face"), wide=1)
     database = tmp_path / "x.db"

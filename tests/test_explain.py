@@ -1,4 +1,4 @@
-"""Why a face is whose it is: in sentences that can be checked by hand, and on the face's page."""
+"""Why a face belongs to its person: in sentences that can be checked by hand, and on the face's page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datasette_faces.store.database import writing
 from datasette_faces.store.decisions import Decision
 from datasette_faces.store.explanations import Facts, Near
 
-NOBODYS = Facts(None, None, 0, None, (), (), (), "toy", 0.4)
+NO_PERSON = Facts(None, None, 0, None, (), (), (), "toy", 0.4)
 ADA = Near(1, "Ada", 0.35, 0.2, in_photo=False)
 DECIDED = Decision("name", actor="root", made_at="2026-01-02T03:04:05Z", id=7)
 
@@ -28,33 +28,37 @@ DECIDED = Decision("name", actor="root", made_at="2026-01-02T03:04:05Z", id=7)
     ("facts", "said"),
     [
         (
-            replace(NOBODYS, source="person", name="Ada", decision=DECIDED),
+            replace(NO_PERSON, source="person", name="Ada", decision=DECIDED),
             ["root said that this is Ada: decision 7 (name), 2026-01-02."],
         ),
         (
-            replace(NOBODYS, source="cluster", name="Ada", people_faces=1200),
-            ["was put with the 1,200 faces of Ada, which it resembles on average"],
+            replace(NO_PERSON, source="cluster", name="Ada", people_faces=1200),
+            ["was grouped with the 1,200 faces of Ada, which it resembles on average"],
         ),
-        (replace(NOBODYS, source="cluster", people_faces=3), ["of a person without a name"]),
-        (NOBODYS, ["no face of somebody with a name is near"]),
+        (replace(NO_PERSON, source="cluster", people_faces=3), ["of a person without a name"]),
+        (NO_PERSON, ["no face of a named person is near"]),
         (
-            replace(NOBODYS, near=(ADA,)),
-            ["Ada's, 0.35; toy takes two faces for one person from 0.40 on"],
+            replace(NO_PERSON, near=(ADA,)),
+            ["Ada's, at a similarity of 0.35; toy takes two faces for one person from 0.40."],
         ),
         (
-            replace(NOBODYS, near=(replace(ADA, similarity=0.5, in_photo=True),)),
-            ["Ada (0.50), who is another face of this photo already"],
+            replace(NO_PERSON, near=(replace(ADA, similarity=0.5, in_photo=True),)),
+            ["Ada (0.50), but another face in this photo is Ada"],
         ),
-        (replace(NOBODYS, near=(replace(ADA, similarity=0.5),)), ["not Ada's faces on average"]),
-        (replace(NOBODYS, model_id=None), ["no embedding"]),
+        (replace(NO_PERSON, near=(replace(ADA, similarity=0.5),)), ["not Ada's faces on average"]),
+        (replace(NO_PERSON, model_id=None), ["no embedding"]),
         (
-            replace(NOBODYS, rejected=("Grace",), weak=("small", "blurred", "turned away")),
-            ["is near", "is not Grace.", "It is small, blurred and turned away: so it can join"],
+            replace(NO_PERSON, rejected=("Grace",), weak=("small", "blurred", "turned away")),
+            [
+                "is near",
+                "Marked as not Grace.",
+                "Small, blurred and turned away: assigned to a person",
+            ],
         ),
     ],
 )
-def test_the_reasons_are_told_the_one_that_decided_first(facts: Facts, said: list[str]) -> None:
-    reasons = explain.reasons(facts)
+def test_the_reason_that_decided_comes_first(facts: Facts, said: list[str]) -> None:
+    reasons = explain.explain_face(facts)
     assert len(reasons) == len(said)
     for reason, part in zip(reasons, said, strict=True):
         assert part in reason
@@ -62,7 +66,7 @@ def test_the_reasons_are_told_the_one_that_decided_first(facts: Facts, said: lis
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Site]:
-    """Faces 1 to 3 are alike and Ada's, 4 resembles them, 5 nobody; 2 was rejected, 3 put there."""
+    """Faces 1 to 3 are similar and Ada's, 4 resembles them, 5 no one; 2 was rejected, 3 proposed."""
     directions = np.eye(8, dtype=np.float32)
     near = unit(directions[0] + 0.2 * directions[1:5])
     vectors = np.concatenate([near, directions[6:7]])
@@ -81,21 +85,24 @@ def served(tmp_path: Path) -> Iterator[Site]:
         yield it
 
 
-def test_the_page_of_a_face_says_why(served: Site) -> None:
+def test_the_page_of_a_face_gives_the_reasons(served: Site) -> None:
     told = {number: served.json(f"/x/-/faces/face/{number}.json")["why"] for number in range(1, 6)}
     assert "root said that this is <b>Ada</b>: decision 1 (name)" in told[1]["reasons"][0]
-    assert "Somebody said that this is not <b>Ada</b>." in told[2]["reasons"]
+    assert "Marked as not <b>Ada</b>." in told[2]["reasons"]
     assert "which it resembles on average" in told[3]["reasons"][0]
     assert [near["name"] for near in told[4]["near"]] == ["<b>Ada</b>"]
     assert told[4]["near"][0]["similarity"] > 0.9
     assert 0 <= told[4]["near"][0]["probability"] <= 1
-    assert "the nearest face of somebody with a name is <b>Ada</b>'s, 0.00" in told[5]["reasons"][0]
+    assert (
+        "the nearest face of a named person is <b>Ada</b>'s, at a similarity of 0.00"
+        in told[5]["reasons"][0]
+    )
     page = served.get("/x/-/faces/face/1").text
     assert "<h2>Why</h2>" in page
     assert "&lt;b&gt;Ada&lt;/b&gt;: decision 1" in page
 
 
-def test_who_may_not_see_the_decisions_is_not_told(served: Site) -> None:
+def test_the_reasons_are_hidden_with_the_decisions(served: Site) -> None:
     path = Path(served.datasette.databases["x"].path)
     rule = {"databases": {"x": {"tables": {"decisions": {"allow": {"id": "ann"}}}}}}
     with site(path, metadata=rule) as private:

@@ -1,4 +1,4 @@
-"""All that is said of a photo, by whomever: each face once, and every fault with its file's name."""
+"""All names in a photo, from every source: each face once, and every fault with its file's name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image
 from test_names_picasa import INI
 from test_names_xmp import ANN, BOB, FRAME, places
 
-from datasette_faces.people.metadata.embedded import embedded
-from datasette_faces.people.metadata.read_all import Names
-from datasette_faces.people.metadata.regions import Reading
+from datasette_faces.people.metadata.embedded import read_embedded_xmp
+from datasette_faces.people.metadata.read_all import NameReader
+from datasette_faces.people.metadata.regions import ParsedNames
 
 pytestmark = pytest.mark.once
 
@@ -28,15 +28,15 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def read(photo: Path, names: Names | None = None) -> Reading:
-    return (names or Names()).of(str(photo), FRAME, embedded(photo.read_bytes()))
+def read(photo: Path, names: NameReader | None = None) -> ParsedNames:
+    return (names or NameReader()).read(str(photo), FRAME, read_embedded_xmp(photo.read_bytes()))
 
 
-def test_a_photo_alone_says_what_is_in_it(photo):
+def test_a_photo_alone_gives_the_names_in_it(photo):
     assert places(read(photo)) == {"Ann Smith": ANN, "Carl": None}
 
 
-def test_every_source_adds_what_the_ones_before_it_do_not_say(photo):
+def test_every_source_adds_what_earlier_ones_lack(photo):
     folder = photo.parent
     (folder / "IMG_1.jpg.xmp").write_bytes(mwg(("Anna", area(0.25, 0.4, 0.1, 0.2), "Face")))
     (folder / ".picasa.ini").write_text(INI)
@@ -71,14 +71,14 @@ def test_a_file_that_cannot_be_read_is_one_fault_and_the_others_are_read(photo):
 def test_an_ini_is_read_once_for_a_folder(photo):
     ini = photo.parent / ".picasa.ini"
     ini.write_text(INI)
-    names = Names()
+    names = NameReader()
     first = read(photo, names)
     ini.unlink()
     assert read(photo, names) == first
     assert "Bob" in places(first)
 
 
-def test_contacts_beside_the_ini_give_the_names_it_lacks(photo):
+def test_contacts_next_to_the_ini_give_the_names_it_lacks(photo):
     (photo.parent / ".picasa.ini").write_text(INI.replace("00b0b=Bob", "1=Bob"))
     (photo.parent / "contacts.xml").write_text(
         '<contacts><contact id="b0b" name="Bob"/></contacts>'
@@ -92,8 +92,8 @@ def test_photos_whose_names_differ_in_case_have_sidecars_of_their_own(tmp_path):
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system knows no case")
     (tmp_path / "a.jpg.xmp").write_bytes(LIGHTROOM)
-    names = Names()
-    assert places(names.of(str(tmp_path / "a.jpg"), FRAME)) == {"Ann Smith": ANN}
-    assert places(names.of(str(tmp_path / "A.JPG"), FRAME)) == {}
-    assert names.sidecars.to_write(str(tmp_path / "A.JPG")) == str(tmp_path / "A.JPG.xmp")
-    assert names.sidecars.to_write(str(tmp_path / "a.jpg")) == str(tmp_path / "a.jpg.xmp")
+    names = NameReader()
+    assert places(names.read(str(tmp_path / "a.jpg"), FRAME)) == {"Ann Smith": ANN}
+    assert places(names.read(str(tmp_path / "A.JPG"), FRAME)) == {}
+    assert names.sidecars.choose_path(str(tmp_path / "A.JPG")) == str(tmp_path / "A.JPG.xmp")
+    assert names.sidecars.choose_path(str(tmp_path / "a.jpg")) == str(tmp_path / "a.jpg.xmp")
