@@ -22,6 +22,7 @@ from ..shapes import Face, FloatArray, Match, ModelInfo
 from ..store import faces, models
 from ..store.connection import Connection
 from ..store.embeddings import Filters
+from ..store.vec_tables import MAX_K
 from . import probability as probabilities
 from . import searcher as search
 from .searcher import Searcher
@@ -203,9 +204,9 @@ def found(conn: Connection, searcher: Searcher, query: Query, wanted: Wanted) ->
             conn, query.embedding, count, model_id=query.model.id, filters=filters
         )
         kept = _kept(conn, best, query, wanted)
-        if len(kept) >= wanted.k or len(best) < count or count == search.MAX_K:
+        if len(kept) >= wanted.k or len(best) < count or count == MAX_K:
             return kept[: wanted.k]
-        count = min(count * GROWTH, search.MAX_K)
+        count = min(count * GROWTH, MAX_K)
 
 
 def _kept(conn: Connection, best: list[Match], query: Query, wanted: Wanted) -> list[Found]:

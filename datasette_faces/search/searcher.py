@@ -23,6 +23,7 @@ from ..store import changes, embeddings, models
 from ..store.connection import Connection, sqlite
 from ..store.database import reading
 from ..store.embeddings import Filters
+from ..store.vec_tables import MAX_K
 from .indexes import registry
 from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
 from .rerank import NOTHING, Question
@@ -32,8 +33,6 @@ NO_FILTERS = Filters()
 DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 """A day, a month or a year of ISO 8601."""
 TRUTHS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
-MAX_K = 4096
-"""As vec0's: whoever wants more wants a table."""
 FEW_FACES = 2_000
 """So many faces that filters leave are all compared: reading them takes about 20 ms."""
 MOST_CHANGES = 10_000

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import migrations
 from .connection import Connection
+from .face_quality import PICTURE_RANK
 
 FORMAT = "1"
 PLACE_COLUMNS = "latitude real, longitude real"
@@ -168,13 +169,13 @@ def insert(conn: Connection, table: str, rows: Iterable[Mapping[str, Any]]) -> N
 def count_faces(conn: Connection) -> None:
     """Give each person the number of their faces, and a cover where theirs is not published."""
     conn.execute(
-        """
+        f"""
         update people set
             faces = (select count(*) from faces where person_id = people.id),
             cover_face_id = coalesce(
                 (select id from faces where id = cover_face_id),
                 (select id from faces where person_id = people.id
-                    order by detection_score * min(sharpness, 300) * min(width, height, 200) desc, id
+                    order by {PICTURE_RANK} desc, id
                     limit 1)
             )
         """

@@ -23,6 +23,8 @@ Connection: TypeAlias = Any
 BUSY_SECONDS = 30
 SETTLE_MS = 3000
 """So long a change that is written already waits for readers to let go of its log."""
+INTERRUPTED = ("interrupted", "chunks iter error")
+"""What SQLite and sqlite-vec say of a query that was stopped."""
 NEW_NAME = "choose another file name"
 OURS = "name a file that datasette faces ingest made"
 """What to do about a file that is not ours: where one would be made, and where one is looked at."""
@@ -33,6 +35,11 @@ def sqlite() -> Any:
     from datasette.utils.sqlite import sqlite3
 
     return sqlite3
+
+
+def was_interrupted(error: Exception) -> bool:
+    """Whether an error of SQLite only says that a query ran into a time limit."""
+    return any(sign in str(error) for sign in INTERRUPTED)
 
 
 def load_vector_extension(conn: Connection) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import coerce, decisions, models
+from . import coerce, decisions, face_quality, models
 from .connection import Connection
 from .decisions import Decision
-from .face_quality import LEAST_PX, LEAST_SCORE, LEAST_SHARPNESS, MOST_TURNED
 
 LOOKED_AT = 200
 """So many of the nearest faces are gone through for people with a name."""
@@ -63,24 +62,12 @@ def facts(conn: Connection, face_id: int, model_id: str | None) -> Facts:
         name=coerce.text(name),
         people_faces=coerce.count(count),
         decision=decisions.by_id(conn, standing.decided_by) if standing else None,
-        weak=_weak(*map(coerce.number, quality)),
+        weak=face_quality.name_faults(*map(coerce.number, quality)),
         rejected=_names(conn, standing.apart if standing else frozenset()),
         near=_near(conn, face_id, photo_id, model_id) if model_id else (),
         model_id=model_id,
         threshold=model.threshold if model else None,
     )
-
-
-def _weak(
-    size: float | None, sharpness: float | None, turned: float | None, score: float | None
-) -> tuple[str, ...]:
-    found = (
-        (size is not None and size < LEAST_PX, "small"),
-        (sharpness is not None and sharpness < LEAST_SHARPNESS, "blurred"),
-        (turned is not None and turned > MOST_TURNED, "turned away"),
-        (score is not None and score < LEAST_SCORE, "barely recognizable as a face"),
-    )
-    return tuple(word for is_so, word in found if is_so)
 
 
 def _names(conn: Connection, keys: frozenset[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a clustering asks of the faces beside their vectors: photo, quality, and who they are for ever."""
+"""Face quality: the numbers that say small, blurred, turned, doubtful, and what grouping asks of faces."""
 
 from __future__ import annotations
 
@@ -13,14 +13,32 @@ import numpy.typing as npt
 from ..shapes import IdArray
 from .connection import Connection
 
-LEAST_PX = 40
-"""Faces smaller than this bridge nobody: InsightFace's album server asks for as much."""
-MOST_TURNED = 45.0
-"""Degrees away from the camera; likewise."""
-LEAST_SHARPNESS = 30.0
+MIN_SIZE_PX = 40
+"""A smaller face (its shorter side) is small: InsightFace's album server and Immich ask for as much."""
+MAX_TURN_DEGREES = 45.0
+"""A face that looks further away from the camera is turned away: InsightFace's album server."""
+MIN_SHARPNESS = 30.0
 """Below, a face is blurred or very small: docs/schema.md."""
-LEAST_SCORE = 0.6
-"""Of the detector; a face is one from 0.5 on with most."""
+SHARP = 150.0
+"""From this sharpness a face is called sharp."""
+MIN_SCORE = 0.6
+"""Below, it is in doubt whether it is a face: most detectors report one from a score of 0.5."""
+
+IS_DOUBTFUL = f"""(
+    min(faces.width, faces.height) < {MIN_SIZE_PX}
+    or faces.detection_score < {MIN_SCORE} or faces.sharpness < {MIN_SHARPNESS}
+)"""
+"""SQL: whether the picture of a row of `faces` is too poor to be sure. Catalogues have no angles."""
+CAN_LINK = f"""(
+    min(faces.width, faces.height) >= {MIN_SIZE_PX}
+    and faces.detection_score >= {MIN_SCORE} and faces.sharpness >= {MIN_SHARPNESS}
+    and max(abs(faces.yaw), abs(faces.pitch)) <= {MAX_TURN_DEGREES}
+)"""
+"""SQL: whether a row of `faces` is good enough to link other faces to one person."""
+PICTURE_RANK = "detection_score * min(min(width, height), 200) * min(sharpness, 300)"
+"""SQL: how good the picture of a face is: surely a face, large (up to 200 px), sharp (up to 300)."""
+PORTRAIT_RANK = f"{PICTURE_RANK} / (30 + abs(yaw) + abs(pitch))"
+"""SQL: likewise, better the more the face looks into the camera."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +53,34 @@ class Measures:
     bridging: npt.NDArray[np.bool_]
 
 
+def name_faults(
+    size_px: float | None, sharpness: float | None, turn_degrees: float | None, score: float | None
+) -> tuple[str, ...]:
+    """In words, what is wrong with a face; None is not known. turn_degrees: the larger of yaw, pitch."""
+    faults = (
+        (size_px is not None and size_px < MIN_SIZE_PX, "small"),
+        (sharpness is not None and sharpness < MIN_SHARPNESS, "blurred"),
+        (turn_degrees is not None and turn_degrees > MAX_TURN_DEGREES, "turned away"),
+        (score is not None and score < MIN_SCORE, "barely recognizable as a face"),
+    )
+    return tuple(word for is_so, word in faults if is_so)
+
+
+def describe_sharpness(sharpness: float | None) -> str | None:
+    """A sharpness in words; None where there is none."""
+    if sharpness is None:
+        return None
+    if sharpness < MIN_SHARPNESS:
+        return "blurred or very small"
+    return "sharp enough" if sharpness < SHARP else "sharp"
+
+
 def of_faces(conn: Connection, face_ids: Iterable[int] | None = None) -> Measures:
     """The measures of these faces, or of all."""
     among = "" if face_ids is None else "where faces.id in (select value from json_each(?))"
     rows = conn.execute(
         f"""
-        select faces.id, photo_id,
-            min(faces.width, faces.height) >= {LEAST_PX} and detection_score >= {LEAST_SCORE}
-            and sharpness >= {LEAST_SHARPNESS} and max(abs(yaw), abs(pitch)) <= {MOST_TURNED}
+        select faces.id, photo_id, {CAN_LINK}
         from faces join photos on photos.id = photo_id {among}
         order by sha256, x, y, faces.width, faces.id
         """,

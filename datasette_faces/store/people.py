@@ -15,6 +15,7 @@ from typing import Any
 from . import coerce, decisions
 from .connection import Connection
 from .decisions import ACTIVE, Standing
+from .face_quality import PORTRAIT_RANK
 from .migrations import make_people
 
 NOT_A_FACE = "not-a-face"
@@ -24,12 +25,6 @@ BY_PERSON, BY_CLUSTER = "person", "cluster"
 
 MANY = 20_000
 """From so many faces on it is quicker to look at all of them."""
-
-# The best picture of somebody: sure to be a face, sharp, looking into the camera
-QUALITY = """
-    detection_score * min(min(width, height), 200) * min(sharpness, 300)
-    / (30 + abs(yaw) + abs(pitch))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +77,7 @@ def of_faces(conn: Connection, face_ids: Sequence[int]) -> list[str]:
 
 def faces_of(conn: Connection, person_id: int, *, limit: int = -1) -> list[int]:
     """A person's faces, the best first where a few are asked for."""
-    order = "id" if limit < 0 else f"{QUALITY} desc, id"
+    order = "id" if limit < 0 else f"{PORTRAIT_RANK} desc, id"
     rows = conn.execute(
         f"select id from faces where person_id = ? order by {order} limit ?", [person_id, limit]
     )
@@ -237,7 +232,7 @@ def _choose_covers(conn: Connection, ids: dict[str, int], covers: dict[str, int]
     """The cover that was decided, if that face is still theirs; else the best picture."""
     best = f"""
         select people.id, (
-            select id from faces where person_id = people.id order by {QUALITY} desc, id limit 1
+            select id from faces where person_id = people.id order by {PORTRAIT_RANK} desc, id limit 1
         ) from people where people.id in (select value from json_each(?))
     """
     chosen = dict(conn.execute(best, [json.dumps(sorted(ids.values()))]).fetchall())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from . import catalogue, coerce, decisions, people
 from .connection import Connection
+from .face_quality import IS_DOUBTFUL
 from .gallery import Query, Row, has_table, rows
 
 SHOWN = {
@@ -19,20 +20,8 @@ SHOWN = {
 """What a wall can show: whether those are hidden, and whether they have a name, if that counts."""
 NEEDED = {"people": {"id", "key", "name", "cover_face_id", "hidden", "faces"}, "decisions": {"uid"}}
 """Tables and columns of migration 0003, without which there is no wall."""
-SMALL_PX = 40
-"""A face's shorter side. Immich and InsightFace's server take 40 px as the least of good quality."""
-UNSURE_SCORE = 0.7
-"""Immich's least detection score."""
-BLURRED = 30
-"""Sharpness: what the face page calls blurred or very small."""
-
 # Whom a person placed is not in doubt, however bad the picture
-DOUBTFUL = f"""(
-        faces.person_source = 'cluster' and (
-            min(faces.width, faces.height) < {SMALL_PX}
-            or faces.detection_score < {UNSURE_SCORE} or faces.sharpness < {BLURRED}
-        )
-    )"""
+DOUBTFUL = f"(faces.person_source = 'cluster' and {IS_DOUBTFUL})"
 # Without a date: at the end, as no day comes after ~
 _ORDER = f"{DOUBTFUL}, coalesce(faces.photo_taken_at, '~'), faces.id"
 COMPANY_OF = 5_000

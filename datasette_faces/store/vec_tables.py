@@ -8,6 +8,8 @@ from ..shapes import ModelInfo
 from .connection import Connection
 
 PREFIX = "vec_faces_"
+MAX_K = 4096
+"""The most neighbours that vec0 returns: `SQLITE_VEC_VEC0_K_MAX` of sqlite-vec 0.1."""
 INDEX_ID = "sqlite-vec"
 """The kind of index that keeps its vectors in these tables, as `face_indexes` names it."""
 

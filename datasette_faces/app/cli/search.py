@@ -17,10 +17,11 @@ from ...models.base import FaceModel
 from ...models.pipeline import MIN_FACE_PX
 from ...search import query_photos, save_crops
 from ...search.query_photos import Example, Query, Wanted
-from ...search.searcher import MAX_K, Searcher
+from ...search.searcher import Searcher
 from ...shapes import ModelInfo
 from ...store.connection import Connection
 from ...store.database import reading
+from ...store.vec_tables import MAX_K
 from .group import (
     Number,
     counted,

@@ -16,13 +16,13 @@ from ...algorithms import vectors
 from ...errors import NoVectorExtension, SearchError
 from ...search import probability
 from ...search import searcher as search
-from ...search.indexes.vec0 import was_stopped
 from ...search.probability import Curves
 from ...search.searcher import NO_FILTERS, Searcher
 from ...shapes import FloatArray, Match, ModelInfo
 from ...store import gallery, models, vec_tables
-from ...store.connection import Connection, load_vector_extension, sqlite
+from ...store.connection import Connection, load_vector_extension, sqlite, was_interrupted
 from ...store.embeddings import Filters
+from ...store.vec_tables import MAX_K
 from .errors import named
 
 Answer = TypeVar("Answer")
@@ -182,7 +182,7 @@ def _whole(k: int | str) -> int:
         return int(k)
     except (TypeError, ValueError, OverflowError):
         shown = "a blob" if isinstance(k, bytes) else repr(k)
-        raise SearchError(f"k is a whole number, 1 to {search.MAX_K:,}, not {shown}") from None
+        raise SearchError(f"k is a whole number, 1 to {MAX_K:,}, not {shown}") from None
 
 
 def _decoded(vector: bytes) -> FloatArray:
@@ -207,7 +207,7 @@ def _unless_stopped(caller: Connection, ask: Callable[[], Answer]) -> Answer | N
     try:
         return ask()
     except sqlite().OperationalError as error:
-        if not was_stopped(error):
+        if not was_interrupted(error):
             raise
         caller.interrupt()
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from ...people import explain
-from ...store import catalogue, explanations, models
+from ...store import catalogue, explanations, face_quality, models
 from ...store import gallery as browse
 from ...store.gallery import Filters, Query, Row
 from ..datasette import permissions
@@ -32,6 +32,12 @@ from .people_of_faces import photo_title, sees_people, with_people
 PAGE_FACES = 60
 NEAREST_FACES = 24
 _DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
+GOOD = {
+    "min_size": face_quality.MIN_SIZE_PX,
+    "min_score": face_quality.MIN_SCORE,
+    "min_sharpness": face_quality.MIN_SHARPNESS,
+}
+"""The filters of a face that is not in doubt: what empty fields suggest."""
 _FIRST_DAY = "0000-01-01"
 """What a year or a month lacks to be a day."""
 
@@ -55,6 +61,7 @@ async def gallery(page: Page) -> Response:
         "totals": await page.read(browse.totals),
         "models": [model.id for model in await page.read(models.every)],
         "filters": chosen,
+        "good": GOOD,
         "filtered": any(value is not None for value in chosen.values()),
         "after": after,
         "next_url": next_url,
@@ -188,6 +195,7 @@ async def _face_context(page: Page, face: Row, model: str | None) -> dict[str, A
     return {
         "photo": with_name(where or {}),
         "boxed": _boxed(where, [face]) if where else [],
+        "sharpness_in_words": face_quality.describe_sharpness(face["sharpness"]),
         "picture_url": page.url(f"/thumbnail/{face['photo_id']}.jpg"),
         "threshold": by and by.threshold,
         "calibration_url": model and await calibration_url(page, model),

@@ -16,7 +16,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 from ...errors import SearchError
 from ...search import probability
 from ...store import catalogue, gallery, models, people_pages, table_privacy
-from ...store.connection import sqlite
+from ...store.connection import sqlite, was_interrupted
 from ...store.gallery import Query, Row
 from ..datasette import compat, csp, permissions
 from ..datasette.state import state_of
@@ -29,8 +29,6 @@ PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
 OUR_FUNCTION = re.compile(r"faces?_\w+\(\): ", re.ASCII)
 """How an error begins that one of our SQL functions has told."""
-INTERRUPTED = ("interrupted", "chunks iter error")
-"""What SQLite and sqlite-vec say of a query that was stopped."""
 
 
 class BadRequest(Base400):  # type: ignore[misc]
@@ -96,7 +94,7 @@ class Page:
                 with sqlite_timelimit(conn, PAGE_MS):
                     return function(conn, *arguments, **options)
             except sqlite().OperationalError as error:
-                if not any(sign in str(error) for sign in INTERRUPTED):
+                if not was_interrupted(error):
                     raise
                 raise TooSlow(f"This took longer than {PAGE_MS / 1000:g} seconds") from error
 

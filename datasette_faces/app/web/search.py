@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from ...errors import Busy
-from ...search.searcher import MAX_K
 from ...search.upload_cache import QueryPhoto
 from ...shapes import Match
 from ...store import gallery, models, table_privacy
 from ...store.connection import sqlite
+from ...store.vec_tables import MAX_K
 from ..datasette import compat, csp, permissions
 from ..datasette.slots import Keep
 from ..datasette.state import state_of

@@ -17,6 +17,7 @@ from ...shapes import FloatArray, ModelInfo
 from ...store import gallery, models
 from ...store.embeddings import Filters
 from ...store.gallery import Query
+from ...store.vec_tables import MAX_K
 from ..datasette.state import State
 from .page import BadRequest, Page, id_of
 
@@ -122,10 +123,8 @@ def asked(values: dict[str, list[str]]) -> Asked:
 
 
 def _whole(text: str) -> int:
-    if not (
-        text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= searcher.MAX_K
-    ):
-        raise BadRequest(f"k takes a whole number, 1 to {searcher.MAX_K:,}, not {_short(text)}")
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_K):
+        raise BadRequest(f"k takes a whole number, 1 to {MAX_K:,}, not {_short(text)}")
     return int(text)
 
 
@@ -289,7 +288,7 @@ def _query(page: Page, state: State, wanted: Asked, found: Ready) -> Query:
     # The faces that are searched with find themselves; they are not what is looked for
     own, k, end = sorted(found.own), ":k", ORDER
     if own:
-        k = f"min(:k + {len(own)}, {searcher.MAX_K})"
+        k = f"min(:k + {len(own)}, {MAX_K})"
         end = WITHOUT.format(own=", ".join(map(str, own)))
     beginning = BEGINNING.format(vector=vector, k=k, options=", :options" if options else "")
     return Query(beginning + end, params)

@@ -8,14 +8,12 @@ import numpy as np
 
 from ...search import index_upkeep
 from ...search.indexes import registry
+from ...search.indexes.base import STALE_SHARE
 from ...shapes import ModelInfo
 from ...store import changes, indexes, integrity, models, summary, vec_tables
 from ...store.connection import Connection, sqlite, transaction
 from .embedding_faults import decode_vectors
 from .findings import HealthFinding
-
-STALE_SHARE = 0.05
-"""An index that proposes candidates may lack a few changes: searches look at those themselves."""
 
 
 def find_index_faults(conn: Connection) -> Iterator[HealthFinding]:

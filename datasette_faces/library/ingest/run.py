@@ -21,6 +21,7 @@ from ...media.scan import RejectedPath, Scan, walk_paths
 from ...models import worker_pool
 from ...models.at_hand import AtHand
 from ...models.base import FaceModel
+from ...models.pipeline import MIN_FACE_PX
 from ...people import grouping, import_names, manual_faces
 from ...search import index_upkeep
 from ...shapes import Analysis, File
@@ -90,7 +91,7 @@ def ingest(
     model: FaceModel,
     *,
     worker_count: int | None = None,
-    min_face_px: float = 20,
+    min_face_px: float = MIN_FACE_PX,
     clustered: bool = True,
     names: bool = True,
     progress: Progress = lambda done, total, file: None,

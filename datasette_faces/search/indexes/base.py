@@ -16,6 +16,9 @@ from ...store.connection import Connection
 
 MOST_ADDED = 100_000
 """So many changed faces are read at once, to be added to an index: 200 MB of 512 dimensions."""
+STALE_SHARE = 0.05
+"""From this share of changed faces on, an index in the file is stale and is built again. Below,
+searches look at the changed faces themselves."""
 
 
 @dataclass(frozen=True)

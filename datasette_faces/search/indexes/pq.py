@@ -24,7 +24,7 @@ from ...shapes import FloatArray, IdArray, ModelInfo
 from ...store import changes, embeddings, indexes
 from ...store.connection import Connection, transaction
 from ...store.indexes import Kept
-from .base import MOST_ADDED, FaceIndex, Snapshot
+from .base import MOST_ADDED, STALE_SHARE, FaceIndex, Snapshot
 
 CODE_BITS = 4
 CENTROIDS = 2**CODE_BITS
@@ -35,8 +35,6 @@ FINE_DIMENSIONS = 256
 LEAST_FACES = 1_000
 """Fewer tell too little of where the centroids should lie."""
 TRAINED_ON = 65_536
-STALE_SHARE = 0.05
-"""From this share of changed faces on, the index that is kept in the file is made anew."""
 MOST_GROWTH = 2
 """An index that has grown so many times over is made anew: its centroids lie where faces were once."""
 PARTS = ("ids", "centroids", "codes")

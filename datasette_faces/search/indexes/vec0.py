@@ -7,22 +7,13 @@ import numpy as np
 from ...algorithms import vectors
 from ...shapes import FloatArray, IdArray, ModelInfo
 from ...store import changes, indexes, vec_tables
-from ...store.connection import Connection, sqlite, transaction
+from ...store.connection import Connection, sqlite, transaction, was_interrupted
 from ...store.indexes import Kept
 from ...store.photos import now
 from .base import FaceIndex, Snapshot
 
-MAX_K = 4096
-"""The most neighbours that vec0 gives: `SQLITE_VEC_VEC0_K_MAX` of sqlite-vec 0.1."""
-STOPPED = ("interrupted", "chunks iter error")
-"""What SQLite and sqlite-vec say of a query that was stopped."""
 CHUNK_FACES = 256
 """vec0 allots space for so many vectors at once; its 1,024 would be half of a small file."""
-
-
-def was_stopped(error: Exception) -> bool:
-    """Whether an error of SQLite's only says that a time limit fell into a query."""
-    return any(sign in str(error) for sign in STOPPED)
 
 
 class SqliteVec(FaceIndex):
@@ -44,7 +35,7 @@ class SqliteVec(FaceIndex):
                 return None
             return _nearest(conn, model, embedding, count)
 
-        return Snapshot(seen=seen, candidates=candidates, most=MAX_K)
+        return Snapshot(seen=seen, candidates=candidates, most=vec_tables.MAX_K)
 
     def follow(self, conn: Connection, model: ModelInfo) -> None:
         """Make the table where there is none, and bring the faces that changed into it."""
@@ -113,7 +104,7 @@ def _nearest(
         rows = conn.execute(sql, {"embedding": vectors.encode(embedding), "k": count}).fetchall()
     except sqlite().DatabaseError as error:
         # sqlite-vec is not loaded, or the tables behind are not whole
-        if was_stopped(error):
+        if was_interrupted(error):
             raise
         return None
     return np.array([row[0] for row in rows], np.int64)
