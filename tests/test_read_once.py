@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from desks import make_clustered
 from serving import site
 
-from datasette_faces.app.web.page import READ_ONCE
+from datasette_faces.store import gallery
+from datasette_faces.store.file_facts import fact_name
 
 
 class Counting:
@@ -30,7 +32,7 @@ class Counting:
 
 
 def _is_fact(cell: Any) -> bool:
-    return callable(cell.cell_contents) and cell.cell_contents in READ_ONCE
+    return callable(cell.cell_contents) and fact_name(cell.cell_contents) is not None
 
 
 @pytest.mark.parametrize("immutable", [True, False])
@@ -57,3 +59,31 @@ def test_so_do_the_pages_about_one(tmp_path: Path, page: str) -> None:
             assert it.get(f"/people/-/faces/{page}").status_code == 200
             counts.append(counting.seen.total())
         assert counts[0] == counts[1] > 0
+
+
+def test_a_wrapped_function_is_read_once_as_well(
+    faces_db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    read_totals = gallery.totals
+
+    def wrapped() -> Any:
+        """A wrapper of its own each time, as a decorator in another module would make."""
+
+        @functools.wraps(read_totals)
+        def totals(*arguments: Any) -> Any:
+            calls.append(arguments)
+            return read_totals(*arguments)
+
+        return totals
+
+    with site(immutables=[str(faces_db)]) as pages:
+        for _ in range(2):
+            monkeypatch.setattr(gallery, "totals", wrapped())
+            assert pages.get("/faces/-/faces").status_code == 200
+    assert len(calls) == 1
+
+
+def test_functions_of_one_name_are_two_facts() -> None:
+    assert fact_name(gallery.has_table) != fact_name(gallery.has_embeddings)
+    assert fact_name(gallery.crop) is None

@@ -9,6 +9,7 @@ from ..shapes import ModelInfo
 from ..store import calibration_pairs, calibrations, models
 from ..store.calibrations import Kept
 from ..store.connection import Connection, transaction
+from ..store.file_facts import file_fact
 from . import searcher
 
 BEYOND = 1e-5
@@ -36,6 +37,7 @@ def curve_of(conn: Connection, model: ModelInfo) -> Curve:
     )
 
 
+@file_fact
 def only_curve(conn: Connection) -> Curve | None:
     """The curve of a file's one model; None where there are several: whose a similarity is, is not said."""
     known = models.every(conn)

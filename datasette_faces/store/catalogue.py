@@ -11,6 +11,7 @@ from typing import Any
 from . import migrations
 from .connection import Connection
 from .face_quality import PICTURE_RANK
+from .file_facts import file_fact
 
 FORMAT = "1"
 PLACE_COLUMNS = "latitude real, longitude real"
@@ -192,6 +193,7 @@ def notes_of(conn: Connection) -> dict[str, str] | None:
     return {str(k): str(v) for k, v in conn.execute("select name, value from catalogue")}
 
 
+@file_fact
 def is_catalogue(conn: Connection) -> bool:
     """Whether a file is a catalogue that was made to be published."""
     columns = [row[0] for row in conn.execute("select name from pragma_table_info('catalogue')")]

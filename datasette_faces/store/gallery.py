@@ -13,6 +13,7 @@ from typing import Any
 
 from . import coerce
 from .connection import Connection
+from .file_facts import file_fact
 
 Row = dict[str, Any]
 
@@ -45,17 +46,20 @@ class Filters:
     """Whether faces of people who are hidden are shown, too."""
 
 
+@file_fact
 def is_faces_database(conn: Connection) -> bool:
     """Whether a database holds the tables that the pages read."""
     rows = conn.execute("select name from sqlite_master where type in ('table', 'view')")
     return {row[0] for row in rows} >= GALLERY_TABLES
 
 
+@file_fact
 def has_embeddings(conn: Connection) -> bool:
     """Whether faces can be compared."""
     return conn.execute("select 1 from face_embeddings limit 1").fetchone() is not None
 
 
+@file_fact
 def totals(conn: Connection) -> Row:
     """How many faces and photos there are."""
     faces = conn.execute("select count(*) from faces").fetchone()[0]
@@ -88,6 +92,7 @@ _OF_HIDDEN = """exists (
 )"""
 
 
+@file_fact
 def anyone_hidden(conn: Connection) -> bool:
     """Whether there are people to leave out; a file may be without the table."""
     there = "select 1 from sqlite_master where name = 'people'"
@@ -190,6 +195,7 @@ def _there(conn: Connection, table: str, columns: tuple[str, ...]) -> list[str]:
     return [name for name in columns if name in known]
 
 
+@file_fact
 def has_table(conn: Connection, name: str) -> bool:
     """Whether a file has a table."""
     found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])

@@ -9,6 +9,7 @@ from ..errors import ModelError, WrongWeights
 from ..shapes import ModelInfo
 from . import coerce
 from .connection import Connection
+from .file_facts import file_fact
 from .vec_tables import table_name
 
 COLUMNS = ", ".join(ModelInfo.__slots__)
@@ -33,6 +34,7 @@ def register(conn: Connection, info: ModelInfo) -> None:
         )
 
 
+@file_fact
 def every(conn: Connection) -> list[ModelInfo]:
     """The models in the file, the first one ingested first."""
     return [_info(row) for row in conn.execute(f"select {COLUMNS} from models order by rowid")]

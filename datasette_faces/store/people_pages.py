@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from . import catalogue, coerce, decisions, people
 from .connection import Connection
 from .face_quality import IS_DOUBTFUL
+from .file_facts import file_fact
 from .gallery import Query, Row, has_table, rows
 
 SHOWN = {
@@ -47,6 +48,7 @@ class After:
     person_id: int
 
 
+@file_fact
 def has_people(conn: Connection) -> bool:
     """Whether a file has people and decisions as these pages need them; a catalogue has no decisions."""
     return all(
@@ -108,6 +110,7 @@ def _beyond(after: After, *, every: bool) -> str:
     return f"(people.name is not null) >= {after.named} and ({later} or {fewer})"
 
 
+@file_fact
 def count_people(conn: Connection) -> dict[str, int]:
     """How many people each of SHOWN has."""
     found = conn.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import catalogue, gallery
 from .connection import Connection
+from .file_facts import file_fact
 from .vec_tables import PREFIX
 
 VECTORS = "face_embeddings"
@@ -64,11 +65,13 @@ def pointing_to(conn: Connection, table: str) -> list[str]:
     return [row[0] for row in conn.execute(query, [table])]
 
 
+@file_fact
 def describe_file(conn: Connection) -> dict[str, bool]:
     """Whether a file of faces is a catalogue, and whether faces can be searched by in it."""
     return {"catalogue": catalogue.is_catalogue(conn), "searched": is_searchable(conn)}
 
 
+@file_fact
 def is_searchable(conn: Connection) -> bool:
     """False for a catalogue without embeddings: a private file gets its own with the next ingest."""
     return not catalogue.is_catalogue(conn) or gallery.has_embeddings(conn)

@@ -14,9 +14,9 @@ from datasette.utils import sqlite_timelimit, tilde_decode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from ...errors import SearchError
-from ...search import probability
-from ...store import catalogue, gallery, models, people_pages, table_privacy
+from ...store import gallery, table_privacy
 from ...store.connection import sqlite, was_interrupted
+from ...store.file_facts import fact_key
 from ...store.gallery import Query, Row
 from ..datasette import compat, csp, permissions
 from ..datasette.state import state_of
@@ -47,25 +47,6 @@ class TooSlow(Base400):  # type: ignore[misc]
     status = 503
 
 
-READ_ONCE = frozenset(
-    {
-        gallery.anyone_hidden,
-        gallery.has_embeddings,
-        gallery.has_table,
-        gallery.is_faces_database,
-        gallery.totals,
-        catalogue.is_catalogue,
-        models.every,
-        probability.only_curve,
-        table_privacy.is_searchable,
-        table_privacy.describe_file,
-        people_pages.count_people,
-        people_pages.has_people,
-    }
-)
-"""Each page asks for these, and they say something of the whole file; what they give is not changed."""
-
-
 @dataclass(frozen=True)
 class Page:
     """One request for one database that holds faces, and an actor who may see its tables."""
@@ -85,7 +66,7 @@ class Page:
     ) -> Answer:
         """Run a function of the store in one of Datasette's threads. Raises TooSlow after PAGE_MS.
 
-        What READ_ONCE names is read once where the file cannot change.
+        A fact of the whole file (`store.file_facts`) is read once where the file cannot change.
         """
         database = self.datasette.get_database(self.database)
 
@@ -98,13 +79,15 @@ class Page:
                     raise
                 raise TooSlow(f"This took longer than {PAGE_MS / 1000:g} seconds") from error
 
-        once = function in READ_ONCE and not database.is_mutable and not options
-        kept = state_of(self.datasette).kept(database) if once else {}
-        question = (function, *arguments) if once else None
-        if question not in kept:
-            kept[question] = await database.execute_fn(run)
-        answer: Answer = kept[question]
-        return answer
+        key = fact_key(function, arguments)
+        if key is None or database.is_mutable or options:
+            result: Answer = await database.execute_fn(run)
+            return result
+        facts = state_of(self.datasette).kept(database)
+        if key not in facts:
+            facts[key] = await database.execute_fn(run)
+        known: Answer = facts[key]
+        return known
 
     @cached_property
     def _address(self) -> str:
