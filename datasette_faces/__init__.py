@@ -129,9 +129,9 @@ def permission_allowed(
     if action != "view-table" or not resource:
         return None
     from .app.datasette import permissions
-    from .store import derived
+    from .store import table_privacy
 
-    if not derived.may_be_derived(resource[1]):
+    if not table_privacy.may_be_derived(resource[1]):
         return None
     return permissions.of_derived(datasette, actor, *resource)
 
@@ -152,9 +152,9 @@ def extra_template_vars(datasette: Any, request: Any) -> dict[str, Any]:
 
 @hookimpl
 def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
-    from .app.web import footer
+    from .app.web import page
 
-    footer.prepare(env, datasette)
+    page.add_footer(env, datasette)
 
 
 @hookimpl

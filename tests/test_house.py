@@ -33,11 +33,7 @@ OF_ANOTHER_SIZE = {
     "app/former_paths/calibration.py": "a documented import path, which leads on",
     "app/former_paths/indexes/base.py": "a documented import path, which leads on",
     "app/cli/__init__.py": "the table of commands",
-    "app/web/footer.py": "joins another module",
     "library/ingest/demo.py": "three paths, and where they are",
-    "store/listed.py": "joins another module",
-    "store/matches.py": "joins another module",
-    "store/traits.py": "joins another module",
     "search/indexes/registry.py": "the hook's answers, as models/registry.py has the other hook's",
 }
 """Modules that are longer or shorter than the house has them, each with its reason."""

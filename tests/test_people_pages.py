@@ -15,8 +15,8 @@ from desks import FORM, Desk, make_clustered, message
 from serving import Site, asked, copied, metadata_with, site
 
 from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
-from datasette_faces.store import gallery, history, person, wall
-from datasette_faces.store.wall import After
+from datasette_faces.store import gallery, history, people_pages
+from datasette_faces.store.people_pages import After
 
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & {{ 7*7 }}"
 HEBREW = "\u05e2\u05d3\u05d4 \u200f\u05dc\u05d1"
@@ -726,8 +726,8 @@ def test_no_page_scans_the_faces_or_sorts_all_people(clustered: Path) -> None:
     after = After(0, 4, 1)
     with opened(clustered) as conn:
         walls = [
-            wall.wall_query(show, name=name, after=it, limit=60)
-            for show in wall.SHOWN
+            people_pages.people_query(show, name=name, after=it, limit=60)
+            for show in people_pages.SHOWN
             for name in ("", "ada")
             for it in (None, after)
         ]
@@ -737,9 +737,9 @@ def test_no_page_scans_the_faces_or_sorts_all_people(clustered: Path) -> None:
             assert not any(step.startswith("SCAN faces") for step in steps), steps
             assert not any("TEMP B-TREE" in step for step in steps), steps
         others = [
-            person.faces_query(1, after=None, limit=90),
-            person.faces_query(1, after=2, limit=90),
-            gallery.Query(person.TOGETHER, {"person_id": 1, "limit": 12}),
+            people_pages.faces_query(1, after=None, limit=90),
+            people_pages.faces_query(1, after=2, limit=90),
+            gallery.Query(people_pages.TOGETHER, {"person_id": 1, "limit": 12}),
             history.history_query(before=None, limit=40),
             history.history_query(before=9, limit=40),
         ]
