@@ -136,6 +136,10 @@ def test_no_two_rooms_are_in_a_circle(depth):
     assert circles(PACKAGE, depth) == []
 
 
+def test_no_two_parts_of_the_app_are_in_a_circle():
+    assert [pair for pair in circles(PACKAGE, 2) if any("app/" in part for part in pair)] == []
+
+
 @pytest.mark.parametrize(
     ("file", "line"),
     [
