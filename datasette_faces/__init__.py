@@ -45,18 +45,9 @@ def register_face_indexes(register: Callable[[FaceIndex], None]) -> None:
 
 @hookimpl
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    from .app.datasette import hidden_tables, state
-    from .app.sql import errors, functions
+    from .app.datasette import connections
 
-    known = datasette.databases.get(database)
-    path = getattr(known, "path", None)
-    kept = state.state_of(datasette)
-    functions.prepare(conn, path, kept.shared(database, path))
-    # Here and not on starting: databases that are added later come by here as well
-    if known is not None:
-        errors.tell(known)
-        hidden_tables.hide(datasette, known)
-        errors.keep_keys_out(known, kept.queries)
+    connections.prepare(datasette, conn, database)
 
 
 @hookimpl

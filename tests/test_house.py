@@ -6,6 +6,7 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -135,6 +136,10 @@ def test_no_two_rooms_are_in_a_circle(depth):
     assert circles(PACKAGE, depth) == []
 
 
+def test_no_two_parts_of_the_app_are_in_a_circle():
+    assert [pair for pair in circles(PACKAGE, 2) if any("app/" in part for part in pair)] == []
+
+
 @pytest.mark.parametrize(
     ("file", "line"),
     [
@@ -149,6 +154,17 @@ def test_an_import_upwards_is_found(tmp_path, file, line):
     with (package / file).open("a") as source:
         source.write(f"\n{line}\n")
     assert [it.partition(" -> ")[0] for it in imports_upwards(package)] == [file]
+
+
+def test_no_check_of_an_audit_calls_the_code_that_exports():
+    """All but the one module that exports once more, and compares."""
+    audit = PACKAGE / "library/audit"
+    exporting = ("library", "publish")
+    calling = [path.stem for path in modules(audit) if exporting in {n[:2] for n in imported(path)}]
+    assert calling == ["compare_exports"]
+    assert ("library", "audit") not in {
+        name[:2] for path in modules(PACKAGE / "library/publish") for name in imported(path)
+    }
 
 
 def test_a_circle_is_found(tmp_path):
@@ -180,6 +196,32 @@ def test_a_module_says_what_it_holds_in_30_to_400_lines(path):
 
 def test_what_is_of_another_size_is_there():
     assert [name for name in OF_ANOTHER_SIZE if not (PACKAGE / name).is_file()] == []
+
+
+def walked_again(tree: ast.AST) -> list[str]:
+    """Parameters of type Iterable that a function reads twice, as given: an iterator ends at the first."""
+    found = []
+    functions = (it for it in ast.walk(tree) if isinstance(it, ast.FunctionDef))
+    for function in functions:
+        nodes = list(ast.walk(function))
+        # Whether it is given is no walk; an argument that is made a list first is walked at will
+        asked = {node.left for node in nodes if isinstance(node, ast.Compare)}
+        names = [it for it in nodes if isinstance(it, ast.Name) and it not in asked]
+        again = {it.id for it in names if isinstance(it.ctx, ast.Store)}
+        reads = Counter(it.id for it in names if isinstance(it.ctx, ast.Load))
+        for argument in (*function.args.args, *function.args.kwonlyargs):
+            name, kind = argument.arg, ast.unparse(argument.annotation or ast.Constant(""))
+            if "Iterable" in kind and reads[name] > 1 and name not in again:
+                found.append(f"{function.name}({name})")
+    return found
+
+
+def test_no_function_walks_an_iterable_twice():
+    walks_twice = "def f(a: Iterable[int] | None): return set() if a is None else {*a} - {*a}"
+    assert walked_again(ast.parse(walks_twice)) == ["f(a)"]
+    assert walked_again(ast.parse("def f(a: Iterable[int]):\n    a = [*a]\n    return a + a")) == []
+    found = {path: walked_again(ast.parse(path.read_text())) for path in modules()}
+    assert {path: names for path, names in found.items() if names} == {}
 
 
 def loaded_by(code: str) -> set[str]:

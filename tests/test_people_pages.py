@@ -219,6 +219,15 @@ class TestAPerson:
         desk.decide("/people/2", action="cover", person=2, face=8)
         assert desk.get("/people/2.json").json()["person"]["face_id"] == 8
 
+    def test_a_face_of_somebody_called_not_a_face_has_every_button(self, desk: Desk) -> None:
+        reject = 'name="action" value="reject"'
+        desk.decide("/people/2", action="not-a-face", face=[5])
+        desk.decide("/people/1", action="name", person=1, name="Not a face")
+        desk.decide("/people/1", action="hide", person=1)
+        assert reject in desk.get("/face/1").text
+        assert reject in desk.get("/people/1?hidden=1").text
+        assert reject not in desk.get("/face/5").text
+
     def test_somebody_merged_away_is_found_where_they_went(self, desk: Desk) -> None:
         desk.decide("/people/2", action="name", person=2, name="Ada")
         page = desk.decide("/people/1", action="merge", person=1, to="Ada")
