@@ -14,6 +14,7 @@ from serving import site
 
 from datasette_faces.store import gallery
 from datasette_faces.store.file_facts import fact_name
+from datasette_faces.store.schema import has_tables
 
 
 class Counting:
@@ -85,5 +86,5 @@ def test_a_wrapped_function_is_read_once_as_well(
 
 
 def test_functions_of_one_name_are_two_facts() -> None:
-    assert fact_name(gallery.has_table) != fact_name(gallery.has_embeddings)
+    assert fact_name(has_tables) != fact_name(gallery.has_embeddings)
     assert fact_name(gallery.crop) is None

@@ -20,9 +20,10 @@ from ..algorithms import vectors
 from ..errors import FacesError, SearchError
 from ..shapes import FloatArray, IdArray, Match, ModelInfo
 from ..store import changes, embeddings, models
-from ..store.connection import Connection, sqlite
+from ..store.connection import Connection
 from ..store.database import reading
 from ..store.embeddings import Filters
+from ..store.schema import has_tables
 from ..store.vec_tables import MAX_K
 from .indexes import registry
 from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
@@ -218,12 +219,9 @@ class Searcher:
 
 def model_of(conn: Connection, model_id: str | None) -> ModelInfo:
     """The model of that id in the file; the first one, if none is named. Raises SearchError."""
-    try:
-        known = models.every(conn)
-    except sqlite().OperationalError as error:
-        if "no such table" not in str(error):
-            raise
-        raise SearchError("this database holds no faces") from None
+    if not has_tables(conn, "models"):
+        raise SearchError("this database holds no faces")
+    known = models.every(conn)
     for model in known:
         if model_id in (None, model.id):
             return model

@@ -11,6 +11,7 @@ from ..algorithms.calibration import AcceptRate, Calibration, Curve, Evaluation,
 from .calibration_pairs import Known
 from .connection import Connection
 from .photos import now
+from .schema import has_tables
 
 COLUMNS = (
     "model_id",
@@ -59,7 +60,7 @@ def keep(conn: Connection, model_id: str, calibration: Calibration, known: Known
 
 def of_model(conn: Connection, model_id: str) -> Kept | None:
     """A model's calibration; None where there is none that can be read, or the file is older."""
-    if not _has_table(conn):
+    if not has_tables(conn, "calibrations"):
         return None
     found = conn.execute(
         f"select {', '.join(COLUMNS)} from calibrations where model_id = ?", [model_id]
@@ -73,20 +74,13 @@ def of_model(conn: Connection, model_id: str) -> Kept | None:
 
 def curve_of_model(conn: Connection, model_id: str) -> Curve | None:
     """A model's curve alone; None as `of_model`."""
-    if not _has_table(conn):
+    if not has_tables(conn, "calibrations"):
         return None
     found = conn.execute("select curve from calibrations where model_id = ?", [model_id]).fetchone()
     try:
         return _curve(found[0]) if found else None
     except (TypeError, ValueError):
         return None
-
-
-def _has_table(conn: Connection) -> bool:
-    found = conn.execute(
-        "select 1 from sqlite_master where type = 'table' and name = 'calibrations'"
-    )
-    return found.fetchone() is not None
 
 
 def _kept(row: dict[str, Any]) -> Kept:

@@ -12,6 +12,7 @@ from . import migrations
 from .connection import Connection
 from .face_quality import PICTURE_RANK
 from .file_facts import file_fact
+from .schema import has_tables, read_schema
 
 FORMAT = "1"
 PLACE_COLUMNS = "latitude real, longitude real"
@@ -137,7 +138,7 @@ def texts(conn: Connection) -> Iterator[str]:
 def typed(conn: Connection) -> Iterator[str]:
     """What somebody typed as an option, wherever it stands."""
     yield from (str(row[0]) for row in conn.execute("select value from catalogue"))
-    if any(row[1] == "original_url" for row in conn.execute("pragma table_info(photos)")):
+    if read_schema(conn, "photos").has_columns("photos", "original_url"):
         urls = conn.execute("select original_url from photos where original_url is not null")
         yield from (str(row[0]) for row in urls)
 
@@ -185,10 +186,7 @@ def count_faces(conn: Connection) -> None:
 
 def notes_of(conn: Connection) -> dict[str, str] | None:
     """What was turned on; None where the file is no catalogue."""
-    found = conn.execute(
-        "select 1 from sqlite_master where type = 'table' and name = 'catalogue'"
-    ).fetchone()
-    if not found:
+    if not has_tables(conn, "catalogue"):
         return None
     return {str(k): str(v) for k, v in conn.execute("select name, value from catalogue")}
 
@@ -196,5 +194,4 @@ def notes_of(conn: Connection) -> dict[str, str] | None:
 @file_fact
 def is_catalogue(conn: Connection) -> bool:
     """Whether a file is a catalogue that was made to be published."""
-    columns = [row[0] for row in conn.execute("select name from pragma_table_info('catalogue')")]
-    return columns == ["name", "value"]
+    return read_schema(conn, "catalogue").columns("catalogue") == ("name", "value")

@@ -12,6 +12,7 @@ import numpy as np
 from ..algorithms import vectors
 from ..shapes import FloatArray, IdArray, ModelInfo
 from .connection import Connection, sqlite
+from .gallery import anyone_hidden
 
 _IN_FOLDER = "photo_paths.path > :above and photo_paths.path < :below"
 # A file may come from anywhere: text that is no UTF-8 could not even be read
@@ -226,20 +227,11 @@ def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str
     if filters.person_id is not None:
         conditions.append("faces.person_id = :person_id")
         params["person_id"] = filters.person_id
-    if not filters.hidden and _anyone_hidden(conn):
+    if not filters.hidden and anyone_hidden(conn):
         conditions.append(
             "coalesce(faces.person_id not in (select id from people where hidden), 1)"
         )
     return conditions, params
-
-
-def _anyone_hidden(conn: Connection) -> bool:
-    try:
-        return conn.execute("select 1 from people where hidden limit 1").fetchone() is not None
-    except sqlite().OperationalError as error:
-        if "no such table" not in str(error):
-            raise
-        return False  # a copy without the people
 
 
 def _dimensions(conn: Connection, model_id: str) -> int:

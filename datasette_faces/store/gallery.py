@@ -14,10 +14,11 @@ from typing import Any
 from . import coerce
 from .connection import Connection
 from .file_facts import file_fact
+from .schema import has_tables, read_schema
 
 Row = dict[str, Any]
 
-GALLERY_TABLES = {"photos", "faces", "face_embeddings", "models"}
+GALLERY_TABLES = ("photos", "faces", "face_embeddings", "models")
 NARROW_PHOTOS = 2_000
 """A date range of fewer photos is gone through by photo, a wider one by face."""
 
@@ -49,8 +50,7 @@ class Filters:
 @file_fact
 def is_faces_database(conn: Connection) -> bool:
     """Whether a database holds the tables that the pages read."""
-    rows = conn.execute("select name from sqlite_master where type in ('table', 'view')")
-    return {row[0] for row in rows} >= GALLERY_TABLES
+    return has_tables(conn, *GALLERY_TABLES)
 
 
 @file_fact
@@ -95,8 +95,7 @@ _OF_HIDDEN = """exists (
 @file_fact
 def anyone_hidden(conn: Connection) -> bool:
     """Whether there are people to leave out; a file may be without the table."""
-    there = "select 1 from sqlite_master where name = 'people'"
-    if conn.execute(there).fetchone() is None:
+    if not has_tables(conn, "people"):
         return False
     return conn.execute("select 1 from people where hidden = 1 limit 1").fetchone() is not None
 
@@ -191,15 +190,8 @@ FACE_COLUMNS = ("landmarks", "yaw", "pitch", "roll")
 
 def _there(conn: Connection, table: str, columns: tuple[str, ...]) -> list[str]:
     """Those of these columns that a table has."""
-    known = {row[1] for row in conn.execute(f"pragma table_info({table})")}
+    known = read_schema(conn, table).columns(table)
     return [name for name in columns if name in known]
-
-
-@file_fact
-def has_table(conn: Connection, name: str) -> bool:
-    """Whether a file has a table."""
-    found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])
-    return found.fetchone() is not None
 
 
 def photo(conn: Connection, photo_id: int) -> Row | None:
@@ -212,7 +204,7 @@ def photo(conn: Connection, photo_id: int) -> Row | None:
 
 def photo_paths(conn: Connection, photo_id: int) -> list[Row]:
     """All places of a photo's content, those that are gone too."""
-    if not has_table(conn, "photo_paths"):
+    if not has_tables(conn, "photo_paths"):
         return []  # a catalogue
     query = "select path, missing_since from photo_paths where photo_id = :id order by path"
     return rows(conn, Query(query, {"id": photo_id}))

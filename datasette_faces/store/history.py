@@ -9,7 +9,8 @@ from typing import Any
 from . import coerce, decisions
 from .connection import Connection
 from .decisions import ACTIVE, EXAMPLE, OTHER, FaceRef
-from .gallery import Query, Row, has_table, rows
+from .gallery import Query, Row, rows
+from .schema import has_tables
 
 _ALL = f"""
 select decisions.id, uid, made_at, actor, kind, person_key, other_key, value, target,
@@ -29,7 +30,7 @@ def history_query(*, before: int | None, limit: int) -> Query:
 
 def last(conn: Connection) -> int:
     """The number of the last decision: what somebody who looks now has seen; 0 before the first."""
-    if not has_table(conn, "decisions"):
+    if not has_tables(conn, "decisions"):
         return 0  # a catalogue
     return int(conn.execute("select coalesce(max(id), 0) from decisions").fetchone()[0])
 

@@ -12,6 +12,7 @@ from . import decisions
 from .connection import Connection, load_vector_extension, sqlite
 from .database import MIGRATION_SET
 from .decisions import FaceRef
+from .schema import read_schema
 
 CHUNK_ROWS = 4_096
 
@@ -97,6 +98,13 @@ def lacking(conn: Connection) -> dict[str, dict[str, str]]:
         if name not in there and (kind == "table" or table in there):
             found[kind][name] = statement
     return found
+
+
+def missing_tables(conn: Connection) -> list[str]:
+    """The tables that a new file has and this one has not, as it is older or was changed."""
+    made, _ = _made_by_migrations()
+    tables = [name for kind, name, *_ in made if kind == "table"]
+    return sorted(set(tables) - read_schema(conn, *tables).tables.keys())
 
 
 def _made_by_migrations() -> tuple[list[tuple[str, str, str, str]], set[str]]:

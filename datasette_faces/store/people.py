@@ -17,6 +17,7 @@ from .connection import Connection
 from .decisions import ACTIVE, Standing
 from .face_quality import PORTRAIT_RANK
 from .migrations import make_people
+from .schema import has_tables
 
 NOT_A_FACE = "not-a-face"
 """The key of whom all that is no face belongs to; hidden, so that nothing finds it."""
@@ -306,8 +307,7 @@ def bring_up(conn: Connection, face_ids: Sequence[int]) -> None:
 
 def rebuild(conn: Connection) -> None:
     """Make everybody anew from the decisions and the machine's proposals, the table itself too."""
-    there = "select 1 from sqlite_master where type = 'table' and name = 'people'"
-    if conn.execute(there).fetchone() is None:
+    if not has_tables(conn, "people"):
         make_people(conn)
     # Of people who are gone; the same number may be somebody else's soon
     conn.execute(

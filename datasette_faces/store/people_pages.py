@@ -10,7 +10,8 @@ from . import catalogue, coerce, decisions, people
 from .connection import Connection
 from .face_quality import IS_DOUBTFUL
 from .file_facts import file_fact
-from .gallery import Query, Row, has_table, rows
+from .gallery import Query, Row, rows
+from .schema import has_tables, read_schema
 
 SHOWN = {
     "all": (0, None),
@@ -51,8 +52,9 @@ class After:
 @file_fact
 def has_people(conn: Connection) -> bool:
     """Whether a file has people and decisions as these pages need them; a catalogue has no decisions."""
+    schema = read_schema(conn, *NEEDED)
     return all(
-        {row[1] for row in conn.execute(f"pragma table_info({table})")} >= columns
+        schema.has_columns(table, *columns)
         for table, columns in NEEDED.items()
         if table != "decisions" or not catalogue.is_catalogue(conn)
     )
@@ -216,7 +218,7 @@ def seen_together(conn: Connection, person_id: int, *, limit: int) -> list[Row]:
 
 def merged_into(conn: Connection, key: str) -> int | None:
     """The id of the person whom somebody was merged into, at the end of the way."""
-    if not has_table(conn, "decisions"):
+    if not has_tables(conn, "decisions"):
         return None  # a catalogue
     way = people.way(key, decisions.merged_away(conn))
     found = people.by_key(conn, way[-1]) if len(way) > 1 else None

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from ..algorithms.name_assignment import NamedPhoto, Proposal
 from .connection import Connection
-from .gallery import has_table
 from .people import NOT_A_FACE
+from .schema import has_tables
 
 
 def save(
@@ -68,7 +68,7 @@ def keep(conn: Connection, proposals: Iterable[Proposal]) -> None:
 def proposal(conn: Connection, person_id: int) -> Proposal | None:
     """The name that is proposed for somebody who has none. Of an older file: none."""
     sql = f"select said.name, key, confidence, together, apart {_OPEN} and people.id = ?"
-    if not has_table(conn, "name_proposals"):
+    if not has_tables(conn, "name_proposals"):
         return None
     row = conn.execute(sql, [person_id]).fetchone()
     return Proposal(*row) if row else None

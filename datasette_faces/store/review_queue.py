@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import people
-from .connection import Connection, sqlite
+from .connection import Connection
 from .decisions import ACTIVE
 from .gallery import Query, rows
 from .people import NOT_A_FACE
+from .schema import has_tables
 
+TABLES = ("likely_pairs", "people", "decisions")
 Pair = tuple[str, str, float]
 """Two people's keys, and how similar their faces are on average."""
 MOST_COUNTED = 500
@@ -44,12 +46,9 @@ def queue(conn: Connection, *, after: Beyond | None = None, limit: int) -> list[
     Hidden people, two who both have a name, and pairs of which somebody said that they are two, are
     left out; so is who has no faces any more, as after a merge. Of an older file: none.
     """
-    try:
-        return rows(conn, _query(after, limit))
-    except sqlite().OperationalError as error:
-        if "no such table" not in str(error):
-            raise
+    if not has_tables(conn, *TABLES):
         return []
+    return rows(conn, _query(after, limit))
 
 
 def count(conn: Connection) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from . import vec_tables
 from .connection import Connection
+from .schema import has_tables
 
 
 def counts(conn: Connection) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def indexes(conn: Connection) -> list[str]:
 
 def indexed(conn: Connection) -> list[dict[str, Any]]:
     """What each index in the file holds: its name, kind, model, faces, and when it was made."""
-    if not _has_table(conn, "face_indexes"):
+    if not has_tables(conn, "face_indexes"):
         return []
     rows = conn.execute(
         "select index_id, model_id, faces, built_at from face_indexes order by model_id, index_id"
@@ -75,11 +76,6 @@ def errors(conn: Connection) -> list[dict[str, str]]:
 
 def _count(conn: Connection, what: str) -> int:
     return int(conn.execute(f"select count(*) from {what}").fetchone()[0])
-
-
-def _has_table(conn: Connection, name: str) -> bool:
-    found = conn.execute("select 1 from sqlite_master where type = 'table' and name = ?", [name])
-    return found.fetchone() is not None
 
 
 def _people(conn: Connection) -> int:

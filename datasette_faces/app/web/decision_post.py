@@ -16,7 +16,7 @@ from ...errors import (
     NameTaken,
     SeveralOfName,
 )
-from ...store import gallery, history, people_pages
+from ...store import history, people_pages, schema
 from ...store.connection import Connection, explained, transaction
 from ...store.gallery import Row
 from ..datasette import permissions
@@ -44,7 +44,7 @@ async def require_people(page: Page) -> None:
 
 async def require_decisions(page: Page) -> None:
     """Raise NotFound where nothing is kept of what was decided."""
-    if not await page.read(gallery.has_table, "decisions"):
+    if not await page.read(schema.has_tables, "decisions"):
         raise NotFound(f"{page.database} is a catalogue: nothing can be decided here")
 
 
@@ -69,7 +69,7 @@ async def context(page: Page) -> dict[str, Any]:
 
 async def may_look_back(page: Page) -> bool:
     """Whether anything is kept of what was decided, and this actor may see it."""
-    if not await page.read(gallery.has_table, "decisions"):
+    if not await page.read(schema.has_tables, "decisions"):
         return False
     tables = ("photos", *DECIDED)
     return await permissions.may_view(page.datasette, page.request, page.database, *tables)

@@ -10,7 +10,7 @@ from typing import Any
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from ...people import explain
-from ...store import catalogue, explanations, face_quality, models
+from ...store import catalogue, explanations, face_quality, models, schema
 from ...store import gallery as browse
 from ...store.gallery import Filters, Query, Row
 from ..datasette import permissions
@@ -224,7 +224,7 @@ async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
         page.datasette, page.request, page.database, *decision_post.DECIDED
     ):
         return None
-    if not await page.read(browse.has_table, "decisions"):
+    if not await page.read(schema.has_tables, "decisions"):
         return None  # a catalogue
     facts = await page.read(explanations.facts, face_id, model)
     return {"reasons": explain.explain_face(facts), "near": [asdict(near) for near in facts.near]}

@@ -11,7 +11,7 @@ from ...people import manual_faces
 from ...people.decide import Editor
 from ...people.manual_faces import DrawablePhoto, ManualFace
 from ...shapes import Box, Face, ManualBox, ModelInfo
-from ...store import gallery, models
+from ...store import models, schema
 from ...store.connection import Connection
 from ..datasette import permissions
 from ..datasette.state import state_of
@@ -33,7 +33,7 @@ async def drawn(page: Page, form: Form) -> Action:
     """
     if not await permissions.may_view(page.datasette, page.request, page.database, *READ):
         raise Forbidden("Permission denied: view-table")
-    if not await page.read(gallery.has_table, "face_drawings"):
+    if not await page.read(schema.has_tables, "face_drawings"):
         raise DecisionError(OLD)
     photo_id = form.number("photo")
     if photo_id is None:
@@ -80,7 +80,7 @@ def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) ->
 
 async def hindrance(page: Page, photo_id: int) -> str | None:
     """Why no face can be drawn in a photo here; None where one can."""
-    if not await page.read(gallery.has_table, "face_drawings"):
+    if not await page.read(schema.has_tables, "face_drawings"):
         return f"{OLD}."
     within = permissions.folders_of_originals(page.datasette, page.database)
     try:

@@ -13,7 +13,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 from ...errors import Busy
 from ...search.upload_cache import QueryPhoto
 from ...shapes import Match
-from ...store import gallery, models, table_privacy
+from ...store import gallery, models, schema, table_privacy
 from ...store.connection import sqlite
 from ...store.vec_tables import MAX_K
 from ..datasette import compat, csp, permissions
@@ -118,7 +118,7 @@ async def _rows(page: Page, wanted: Asked, found: Ready) -> list[gallery.Row]:
         page.datasette, page.request, page.database, "photo_paths"
     ):
         raise Forbidden("Permission denied: view-table photo_paths, in which a folder is looked up")
-    if wanted.filters.folder and not await page.read(gallery.has_table, "photo_paths"):
+    if wanted.filters.folder and not await page.read(schema.has_tables, "photo_paths"):
         raise BadRequest(f"{page.database} is a catalogue: it knows no folders")
     try:
         return await page.read(gallery.rows, gallery.lean(found.query))
@@ -140,7 +140,7 @@ async def _form(page: Page, wanted: Asked) -> dict[str, Any]:
         cold = not problem and state.inference(face_model(page, model_id)).state != "ready"
     return {
         "models": known,
-        "has_folders": await page.read(gallery.has_table, "photo_paths"),
+        "has_folders": await page.read(schema.has_tables, "photo_paths"),
         "may_upload": may,
         "upload_problem": problem,
         "model_is_cold": cold,

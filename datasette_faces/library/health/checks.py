@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from ...store import integrity
 from ...store.connection import Connection, sqlite
 from .embedding_faults import find_embedding_faults, normalize_embeddings, remove_broken_embeddings
 from .findings import HealthFinding
@@ -121,8 +122,9 @@ def examine(conn: Connection) -> list[HealthFinding]:
             findings += check.find(conn) if check.find else ()
         # Numbers that are text, as another program may have written them
         except (sqlite().DatabaseError, TypeError, ValueError) as error:
-            # The check of the schema names the table
-            if "no such table" not in str(error):
+            # The check of the schema names the tables that are not there
+            may_lack = isinstance(error, sqlite().OperationalError)
+            if not (may_lack and integrity.missing_tables(conn)):
                 message = f"{check.name} could not be checked: {error}"
                 findings.append(HealthFinding(check.name, message, 1))
     return findings

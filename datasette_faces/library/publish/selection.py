@@ -13,9 +13,10 @@ from typing import Any
 
 from ...shapes import ModelInfo
 from ...store import models
-from ...store.connection import Connection, sqlite
+from ...store.connection import Connection
 from ...store.gallery import Row
 from ...store.people import NOT_A_FACE
+from ...store.schema import has_tables
 from . import public_ids
 
 CATALOGUE_KEY = "catalogue"
@@ -31,12 +32,9 @@ NAMED = "trim(coalesce(people.name, '')) != ''"
 
 def key(conn: Connection) -> bytes | None:
     """The secret that a file's public ids are made with; None before the first export."""
-    try:
-        row = conn.execute("select key from face_keys where name = ?", [CATALOGUE_KEY]).fetchone()
-    except sqlite().OperationalError as error:
-        if "no such table" not in str(error):
-            raise
-        return None  # of an earlier version
+    if not has_tables(conn, "face_keys"):
+        return None
+    row = conn.execute("select key from face_keys where name = ?", [CATALOGUE_KEY]).fetchone()
     return bytes(row[0]) if row else None
 
 

@@ -1,0 +1,51 @@
+"""What a file has of the tables that an older file, a catalogue or a copy may lack, as one value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .connection import Connection
+from .file_facts import file_fact
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables and views that a file has, each with the names of its columns in their order."""
+
+    tables: Mapping[str, tuple[str, ...]]
+
+    def has(self, *tables: str) -> bool:
+        """Whether all of these tables are there."""
+        return all(table in self.tables for table in tables)
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """The columns of a table; none where it is not there."""
+        return self.tables.get(table, ())
+
+    def has_columns(self, table: str, *columns: str) -> bool:
+        """Whether a table is there and has all of these columns."""
+        return self.has(table) and set(columns) <= set(self.columns(table))
+
+
+def read_schema(conn: Connection, *tables: str) -> Schema:
+    """What a file has of these tables. Only those are read: a file may hold others that are broken."""
+    found = conn.execute(
+        """
+        select made.name, info.name
+        from sqlite_master as made left join pragma_table_info(made.name) as info
+        where made.type in ('table', 'view') and made.name in (select value from json_each(?))
+        """,
+        [json.dumps(tables)],
+    )
+    columns: dict[str, tuple[str, ...]] = {}
+    for table, column in found:
+        columns[table] = (*columns.get(table, ()), *([column] if column is not None else []))
+    return Schema(columns)
+
+
+@file_fact
+def has_tables(conn: Connection, *tables: str) -> bool:
+    """Whether a file has all of these tables: an older one, a catalogue or a copy may lack some."""
+    return read_schema(conn, *tables).has(*tables)
