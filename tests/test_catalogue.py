@@ -387,7 +387,7 @@ def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
     everybody = {"plugins": {"datasette-faces": {"permissions": {"faces-upload": True}}}}
     with site(immutables=[str(out)], metadata=everybody) as served:
         page = served.get("/catalogue/-/faces/search").text
-    assert "does not take photos" in page
+    assert "does not accept photos" in page
     assert "pip install" not in page
 
 

@@ -139,7 +139,7 @@ def test_people_are_named_merged_split_and_rejected_and_all_of_it_is_undone_and_
         for name in ("Ada", "Grace", "Emmy"):
             name_person(page, name)
             assert page.locator("h1").inner_text() == name
-            follow(page, page.get_by_role("link", name="Next without a name"))
+            follow(page, page.get_by_role("link", name="Next unnamed person"))
         named = {name for name, _ in everybody(database).values() if name}
         assert named == {"Ada", "Grace", "Emmy"}
         # Merge, by name
@@ -287,7 +287,7 @@ def test_the_second_of_two_editors_decides_again_with_what_was_entered(
         name_person(other, "Grace")
         assert "root named 10 faces Ada" in other.locator("section.content").inner_text()
         assert other.get_by_label("Name").input_value() == "Grace"
-        follow(other, other.get_by_role("button", name="Decide so all the same"))
+        follow(other, other.get_by_role("button", name="Do it anyway"))
         assert other.locator("h1").inner_text() == "Grace"
 
 

@@ -111,7 +111,7 @@ class TestTheWall:
         assert wall_of(desk) == NOBODY[1:2]
         assert wall_of(desk, "?show=hidden") == [NOBODY[0], NOBODY[2]]
         page = desk.decide("/people", action="undo", decision="1-2")
-        assert message(page).startswith("Taken back: root hid person 1")
+        assert message(page).startswith("Undone: root hid person 1")
         assert wall_of(desk) == NOBODY
         desk.decide("/people", action="redo", decision="1-2")
         assert wall_of(desk) == NOBODY[1:2]
@@ -270,7 +270,7 @@ class TestHiddenPeople:
         assert mark in asked_for.text or path == "/people?show=all"
 
     def test_a_photo_says_how_many_of_its_faces_are_left_out(self, desk: Desk) -> None:
-        told = "more is of hidden people"
+        told = "more belongs to hidden people"
         assert f"1 {told}" in desk.get("/photo/1").text
         assert told not in desk.get("/photo/5").text
         assert told not in desk.get("/photo/1?hidden=1").text
@@ -559,7 +559,7 @@ class TestWhoMay:
         assert asked(database, "select count(*) from decisions") == [(0,)]
 
     def test_the_next_without_a_name_is_for_those_who_may_name(self, served: Site) -> None:
-        link = "Next without a name"
+        link = "Next unnamed person"
         assert link in Desk(served).get("/people/1").text
         assert link not in Desk(served, None).get("/people/1").text
 
