@@ -75,7 +75,10 @@ class TestThePage:
         assert curve == sorted(curve)
         assert (answer["curve"][0]["similarity"], answer["curve"][-1]["similarity"]) == (-1, 1)
         page = served.get(PAGE).text
-        assert f"{answer['threshold']:.3f}</strong> or more, two faces are more likely one person" in page
+        assert (
+            f"{answer['threshold']:.3f}</strong> or more, two faces are more likely one person"
+            in page
+        )
 
     def test_view_and_edit_sql_gives_the_curve(self, served: Site) -> None:
         page = served.get(PAGE).text

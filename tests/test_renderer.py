@@ -125,7 +125,10 @@ class TestWhatItShows:
         assert "No row has a face" in one
 
     def test_a_query_of_no_rows_says_so(self, served: Site) -> None:
-        assert "No row has a face" in served.get(address("select id as face_id from faces limit 0")).text
+        assert (
+            "No row has a face"
+            in served.get(address("select id as face_id from faces limit 0")).text
+        )
 
     def test_more_rows_than_a_query_may_give_are_said_to_be_cut(self, faces_db: Path) -> None:
         with site(faces_db, settings={"max_returned_rows": 5}) as served:
