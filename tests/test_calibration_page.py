@@ -110,7 +110,7 @@ class TestThePage:
             probability.calibrate(conn, "toy")
         with site(database) as it:
             page = it.get(PAGE).text
-            assert "too few people with a name" in page
+            assert "too few people had a name" in page
             assert it.json(f"{PAGE}.json")["people"] == 2
 
     def test_an_unknown_model_is_400(self, served: Site) -> None:
@@ -122,7 +122,7 @@ class TestThePage:
         with writing(str(calibrated)) as conn:
             models.register(conn, model_info(DIMENSIONS, "other"))
         with site(calibrated) as it:
-            assert "By <strong>toy</strong>" in it.get(PAGE).text
+            assert "Model: <strong>toy</strong>" in it.get(PAGE).text
             page = it.get(f"{PAGE}?model=other").text
             assert "published curve of other" in page
 

@@ -270,7 +270,11 @@ def test_a_name_that_is_taken_offers_a_merge(chromium: Any, address: str, databa
         name_person(page, "Ada")
         page.goto(f"{address}/people/2")
         name_person(page, "ada")
-        assert page.get_by_role("alert").inner_text().startswith("Somebody is called ada already")
+        assert (
+            page.get_by_role("alert")
+            .inner_text()
+            .startswith("There is already a person called ada")
+        )
         follow(page, page.get_by_role("button", name="merge"))
         assert page.locator("h1").inner_text() == "Ada"
         assert [it for it in wrong if "409" not in it] == []

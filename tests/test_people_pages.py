@@ -242,7 +242,7 @@ class TestAPerson:
         desk.decide("/people/1", action="not-a-face", face=[1, 2, 3, 4])
         page = desk.get("/people/1")
         assert page.status_code == 200
-        assert "given to others" in page.text
+        assert "moved to other people" in page.text
 
     def test_nobody_of_that_number_is_not_found(self, desk: Desk) -> None:
         for number in (99, 2**63, "9" * 19):
@@ -305,7 +305,7 @@ class TestTheHistory:
         told = desk.get("/history.json").json()["decisions"]
         assert [row["sentence"] for row in told] == [
             "root said that 1 face is Ada",
-            "root took back #7: hid Ada",
+            "root undid #7: hid Ada",
             "root hid Ada",
             "root chose another cover for Ada",
             "root said that 1 face is no face",
@@ -350,7 +350,7 @@ class TestTheHistory:
         assert desk.send("/history", looked_at, action="undo", decision=1).status_code == 303
         again = desk.send("/history", looked_at, action="undo", decision=1)
         assert again.status_code == 409
-        assert "root took back #1" in unescape(re.sub("<[^>]+>", "", again.text))
+        assert "root undid #1" in unescape(re.sub("<[^>]+>", "", again.text))
         assert desk.send("/history", action="undo", decision=1).status_code == 400
 
 
@@ -425,12 +425,12 @@ class TestBadInput:
             ("/people/1", {"action": "split", "person": 1}, "No face is chosen"),
             ("/people/1", {"action": "split", "person": 1, "face": 5}, "no longer of person 1"),
             ("/people/1", {"action": "move", "person": 1, "to": "Ada"}, "No face is chosen"),
-            ("/people/1", {"action": "move", "face": 99, "to": "Ada"}, "not there any more"),
+            ("/people/1", {"action": "move", "face": 99, "to": "Ada"}, "no longer exists"),
             ("/people/1", {"action": "move", "face": 1, "to": ""}, "A name is needed"),
-            ("/people/1", {"action": "merge", "person": 1, "to": "Nobody"}, "Nobody is called"),
+            ("/people/1", {"action": "merge", "person": 1, "to": "Nobody"}, "No one is called"),
             ("/people/1", {"action": "merge", "person": 1, "to_person": 1}, "the same person"),
             ("/people", {"action": "merge", "person": 1}, "two people at least"),
-            ("/people", {"action": "merge"}, "Nobody is chosen"),
+            ("/people", {"action": "merge"}, "No person is chosen"),
             ("/people", {"action": "hide", "person": 99}, "no person 99"),
             ("/people/1", {"action": "cover", "person": 1, "face": [1, 2]}, "one face"),
             ("/history", {"action": "undo", "decision": 99}, "no decision 99"),

@@ -353,7 +353,7 @@ def test_the_page_says_that_it_looks_and_is_as_before_when_one_comes_back(
     with opened(chromium) as (page, _):
         show(page, address + SEARCH)
         page.locator("form.faces-upload").evaluate("it => it.dispatchEvent(new Event('submit'))")
-        assert "ooking for faces…" in page.locator(".faces-status").inner_text()
+        assert "inding faces…" in page.locator(".faces-status").inner_text()
         assert page.locator("form.faces-upload.busy").count() == 1
         pick(page, ONE)
         page.go_back()

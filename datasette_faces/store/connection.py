@@ -92,7 +92,7 @@ def _explanation(path: str, error: str, mend: str) -> DatabaseError:
             f"{path} or its folder cannot be written; choose another place or change its permissions"
         )
     if "not a database" in error or "malformed" in error:
-        return NotAFacesDatabase(f"{path} is no SQLite database ({error}); {mend}")
+        return NotAFacesDatabase(f"{path} is not an SQLite database ({error}); {mend}")
     return DatabaseError(f"{path}: {error}")
 
 

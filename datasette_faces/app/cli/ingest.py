@@ -45,7 +45,7 @@ _open_option = click.option(
     type=Number(min=0),
     default=MIN_FACE_PX,
     show_default=True,
-    help="Leave out faces whose shorter side has fewer pixels",
+    help="Skip faces whose shorter side has fewer pixels",
 )
 @click.option(
     "--cluster/--no-cluster",
@@ -144,10 +144,10 @@ def _in_sentences(report: Report, database: str) -> str:
         ("new", report.new),
         ("edited", report.edited),
         ("moved or copied", report.moved),
-        ("looked at with another model", report.analysed_again),
+        ("analysed with another model", report.analysed_again),
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
-        ("drawn by hand, made again", report.drawn),
+        ("manual faces, recreated", report.drawn),
         (f"face{'' if report.named == 1 else 's'} named as other programs did", report.named),
         ("without a picture", len(report.errors)),
     ):
@@ -155,7 +155,7 @@ def _in_sentences(report: Report, database: str) -> str:
             lines.append(f"{count:>8,} {name}")
     if report.people:
         people = counted(report.people, "person", "people", width=8)
-        lines.append(f"{people}, as far as faces tell")
+        lines.append(f"{people}")
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")
@@ -164,5 +164,5 @@ def _in_sentences(report: Report, database: str) -> str:
         lines.append(f"    …all of them: datasette faces people {database} import-names --json")
     if report.pictures:
         address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
-        lines.append(f"Look at them: datasette {database}, then {address}")
+        lines.append(f"Browse them: datasette {database}, then {address}")
     return "\n".join(lines)

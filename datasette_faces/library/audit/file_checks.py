@@ -52,9 +52,7 @@ def faults(it: File) -> list[Finding]:
     """Every index says what its table says, and every page belongs to one of them."""
     lines = [row[0] for row in it.conn.execute("pragma integrity_check(20)")]
     pages = it.conn.execute("pragma page_count").fetchone()[0]
-    return [
-        Finding.of("pages that belong to nothing, or say otherwise", pages, set(lines) - {"ok"})
-    ]
+    return [Finding.of("unused or inconsistent pages", pages, set(lines) - {"ok"})]
 
 
 def room(it: File) -> list[Finding]:

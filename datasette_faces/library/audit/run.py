@@ -145,8 +145,8 @@ def _catalogue(out: str, database: str, notes: dict[str, str]) -> Iterator[Catal
         known = selection.choose_published(private, there)
         if there and not known:
             raise CatalogueError(
-                f"{out} was not made of {database}: that knows none of its faces. Was the private file "
-                "made anew, or is it a copy of before the first export? Export again"
+                f"{out} was not made of {database}: it knows none of its faces. Was the private file "
+                "rebuilt, or is it a copy from before the first export? Export again"
             )
         blurred = selection.to_blur(private, others=bool(notes.get("blur_others")))
         yield Catalogue(out, conn, data, private, notes, known, secret, blurred)

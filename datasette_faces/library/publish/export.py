@@ -215,8 +215,8 @@ def _people(private: Connection, given: Iterable[str]) -> set[int]:
         meant = by_number or {it for it, name in there if _alike(name, text)}
         if not meant:
             raise CatalogueError(
-                f"Nobody called {text!r} can be published; who is hidden, or has no face, is "
-                "left out. Who is there: datasette faces people DB list --named"
+                f"No one called {text!r} can be published; hidden people and people without "
+                "faces are left out. List people with: datasette faces people DB list --named"
             )
         found |= meant
     return found
