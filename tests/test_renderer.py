@@ -136,7 +136,7 @@ class TestWhatItShows:
             assert len(shown(text)) == 5
             assert "only the first 5 rows of the query" in text
         with site(faces_db) as served:
-            assert "a query gives" not in served.get(address("select 1 as face_id")).text
+            assert "only the first" not in served.get(address("select 1 as face_id")).text
 
     def test_long_values_and_pictures_are_no_captions(self, served: Site) -> None:
         sql = (
