@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from desks import Desk, message
 from running import faces, rows, with_a_missed_face
 from serving import Site, metadata_with, site
@@ -159,12 +159,6 @@ def test_a_program_draws_by_json(database: Path) -> None:
         kinds = [made["kind"] for made in answer.json()["decisions"]]
         assert kinds == ["draw", "move", "name"]
         assert rows(database, "select actor from decisions where kind = 'draw'") == [("ann",)]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture
