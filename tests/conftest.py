@@ -26,6 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> None:
+    """Workers begin at once: the process that they are forked from has imported what they need."""
+    from datasette_faces.models import subprocesses
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Python 3.11 does not hand its own path over
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        subprocesses.context("preloaded")
+
+
 @pytest.fixture(scope="session")
 def t1_jpg() -> Path:
     """A JPEG of 1280 x 886 pixels with six faces, from insightface's wheel."""

@@ -24,6 +24,7 @@ from PIL import Image
 from publishing import DAY, HIDDEN, NAMED, OTHER, SECRET_PLACE, make_private
 from running import faces, rows
 from serving import Site, site
+from warm import begin
 
 from datasette_faces.app.datasette.compat import V1
 from datasette_faces.errors import CatalogueError
@@ -475,10 +476,7 @@ def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
     out = tmp_path / "out.db"
     whole = stopped = 0
     for number in range(12):
-        command = [sys.executable, "-m", "datasette", "faces", "export", private, out, "--replace"]
-        process = subprocess.Popen(
-            [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = begin("datasette", "faces", "export", private, out, "--replace")
         began = time.monotonic()
         # From the moment on when there is something of it
         while process.poll() is None and not list(tmp_path.glob(".out.db*")):
@@ -486,7 +484,7 @@ def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
             time.sleep(0.002)
         time.sleep(0.03 * number)
         process.kill()
-        process.wait()
+        process.communicate()
         stopped += process.returncode == -signal.SIGKILL
         if out.exists():
             whole += 1
