@@ -109,20 +109,20 @@ class Analysis:
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
-    """A box that somebody drew round a face, and what is known of its photo.
+class ManualBox:
+    """A box that a person drew round a face, in pixels of the upright, full-size photo.
 
-    beside: the boxes of its other faces. landmarks: where they are, as another model saw them.
+    other_boxes: of the photo's other faces. landmarks: (5, 2), as another model saw them.
     """
 
     box: Box
-    beside: tuple[Box, ...] = ()
+    other_boxes: tuple[Box, ...] = ()
     landmarks: Landmarks | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What an uploaded picture gave; where it has no face, why it has none."""
+class QueryAnalysis:
+    """The analysis of a query photo; reason: why it has no face, None where it has one."""
 
     analysis: Analysis = field(repr=False)
     reason: str | None

@@ -37,7 +37,7 @@ from datasette_faces.models.inference import LIMITS, MAX_PIXELS, Inference
 from datasette_faces.models.pipeline import MIN_FACE_PX
 from datasette_faces.models.sface import SFace
 from datasette_faces.models.worker_pool import Limits
-from datasette_faces.shapes import Looked
+from datasette_faces.shapes import QueryAnalysis
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
@@ -126,7 +126,7 @@ def picture(tmp_path: Path) -> Callable[..., bytes]:
     return make
 
 
-def answer(inference: Inference, data: bytes) -> Looked:
+def answer(inference: Inference, data: bytes) -> QueryAnalysis:
     return inference.submit(data).result(timeout=SECONDS)
 
 
@@ -228,7 +228,7 @@ def test_harmful_pictures_leave_those_that_come_with_them_in_peace(begin, pictur
     assert done == [0, 1, 1, 0, 1, 0, 1]
 
 
-def faces(future: Future[Looked]) -> tuple[Any, ...]:
+def faces(future: Future[QueryAnalysis]) -> tuple[Any, ...]:
     try:
         return future.result(SECONDS).analysis.faces
     except PictureError:

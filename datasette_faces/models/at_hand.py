@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from ..errors import ModelError, WrongWeights
-from ..shapes import Face, ModelInfo, Outline
+from ..shapes import Face, ManualBox, ModelInfo
 from . import registry, worker_pool
 from .base import FaceModel
 from .worker_pool import WorkerPool
@@ -30,7 +30,7 @@ class AtHand(ExitStack):
         found = [(info, self._model(info)) for info in infos]
         return [info for info, model in found if model is not None and model.missing() is None]
 
-    def __call__(self, info: ModelInfo, data: bytes, drawn: Outline) -> Face:
+    def __call__(self, info: ModelInfo, data: bytes, drawn: ManualBox) -> Face:
         if info.id in self._missing:
             raise self._missing[info.id]
         try:

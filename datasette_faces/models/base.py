@@ -13,7 +13,7 @@ from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 
 EXTRA_MEND = "pip install 'datasette-faces[ingest]'"
 FAINT_SCORE = 0.2
-"""Where somebody says that a face is, a detector is believed from so little on: `outlines`."""
+"""Where somebody says that a face is, a detector is believed from so little on: `manual_box`."""
 
 
 @dataclass(frozen=True)

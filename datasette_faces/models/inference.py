@@ -16,13 +16,13 @@ from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from ..errors import Busy, FacesError, ModelError
-from ..shapes import Face, Looked, ModelInfo, Outline
+from ..shapes import Face, ManualBox, ModelInfo, QueryAnalysis
 from . import worker_pool
 from .base import FaceModel
 from .pipeline import MIN_FACE_PX
 from .worker_pool import Limits, WorkerDied, WorkerPool
 
-Answer = TypeVar("Answer", Looked, Face)
+Answer = TypeVar("Answer", QueryAnalysis, Face)
 
 WAITING = 2
 """Pictures that may wait for a worker: what comes after them would wait for longer than people do."""
@@ -69,7 +69,7 @@ class Inference:
         self._in_hand = 0
         self._closed = False
 
-    def submit(self, data: bytes) -> Future[Looked]:
+    def submit(self, data: bytes) -> Future[QueryAnalysis]:
         """Analyse one picture. Raises Busy at once beyond `workers` + `waiting` pictures.
 
         The answer comes, or PictureError (the picture), ModelError (the model or what it needs),
@@ -77,7 +77,7 @@ class Inference:
         """
         return self._submit(lambda pool, seconds: pool.look(data, load_seconds=seconds))
 
-    def outline(self, data: bytes, drawn: Outline) -> Future[Face]:
+    def outline(self, data: bytes, drawn: ManualBox) -> Future[Face]:
         """Measure and embed the face in a box that somebody drew; raises and answers as `submit`."""
         return self._submit(lambda pool, seconds: pool.outline(data, drawn, load_seconds=seconds))
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..algorithms import geometry
 from ..media import crop, limits
 from ..media.decode import Picture
-from ..shapes import Box, Detection, Face, FloatArray, Landmarks, Outline
+from ..shapes import Box, Detection, Face, FloatArray, Landmarks, ManualBox
 from . import pipeline
 from .base import Engine
 
@@ -31,35 +31,38 @@ BOX_RATIO = 1.39
 """Height by width of those boxes."""
 
 
-def face_in(
+def measure_manual_face(
     data: bytes,
     engine: Engine,
-    outline: Outline,
+    manual_box: ManualBox,
     *,
     detect_px: int,
     max_pixels: int = limits.MAX_PIXELS,
 ) -> Face:
-    """Measure and embed the face in a box; its score is 0 where no detector saw it.
+    """Measure and embed the face in a manual box; its score is 0 where the detector sees none.
 
-    data: the bytes of an image file. Raises PictureError.
+    data: the bytes of an image file. manual_box: pixels of the upright, full-size picture.
+    Raises PictureError.
     """
-    picture = pipeline.decoded(data, detect_px=detect_px, max_pixels=max_pixels)
-    larger_px = crop.choose_larger_px([outline.box], picture)
+    picture = pipeline.decode_for_detector(data, detect_px=detect_px, max_pixels=max_pixels)
+    larger_px = crop.choose_larger_px([manual_box.box], picture)
     if larger_px:
         del picture
-        picture = pipeline.larger(data, larger_px, max_pixels=max_pixels)
-    seen = _seen(picture, engine, outline)
-    if seen is None:
-        known = estimated(outline.box) if outline.landmarks is None else outline.landmarks
-        seen = Detection(outline.box, known, 0.0)
-    [face] = pipeline.measured(
-        picture, [Detection(outline.box, seen.landmarks, seen.score)], engine
+        picture = pipeline.decode_larger(data, larger_px, max_pixels=max_pixels)
+    detection = _detect_in_box(picture, engine, manual_box)
+    if detection is None:
+        landmarks = manual_box.landmarks
+        if landmarks is None:
+            landmarks = estimate_landmarks(manual_box.box)
+        detection = Detection(manual_box.box, landmarks, 0.0)
+    [face] = pipeline.measure_faces(
+        picture, [Detection(manual_box.box, detection.landmarks, detection.score)], engine
     )
     return face
 
 
-def estimated(box: Box) -> Landmarks:
-    """Where the landmarks of a frontal face are in a box, whatever its shape: (5, 2) pixels."""
+def estimate_landmarks(box: Box) -> Landmarks:
+    """Estimate where the landmarks of a frontal face are in a box: (5, 2), in the box's pixels."""
     width = min(box.width, box.height / BOX_RATIO)
     height = min(box.height, box.width * BOX_RATIO)
     corner = [box.x + (box.width - width) / 2, box.y + (box.height - height) / 2]
@@ -67,23 +70,23 @@ def estimated(box: Box) -> Landmarks:
     return found
 
 
-def _seen(picture: Picture, engine: Engine, outline: Outline) -> Detection | None:
+def _detect_in_box(picture: Picture, engine: Engine, manual_box: ManualBox) -> Detection | None:
     """What the detector sees of the face in an enlarged cut; boxes in full-size pixels."""
-    left, top, right, bottom = _cut(picture, outline.box)
+    left, top, right, bottom = _find_cut(picture, manual_box.box)
     if right <= left or bottom <= top:
         return None
     detect = engine.detect_faint or engine.detect
     found = [
-        _moved(item, left, top, picture.scale)
+        _move_to_full_size(item, left, top, picture.scale)
         for item in detect(np.asarray(picture.crop_region(left, top, right, bottom)))
     ]
-    fitting = {place: _fit(item, outline) for place, item in enumerate(found)}
+    fitting = {place: _score_fit(item, manual_box) for place, item in enumerate(found)}
     best = max(fitting, key=lambda place: (fitting[place], -place), default=None)
     return found[best] if best is not None and fitting[best] > 0 else None
 
 
-def _cut(picture: Picture, box: Box) -> tuple[int, int, int, int]:
-    """The part of a picture (decoded pixels) in which a face is looked for."""
+def _find_cut(picture: Picture, box: Box) -> tuple[int, int, int, int]:
+    """The part of a picture in which the face is detected: left, top, right, bottom (decoded pixels)."""
     across, down = ((CUT_SIDES - 1) / 2 * side for side in (box.width, box.height))
     width, height = picture.size
     return (
@@ -94,7 +97,7 @@ def _cut(picture: Picture, box: Box) -> tuple[int, int, int, int]:
     )
 
 
-def _moved(detection: Detection, left: int, top: int, scale: float) -> Detection:
+def _move_to_full_size(detection: Detection, left: int, top: int, scale: float) -> Detection:
     """A detection in a cut, in pixels of the full-size picture."""
     box = detection.box
     return Detection(
@@ -104,8 +107,8 @@ def _moved(detection: Detection, left: int, top: int, scale: float) -> Detection
     )
 
 
-def _fit(detection: Detection, outline: Outline) -> float:
-    """How well a detection is of the face that was drawn; 0 where it is of another one."""
-    overlap = geometry.intersection_over_union(detection.box, outline.box)
-    of_another = geometry.find_same_face(detection.box, dict(enumerate(outline.beside)))
+def _score_fit(detection: Detection, manual_box: ManualBox) -> float:
+    """Score (0..1) how well a detection fits the manual box; 0 where it is of another face."""
+    overlap = geometry.intersection_over_union(detection.box, manual_box.box)
+    of_another = geometry.find_same_face(detection.box, dict(enumerate(manual_box.other_boxes)))
     return 0.0 if of_another is not None or overlap < LEAST_OVERLAP else overlap * detection.score

@@ -10,7 +10,17 @@ import numpy as np
 from ..algorithms import geometry, vectors
 from ..media import crop, limits
 from ..media.decode import Picture, decode_picture, release_memory
-from ..shapes import Analysis, Box, Detection, Face, FloatArray, Landmarks, Looked, Photo, RgbArray
+from ..shapes import (
+    Analysis,
+    Box,
+    Detection,
+    Face,
+    FloatArray,
+    Landmarks,
+    Photo,
+    QueryAnalysis,
+    RgbArray,
+)
 from .base import Engine
 
 MIN_FACE_PX = 20
@@ -26,23 +36,23 @@ TURNS = {
 """What brings a picture upright, by the number of quarter turns counter-clockwise."""
 
 
-def look(
+def analyse_query(
     data: bytes,
     engine: Engine,
     *,
     detect_px: int,
     min_face_px: float = MIN_FACE_PX,
     max_pixels: int = limits.MAX_PIXELS,
-) -> Looked:
-    """Analyse one picture, and say why it has no face where it has none. Raises PictureError."""
+) -> QueryAnalysis:
+    """Analyse a query photo, and say why it has no face where it has none. Raises PictureError."""
     found = analyse(
         data, engine, detect_px=detect_px, min_face_px=min_face_px, max_pixels=max_pixels
     )
     if found.faces:
-        return Looked(found, None)
+        return QueryAnalysis(found, None)
     # The same picture that `analyse` looked at: it was within the limits
-    picture = decoded(data, detect_px=detect_px)
-    return Looked(found, why_no_face(picture, engine, detect_px, min_face_px))
+    picture = decode_for_detector(data, detect_px=detect_px)
+    return QueryAnalysis(found, explain_no_face(picture, engine, detect_px, min_face_px))
 
 
 def analyse(
@@ -57,62 +67,65 @@ def analyse(
 
     data: the bytes of an image file. Raises PictureError.
     """
-    picture = decoded(data, detect_px=detect_px, max_pixels=max_pixels)
-    found = [_full_size(item, picture) for item in engine.detect(picture.pixels())]
+    picture = decode_for_detector(data, detect_px=detect_px, max_pixels=max_pixels)
+    found = [_scale_to_full_size(item, picture) for item in engine.detect(picture.pixels())]
     kept = [item for item in found if min(item.box.width, item.box.height) >= min_face_px]
     kept.sort(key=lambda item: item.box.width * item.box.height, reverse=True)
-    photo = _photo(picture)
+    photo = _describe_photo(picture)
     larger_px = crop.choose_larger_px([item.box for item in kept], picture)
     if larger_px:
         del picture
-        picture = larger(data, larger_px, max_pixels=max_pixels)
-    return Analysis(photo, measured(picture, kept, engine))
+        picture = decode_larger(data, larger_px, max_pixels=max_pixels)
+    return Analysis(photo, measure_faces(picture, kept, engine))
 
 
-def pictures(
+def make_thumbnail_and_crops(
     data: bytes, boxes: list[Box], landmarks: list[Landmarks]
 ) -> tuple[bytes, list[bytes]]:
-    """The thumbnail of a picture, and crops of those of its faces whose landmarks are given.
+    """Make the thumbnail of a picture and the crops of some of its faces, as `analyse` does.
 
-    They are those that `analyse` gives. boxes: of all its faces. Raises PictureError.
+    data: the bytes of an image file. boxes: of all its faces. landmarks: (5, 2) of each face to
+    crop; both in pixels of the full-size picture. Raises PictureError.
     """
-    picture = decoded(data, detect_px=crop.THUMBNAIL_PX)
+    picture = decode_for_detector(data, detect_px=crop.THUMBNAIL_PX)
     thumbnail = crop.make_thumbnail(picture)
     larger_px = crop.choose_larger_px(boxes, picture)
     if larger_px:
         del picture
-        picture = larger(data, larger_px)
+        picture = decode_larger(data, larger_px)
     return thumbnail, [crop.crop_face(picture, points) for points in landmarks]
 
 
-def decoded(data: bytes, *, detect_px: int, max_pixels: int = limits.MAX_PIXELS) -> Picture:
-    """A picture as large as a detector sees it, and its thumbnail takes. Raises PictureError."""
+def decode_for_detector(
+    data: bytes, *, detect_px: int, max_pixels: int = limits.MAX_PIXELS
+) -> Picture:
+    """Decode a picture as large as the detector and the thumbnail need it. Raises PictureError."""
     min_long_px = max(detect_px, crop.THUMBNAIL_PX)
     return decode_picture(data, min_long_px=min_long_px, max_pixels=max_pixels)
 
 
-def larger(data: bytes, larger_px: int, *, max_pixels: int = limits.MAX_PIXELS) -> Picture:
-    """The same decoded larger, once the memory of the smaller one was let go. Raises PictureError."""
+def decode_larger(data: bytes, larger_px: int, *, max_pixels: int = limits.MAX_PIXELS) -> Picture:
+    """Decode the picture larger, after releasing the smaller one's memory. Raises PictureError."""
     release_memory()
     return decode_picture(data, min_long_px=larger_px, max_pixels=max_pixels)
 
 
-def why_no_face(picture: Picture, engine: Engine, detect_px: int, min_face_px: float) -> str:
-    """Why a picture in which no face was kept has none, for a person, with the mend."""
-    found = [_full_size(item, picture).box for item in engine.detect(picture.pixels())]
+def explain_no_face(picture: Picture, engine: Engine, detect_px: int, min_face_px: float) -> str:
+    """Explain to a person why no face of a picture was kept, and what to do about it."""
+    found = [_scale_to_full_size(item, picture).box for item in engine.detect(picture.pixels())]
     if found:
         largest_px = max(min(box.width, box.height) for box in found)
         return f"the face is too small: {int(largest_px)} px; {min_face_px:g} are needed"
     small = picture.image
     small.thumbnail((detect_px, detect_px))
-    if turns := _quarter_turns(np.asarray(small), engine):
+    if turns := _find_quarter_turns(np.asarray(small), engine):
         return f"the picture is turned: {TURNS[turns]}"
     if np.asarray(small.convert("L")).mean() < DARK:
         return "the picture is too dark: take a brighter one"
     return "no face was found"
 
 
-def _quarter_turns(image_rgb: RgbArray, engine: Engine) -> int | None:
+def _find_quarter_turns(image_rgb: RgbArray, engine: Engine) -> int | None:
     """How many quarter turns counter-clockwise let the detector see a face best, if any do."""
     scores: dict[int, float] = {}
     for turns in TURNS:
@@ -122,8 +135,13 @@ def _quarter_turns(image_rgb: RgbArray, engine: Engine) -> int | None:
     return best if scores[best] else None
 
 
-def measured(picture: Picture, detections: list[Detection], engine: Engine) -> tuple[Face, ...]:
-    """Faces of which it is known where they are: aligned, embedded, cropped; in their order."""
+def measure_faces(
+    picture: Picture, detections: list[Detection], engine: Engine
+) -> tuple[Face, ...]:
+    """Align, embed and crop the detected faces, in the same order.
+
+    detections: in pixels of the full-size picture. Embeddings have unit length.
+    """
     if not detections:
         return ()
     aligned = [engine.align(picture, item.landmarks) for item in detections]
@@ -140,7 +158,7 @@ def measured(picture: Picture, detections: list[Detection], engine: Engine) -> t
     )
 
 
-def _full_size(detection: Detection, picture: Picture) -> Detection:
+def _scale_to_full_size(detection: Detection, picture: Picture) -> Detection:
     """A detection in decoded pixels, in pixels of the full-size picture, cut at its edges."""
     scale, box = picture.scale, detection.box
     left, top = max(box.x / scale, 0.0), max(box.y / scale, 0.0)
@@ -150,7 +168,7 @@ def _full_size(detection: Detection, picture: Picture) -> Detection:
     return Detection(Box(left, top, right - left, bottom - top), landmarks, detection.score)
 
 
-def _photo(picture: Picture) -> Photo:
+def _describe_photo(picture: Picture) -> Photo:
     exif = picture.exif
     return Photo(
         width=picture.width,

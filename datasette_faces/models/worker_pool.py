@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from ..errors import FacesError, MissingExtra, ModelError, PictureError
 from ..media import decode, limits
-from ..shapes import Analysis, Face, Looked, ModelInfo, Outline
+from ..shapes import Analysis, Face, ManualBox, ModelInfo, QueryAnalysis
 from . import manual_box, pipeline, subprocesses
 from .base import EXTRA_MEND, Engine, FaceModel
 
@@ -120,7 +120,7 @@ class WorkerPool:
         """Analyse one picture; ask for the answer with `result`."""
         return self._ask(_analyse, self.model, self.min_face_px, data, seconds=self.limits.seconds)
 
-    def look(self, data: bytes, *, load_seconds: float) -> Future[Looked]:
+    def look(self, data: bytes, *, load_seconds: float) -> Future[QueryAnalysis]:
         """Analyse one picture and say why it has no face; ask for the answer with `result`.
 
         load_seconds: the time that a worker has besides, as it may have to load the model first.
@@ -135,7 +135,7 @@ class WorkerPool:
         )
 
     def outline(
-        self, data: bytes, drawn: Outline, *, load_seconds: float | None = None
+        self, data: bytes, drawn: ManualBox, *, load_seconds: float | None = None
     ) -> Future[Face]:
         """Measure and embed the face in a box that somebody drew; ask for the answer with `result`.
 
@@ -197,9 +197,9 @@ def _analyse(model: FaceModel, min_face_px: float, data: bytes) -> Analysis:
         return pipeline.analyse(data, engine, detect_px=model.detect_px, min_face_px=min_face_px)
 
 
-def _look(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) -> Looked:
+def _look(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) -> QueryAnalysis:
     with _blamed_on_the_picture(data):
-        return pipeline.look(
+        return pipeline.analyse_query(
             data,
             _loaded(model),
             detect_px=model.detect_px,
@@ -208,9 +208,11 @@ def _look(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) ->
         )
 
 
-def _outline(model: FaceModel, drawn: Outline, data: bytes) -> Face:
+def _outline(model: FaceModel, drawn: ManualBox, data: bytes) -> Face:
     with _blamed_on_the_picture(data):
-        return manual_box.face_in(data, _loaded(model), drawn, detect_px=model.detect_px)
+        return manual_box.measure_manual_face(
+            data, _loaded(model), drawn, detect_px=model.detect_px
+        )
 
 
 @contextmanager

@@ -245,9 +245,9 @@ class _NameImporter:
         assert area is not None
         across, down = photo.width, photo.height
         sides = (area.x * across, area.y * down, area.width * across, area.height * down)
-        outline = manual_faces.outline(drawable, manual_faces.check_box(drawable, sides))
+        manual_box = manual_faces.make_manual_box(drawable, manual_faces.check_box(drawable, sides))
         data = manual_faces.read_original(drawable)
-        return manual_faces.measure_face(self._look, self._infos, data, outline)
+        return manual_faces.measure_face(self._look, self._infos, data, manual_box)
 
 
 def propose_names(conn: Connection) -> int:

@@ -18,7 +18,7 @@ from ..algorithms import geometry
 from ..errors import DecisionError, EditedMeanwhile, FacesError, FaceThere, ModelError
 from ..media.files import as_path, find_file_size, read_verified
 from ..search import index_upkeep
-from ..shapes import Box, Face, FloatArray, Landmarks, ModelInfo, Outline
+from ..shapes import Box, Face, FloatArray, Landmarks, ManualBox, ModelInfo
 from ..store import decisions, gallery, manual_faces, metadata_faces
 from ..store import people as store
 from ..store.connection import Connection, transaction
@@ -31,7 +31,7 @@ MIN_SIDE_PX = 8
 MIN_INSIDE = 0.5
 """The least part of a box that is inside the picture; the rest is cut off at the edge."""
 
-Look = Callable[[ModelInfo, bytes, Outline], Face]
+Look = Callable[[ModelInfo, bytes, ManualBox], Face]
 """Measures the face in a box of a picture by a model. Raises ModelError, PictureError, Busy."""
 
 
@@ -104,12 +104,12 @@ def check_box(photo: DrawablePhoto, numbers: Sequence[float]) -> Box:
     return Box(*(round(value, 2) for value in (left, top, right - left, bottom - top)))
 
 
-def outline(photo: DrawablePhoto, box: Box) -> Outline:
+def make_manual_box(photo: DrawablePhoto, box: Box) -> ManualBox:
     """A box, with the photo's other faces, as models take it. Raises FaceThere where a face is there."""
     face_id = geometry.find_same_face(box, photo.boxes)
     if face_id is not None:
         raise FaceThere("There is already a face in this box", face_id)
-    return Outline(box, tuple(photo.boxes.values()))
+    return ManualBox(box, tuple(photo.boxes.values()))
 
 
 def has_original(photo: DrawablePhoto, within: Sequence[str] = ()) -> bool:
@@ -136,13 +136,15 @@ def read_original(photo: DrawablePhoto, within: Sequence[str] = ()) -> bytes:
     )
 
 
-def measure_face(look: Look, infos: Sequence[ModelInfo], data: bytes, drawn: Outline) -> ManualFace:
+def measure_face(
+    look: Look, infos: Sequence[ModelInfo], data: bytes, manual_box: ManualBox
+) -> ManualFace:
     """The face in a box, by every available model. Raises ModelError where none is available."""
     faces: dict[str, Face] = {}
     failures: dict[str, str] = {}
     for info in infos:
         try:
-            faces[info.id] = look(info, data, drawn)
+            faces[info.id] = look(info, data, manual_box)
         except ModelError as error:
             failures[info.id] = str(error)
     if not faces:
@@ -151,7 +153,7 @@ def measure_face(look: Look, infos: Sequence[ModelInfo], data: bytes, drawn: Out
     detected = next((face for face in faces.values() if face.detection.score > 0), None)
     if detected is not None:
         # Models whose detector sees no face take the landmarks of the one that does
-        with_landmarks = replace(drawn, landmarks=detected.detection.landmarks)
+        with_landmarks = replace(manual_box, landmarks=detected.detection.landmarks)
         for info in infos:
             if info.id in faces and faces[info.id].detection.score == 0:
                 faces[info.id] = look(info, data, with_landmarks)
@@ -175,7 +177,7 @@ def save_manual_face(
     present, box = read_drawable_photo(conn, photo.id), manual.face.detection.box
     if present.sha256 != photo.sha256:
         raise EditedMeanwhile("The photo has been ingested again with other content: look again")
-    outline(present, box)
+    make_manual_box(present, box)
     drawn = Decision("draw", actor=by.actor, faces=(FaceRef(DRAWN, photo.sha256, box),), uid=uid)
     decision = decisions.append(conn, drawn)
     return decision, _add_face(conn, photo.id, decision.uid, manual)
@@ -220,7 +222,7 @@ def follow_decisions(conn: Connection) -> None:
 
 
 def _complete_drawing(
-    conn: Connection, measure: Callable[[Outline], ManualFace], drawing: Waiting
+    conn: Connection, measure: Callable[[ManualBox], ManualFace], drawing: Waiting
 ) -> bool:
     """Add what one drawing lacks; False where another face is there already."""
     photo = read_drawable_photo(conn, drawing.photo_id)
@@ -228,7 +230,7 @@ def _complete_drawing(
     if geometry.find_same_face(drawing.box, others) is not None:
         return False  # drawn twice, in two files
     landmarks = _read_landmarks(conn, drawing.face_id)
-    manual = measure(Outline(drawing.box, tuple(others.values()), landmarks))
+    manual = measure(ManualBox(drawing.box, tuple(others.values()), landmarks))
     with transaction(conn):
         if drawing.face_id is None:
             _add_face(conn, photo.id, drawing.uid, manual)

@@ -52,13 +52,13 @@ def draw(
         drawable = manual_faces.read_drawable_photo(conn, _find_photo(conn, photo))
         infos = models.every(conn)
         try:
-            outline = manual_faces.outline(
+            manual_box = manual_faces.make_manual_box(
                 drawable, manual_faces.check_box(drawable, (x, y, width, height))
             )
         except FaceThere as error:
             raise DecisionError(f"{error}: face {error.face_id}") from None
         data = manual_faces.read_original(drawable)
-        manual = manual_faces.measure_face(look, infos, data, outline)
+        manual = manual_faces.measure_face(look, infos, data, manual_box)
         with transaction(conn):
             decision, face_id = manual_faces.save_manual_face(conn, drawable, manual)
             if wanted:

@@ -10,7 +10,7 @@ from ...errors import DecisionError, FacesError, ModelError, PictureError
 from ...people import manual_faces
 from ...people.decide import Editor
 from ...people.manual_faces import DrawablePhoto, ManualFace
-from ...shapes import Box, Face, ModelInfo, Outline
+from ...shapes import Box, Face, ManualBox, ModelInfo
 from ...store import gallery, models
 from ...store.connection import Connection
 from ..datasette import permissions
@@ -52,7 +52,7 @@ async def drawn(page: Page, form: Form) -> Action:
 
 
 def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) -> ManualFace:
-    def look(info: ModelInfo, data: bytes, drawn: Outline) -> Face:
+    def look(info: ModelInfo, data: bytes, drawn: ManualBox) -> Face:
         try:
             inference = state_of(page.datasette).inference(face_model(page, info.id))
             face = inference.outline(data, drawn).result()
@@ -63,9 +63,9 @@ def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) ->
 
     try:
         within = permissions.folders_of_originals(page.datasette, page.database)
-        outline = manual_faces.outline(about, box)
+        manual_box = manual_faces.make_manual_box(about, box)
         return manual_faces.measure_face(
-            look, infos, manual_faces.read_original(about, within), outline
+            look, infos, manual_faces.read_original(about, within), manual_box
         )
     except DecisionError:
         raise

@@ -15,7 +15,7 @@ from ...models.base import FaceModel
 from ...models.inference import Inference
 from ...models.insightface import InsightFacePack
 from ...search import searcher
-from ...shapes import Looked, ModelInfo
+from ...shapes import ModelInfo, QueryAnalysis
 from ..datasette import permissions
 from ..datasette.state import state_of
 from .limits import RETRY_SECONDS
@@ -68,11 +68,11 @@ async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
     return keys
 
 
-async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> Looked:
+async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> QueryAnalysis:
     """What a model sees in a picture. Raises NoModel, Overloaded, BadRequest."""
     try:
         inference = state_of(page.datasette).inference(face_model(page, info.id))
-        looked: Looked = await asyncio.wrap_future(inference.submit(data))
+        looked: QueryAnalysis = await asyncio.wrap_future(inference.submit(data))
         check_weights(inference, info.weights_sha256)
     except PictureError as error:
         raise BadRequest(f"{file_name}: {error}") from None

@@ -98,7 +98,7 @@ def _recrop(
         points = landmarks_of(text)
         if face_id in face_ids and points.shape == (5, 2):
             landmarks[face_id] = points
-    small, crops = pipeline.pictures(data, boxes, list(landmarks.values()))
+    small, crops = pipeline.make_thumbnail_and_crops(data, boxes, list(landmarks.values()))
     with transaction(conn):
         if thumbnail:
             integrity.set_thumbnail(conn, photo_id, small)

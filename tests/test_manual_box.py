@@ -10,9 +10,9 @@ import pytest
 from datasette_faces.algorithms.geometry import head_pose
 from datasette_faces.models import pipeline
 from datasette_faces.models.base import Engine
-from datasette_faces.models.manual_box import estimated, face_in
+from datasette_faces.models.manual_box import estimate_landmarks, measure_manual_face
 from datasette_faces.models.sface import SFace
-from datasette_faces.shapes import Box, Face, Outline
+from datasette_faces.shapes import Box, Face, ManualBox
 
 pytestmark = pytest.mark.once
 
@@ -26,8 +26,8 @@ def found(engine: Engine, path: Path) -> tuple[Face, ...]:
     return pipeline.analyse(path.read_bytes(), engine, detect_px=SFace.detect_px).faces
 
 
-def drawn(engine: Engine, path: Path, outline: Outline) -> Face:
-    return face_in(path.read_bytes(), engine, outline, detect_px=SFace.detect_px)
+def drawn(engine: Engine, path: Path, manual_box: ManualBox) -> Face:
+    return measure_manual_face(path.read_bytes(), engine, manual_box, detect_px=SFace.detect_px)
 
 
 def scaled(box: Box, across: float, down: float) -> Box:
@@ -50,7 +50,7 @@ def test_a_box_drawn_wider_or_tighter_gives_the_same_face(
 ) -> None:
     [face] = found(engine, astronaut_png)
     box = scaled(face.detection.box, across, down)
-    same = drawn(engine, astronaut_png, Outline(box))
+    same = drawn(engine, astronaut_png, ManualBox(box))
     assert same.detection.box == box
     assert same.detection.score > 0.5
     assert similarity(face, same) > 0.9
@@ -61,7 +61,7 @@ def test_each_box_of_a_crowd_gives_its_own_face(engine: Engine, t1_jpg: Path) ->
     faces = found(engine, t1_jpg)
     for face in faces:
         beside = tuple(it.detection.box for it in faces if it is not face)
-        same = drawn(engine, t1_jpg, Outline(face.detection.box, beside))
+        same = drawn(engine, t1_jpg, ManualBox(face.detection.box, beside))
         assert max(faces, key=lambda it: similarity(it, same)) is face
 
 
@@ -71,8 +71,8 @@ def test_a_face_that_is_known_already_is_not_taken_for_its_neighbour(
     [face] = found(engine, astronaut_png)
     box = face.detection.box
     beside = Box(box.x + box.width * 0.4, box.y, box.width, box.height)
-    assert drawn(engine, astronaut_png, Outline(beside)).detection.score > 0
-    other = drawn(engine, astronaut_png, Outline(beside, (box,)))
+    assert drawn(engine, astronaut_png, ManualBox(beside)).detection.score > 0
+    other = drawn(engine, astronaut_png, ManualBox(beside, (box,)))
     assert other.detection.score == 0
 
 
@@ -80,16 +80,16 @@ def test_where_no_detector_sees_it_landmarks_are_estimated(
     engine: Engine, astronaut_png: Path
 ) -> None:
     [face] = found(engine, astronaut_png)
-    guessed = drawn(blind(engine), astronaut_png, Outline(face.detection.box))
+    guessed = drawn(blind(engine), astronaut_png, ManualBox(face.detection.box))
     assert guessed.detection.score == 0
     assert similarity(face, guessed) > 0.6
-    told = Outline(face.detection.box, landmarks=face.detection.landmarks)
+    told = ManualBox(face.detection.box, landmarks=face.detection.landmarks)
     assert similarity(face, drawn(blind(engine), astronaut_png, told)) > 0.99
 
 
 @pytest.mark.parametrize("box", [Box(10, 20, 100, 139), Box(0, 0, 300, 100), Box(5, 5, 40, 400)])
 def test_estimated_landmarks_look_into_the_camera(box: Box) -> None:
-    landmarks = estimated(box)
+    landmarks = estimate_landmarks(box)
     assert (landmarks >= [box.x, box.y]).all()
     assert (landmarks <= [box.x + box.width, box.y + box.height]).all()
     pose = head_pose(landmarks)
@@ -101,7 +101,7 @@ def test_estimated_landmarks_look_into_the_camera(box: Box) -> None:
     "box", [Box(0, 0, 20, 20), Box(500, 500, 12, 12), Box(0, 0, 512, 512), Box(30, 30, 8, 400)]
 )
 def test_any_box_in_the_picture_gives_a_face(engine: Engine, astronaut_png: Path, box: Box) -> None:
-    face = drawn(engine, astronaut_png, Outline(box))
+    face = drawn(engine, astronaut_png, ManualBox(box))
     assert face.detection.box == box
     assert abs(float(face.embedding @ face.embedding) - 1) < 1e-3
 
@@ -118,5 +118,5 @@ def test_a_small_face_in_a_large_jpeg_is_decoded_larger(
     large.save(path, quality=95)
     [face] = found(engine, astronaut_png)
     box = face.detection.box
-    same = drawn(engine, path, Outline(Box(box.x + 4000, box.y + 3000, box.width, box.height)))
+    same = drawn(engine, path, ManualBox(Box(box.x + 4000, box.y + 3000, box.width, box.height)))
     assert similarity(face, same) > 0.95
