@@ -17,6 +17,8 @@ from test_browser import NARROW, WIDE, follow, opened, show
 from test_people_browser import SECRET, with_and_without
 from toy_model import BLUE, GREEN, RED, SHY, WHITE, ToyModel, draw
 
+pytestmark = pytest.mark.slow
+
 BOX = {"x": 42, "y": 1, "width": 38, "height": 38}
 DRAWN = "select id, x, y, width, height, person_id is not null from faces where x = 42"
 

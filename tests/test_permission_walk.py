@@ -26,6 +26,8 @@ from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 ACTORS = (None, "bob", "ann", "ed", "root")
 """Nobody is logged in; somebody; whom a setting names; an editor; root."""
 EVERYBODY = frozenset(ACTORS)
