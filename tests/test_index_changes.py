@@ -38,7 +38,7 @@ from datasette_faces.store.connection import Connection, transaction
 from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import Filters
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 FACES, DIMENSIONS = 400, 48
 TOY = model_info(DIMENSIONS)

@@ -41,6 +41,7 @@ from datasette_faces.shapes import QueryAnalysis
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
+pytestmark = pytest.mark.once
 SECONDS = 60
 """An answer takes no longer, also where a worker has to begin anew on a busy machine."""
 Begin = Callable[..., Inference]
