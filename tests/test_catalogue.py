@@ -28,10 +28,11 @@ from warm import begin
 
 from datasette_faces.app.datasette.compat import V1
 from datasette_faces.errors import CatalogueError
+from datasette_faces.library import export as catalogue
 from datasette_faces.library.audit import run as audit
-from datasette_faces.library.publish import export as catalogue
+from datasette_faces.library.audit.findings import AuditFinding, AuditReport
 from datasette_faces.library.publish import public_ids, selection
-from datasette_faces.library.publish.export import Wanted
+from datasette_faces.library.publish.options import ExportOptions
 from datasette_faces.media import redact
 from datasette_faces.media.redact import THUMBNAIL, redact_picture
 from datasette_faces.store import people as store
@@ -221,7 +222,7 @@ def test_the_list_of_names_is_for_its_owner_and_is_not_there_without_the_catalog
     if sys.platform != "win32":
         assert stat.S_IMODE(names.stat().st_mode) == 0o600
     names.unlink()
-    failing = audit.Report((audit.Finding("x", 1, 1),))
+    failing = AuditReport((AuditFinding("x", 1, 1),))
     monkeypatch.setattr(audit, "audit", lambda *args, **options: failing)
     assert faces("export", private, tmp_path / "o.db", "--names", names).exit_code == 1
     assert not names.exists()
@@ -475,7 +476,7 @@ def _end(*arguments: Any) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_an_export_whose_audit_is_killed_leaves_nothing_and_says_so(private, tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
-    monkeypatch.setattr(audit, "_searched", _end)
+    monkeypatch.setattr(audit, "_search_bytes", _end)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "ended from outside" in result.output
@@ -524,7 +525,7 @@ def test_nothing_is_published_of_a_person_who_is_hidden_since(private, tmp_path)
     out = made(copy, tmp_path)
     assert rows(out, "select name from people") == [(OTHER,)]
     with pytest.raises(CatalogueError):
-        catalogue.export(str(copy), str(tmp_path / "x.db"), Wanted(people=(NAMED,)))
+        catalogue.export(str(copy), str(tmp_path / "x.db"), ExportOptions(people=(NAMED,)))
 
 
 @pytest.mark.slow

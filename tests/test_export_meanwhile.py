@@ -14,7 +14,8 @@ from publishing import NAMED, make_private
 from running import faces, rows
 
 from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
-from datasette_faces.library.publish import atomic_file, export, public_rows, writer
+from datasette_faces.library import atomic_file, export
+from datasette_faces.library.publish import build, public_rows, writer
 from datasette_faces.media.crop import crop_face
 from datasette_faces.media.decode import Picture, decode_picture
 from datasette_faces.media.exif import Exif
@@ -81,7 +82,7 @@ def test_people_are_named_while_an_export_goes_on(
             decide.move(other, [5], None)
         fill(conn, *args)
 
-    monkeypatch.setattr(export, "fill", slowly)
+    monkeypatch.setattr(build, "fill", slowly)
     # Not somebody who is published, nor in a photo that is: nothing of it is in the catalogue
     result = faces("export", private, tmp_path / "out.db", "--people", NAMED)
     assert result.exit_code == 0, result.output
@@ -99,7 +100,7 @@ def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
             [(person,)] = other.execute("select id from people where name = ?", [NAMED]).fetchall()
             decide.hide(other, person)
 
-    monkeypatch.setattr(export, "fill", slowly)
+    monkeypatch.setattr(build, "fill", slowly)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "changed while it was exported" in result.output
