@@ -88,7 +88,7 @@ def _too_few(kept: Kept) -> list[str]:
         f"  There are too few labels yet: {MIN_PAIRS} pairs of each kind, and {MIN_PEOPLE} named "
         "people with several",
         "  faces each, are enough. Until then the model's published threshold says how likely a",
-        "  similarity is. Name a few more people, and run the same line again.",
+        "  similarity is. Name a few more people, and run the same command again.",
     ]
 
 

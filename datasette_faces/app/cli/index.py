@@ -31,7 +31,7 @@ def index_command(database: str, drop: bool, as_json: bool) -> None:
     try:
         done = _remove(database) if drop else _make(database, quiet=as_json)
     except KeyboardInterrupt:
-        click.echo(f"\nStopped. {STILL_WORKS} The same line makes the indexes.", err=True)
+        click.echo(f"\nStopped. {STILL_WORKS} Run the same command again to build them.", err=True)
         sys.exit(1)
     done["seconds"] = round(time.monotonic() - started, 2)
     click.echo(json.dumps(done) if as_json else _in_sentences(done, database))
