@@ -7,14 +7,14 @@ link **View and edit SQL** run the same.
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import coerce
 from .connection import Connection
 from .file_facts import file_fact
 from .schema import has_tables, read_schema
+from .select import Select
 
 Row = dict[str, Any]
 
@@ -27,10 +27,15 @@ OF_MODEL = "from face_embeddings where model_id = :model"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """SQL and its named parameters."""
+    """SQL and its named parameters. without_pictures: the same SQL without the pictures' columns."""
 
     sql: str
     params: dict[str, Any]
+    without_pictures: str | None = None
+
+    def with_params(self, **params: Any) -> Query:
+        """The same query with other values for some parameters."""
+        return replace(self, params={**self.params, **params})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,14 @@ def embedding(
     return (row[0], row[1]) if row else None
 
 
+def as_query(select: Select, params: dict[str, Any], *, lean: Select | None = None) -> Query:
+    """A select as a query; lean: the same without pictures, where more than the crop is left out."""
+    return Query(select.sql, params, (lean or select.without("crop")).sql)
+
+
 def lean(query: Query) -> Query:
     """The same query without the crops: a page has an address for each of them."""
-    return Query(query.sql.replace(", faces.crop", ""), query.params)
+    return Query(query.without_pictures or query.sql, query.params)
 
 
 # By a look at the face itself, not at the row that is walked by: the gallery's index has no people
@@ -100,6 +110,19 @@ def anyone_hidden(conn: Connection) -> bool:
     return conn.execute("select 1 from people where hidden = 1 limit 1").fetchone() is not None
 
 
+_GALLERY_COLUMNS = (
+    "faces.id as face_id",
+    "faces.photo_id",
+    "photos.path",
+    "photos.taken_at",
+    "faces.width",
+    "faces.height",
+    "faces.detection_score",
+    "faces.sharpness",
+    "faces.crop",
+)
+
+
 def gallery_query(conn: Connection, filters: Filters, *, after: int | None, limit: int) -> Query:
     """Faces, the newest first, as a query; `after` is the id of the last one already seen."""
     conditions, params = _conditions(conn, filters)
@@ -110,17 +133,14 @@ def gallery_query(conn: Connection, filters: Filters, *, after: int | None, limi
         conditions.append(f"faces.id <= (select max(face_id) {OF_MODEL})")
     if not filters.hidden and anyone_hidden(conn):
         conditions.append(f"not {_OF_HIDDEN}")
-    where = f"\nwhere {' and '.join(conditions)}" if conditions else ""
-    sql = (
-        "select faces.id as face_id, faces.photo_id, photos.path, photos.taken_at, "
-        "faces.width, faces.height, faces.detection_score, faces.sharpness, faces.crop\n"
-        "from faces join photos on photos.id = faces.photo_id\n"
-        "where faces.id in (\n"
-        f"    select faces.id from faces{where.replace(chr(10), chr(10) + '    ')}\n"
-        "    order by faces.id desc limit :limit\n"
-        ")\norder by faces.id desc"
+    shown = Select(("faces.id",), "faces", tuple(conditions), "faces.id desc", ":limit")
+    select = Select(
+        _GALLERY_COLUMNS,
+        "faces join photos on photos.id = faces.photo_id",
+        (f"faces.id in {shown.nested}",),
+        order_by="faces.id desc",
     )
-    return Query(sql, {**params, "limit": limit})
+    return as_query(select, {**params, "limit": limit})
 
 
 def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str, Any]]:
@@ -217,19 +237,31 @@ def photos_beside(conn: Connection, photo_id: int) -> tuple[int | None, int | No
     return before, after
 
 
-FACES_OF_PHOTO = """
-select id as face_id, x, y, width, height, landmarks, detection_score, sharpness, yaw, pitch, roll,
-    person_id, faces.crop
-from faces where photo_id = :photo_id order by x
-""".strip()
+_MEASURES = (
+    "x",
+    "y",
+    "width",
+    "height",
+    "landmarks",
+    "detection_score",
+    "sharpness",
+    "yaw",
+    "pitch",
+    "roll",
+    "person_id",
+)
+FACES_OF_PHOTO = Select(
+    ("id as face_id", *_MEASURES, "faces.crop"), "faces", ("photo_id = :photo_id",), "x"
+)
+FACE = Select(("id as face_id", "photo_id", *_MEASURES), "faces", ("id = :id",))
 
 
 def photo_query(conn: Connection, photo_id: int, *, hidden: bool = False) -> Query:
     """The faces of a photo from left to right, as a query; of people who are hidden if asked for."""
-    sql = _as_there(conn, FACES_OF_PHOTO)
+    select = _existing_columns(conn, FACES_OF_PHOTO)
     if not hidden and anyone_hidden(conn):
-        sql = sql.replace(" order by", f" and not {_OF_HIDDEN}\norder by")
-    return Query(sql, {"photo_id": photo_id})
+        select = select.filtered(f"not {_OF_HIDDEN}")
+    return as_query(select, {"photo_id": photo_id})
 
 
 def faces_of_photo(conn: Connection, photo_id: int, *, hidden: bool = False) -> list[Row]:
@@ -238,11 +270,10 @@ def faces_of_photo(conn: Connection, photo_id: int, *, hidden: bool = False) -> 
     return [_with_landmarks(face) for face in found]
 
 
-def _as_there(conn: Connection, sql: str) -> str:
-    """A query about faces without the columns that a catalogue has not."""
-    for name in set(FACE_COLUMNS).difference(_there(conn, "faces", FACE_COLUMNS)):
-        sql = re.sub(rf",\s+{name}\b", "", sql)
-    return sql
+def _existing_columns(conn: Connection, select: Select) -> Select:
+    """A select from faces without the columns that a catalogue lacks."""
+    lacking = set(FACE_COLUMNS).difference(_there(conn, "faces", FACE_COLUMNS))
+    return select.without(*lacking)
 
 
 def _with_landmarks(face: Row) -> Row:
@@ -268,12 +299,7 @@ def _finite(written: str) -> float:
 
 def face(conn: Connection, face_id: int) -> Row | None:
     """A face's facts, and the models by which it has a vector of their length."""
-    query = """
-        select id as face_id, photo_id, x, y, width, height, landmarks, detection_score, sharpness,
-            yaw, pitch, roll, person_id
-        from faces where id = :id
-    """
-    found = _first(conn, Query(_as_there(conn, query), {"id": face_id}))
+    found = _first(conn, as_query(_existing_columns(conn, FACE), {"id": face_id}))
     if found is None:
         return None
     models = conn.execute(
@@ -288,22 +314,28 @@ def face(conn: Connection, face_id: int) -> Row | None:
     }
 
 
-NEAREST = """
-select faces.id as face_id, json_extract(knn.value, '$.similarity') as similarity,
-    face_probability(json_extract(knn.value, '$.similarity'), :model) as probability,
-    faces.photo_id, photos.path, photos.taken_at, faces.crop
-from json_each(faces_knn(face_embedding(:face_id, :model), :k, :model)) as knn
-join faces on faces.id = json_extract(knn.value, '$.face_id')
-join photos on photos.id = faces.photo_id
-where faces.id != cast(:face_id as integer)
-order by similarity desc, face_id
-""".strip()
+NEAREST = Select(
+    (
+        "faces.id as face_id",
+        "json_extract(knn.value, '$.similarity') as similarity",
+        "face_probability(json_extract(knn.value, '$.similarity'), :model) as probability",
+        "faces.photo_id",
+        "photos.path",
+        "photos.taken_at",
+        "faces.crop",
+    ),
+    "json_each(faces_knn(face_embedding(:face_id, :model), :k, :model)) as knn\n"
+    "join faces on faces.id = json_extract(knn.value, '$.face_id')\n"
+    "join photos on photos.id = faces.photo_id",
+    ("faces.id != cast(:face_id as integer)",),
+    order_by="similarity desc, face_id",
+)
 
 
 def nearest_query(model_id: str, face_id: int, k: int) -> Query:
     """The k faces most like a face, as a query."""
     # One more than is shown: the face finds itself
-    return Query(NEAREST, {"face_id": face_id, "model": model_id, "k": k + 1})
+    return as_query(NEAREST, {"face_id": face_id, "model": model_id, "k": k + 1})
 
 
 def crop(conn: Connection, face_id: int) -> bytes | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import catalogue, coerce, decisions, people
 from .connection import Connection
 from .face_quality import IS_DOUBTFUL
 from .file_facts import file_fact
-from .gallery import Query, Row, rows
+from .gallery import Query, Row, as_query, lean, rows
 from .schema import has_tables, read_schema
+from .select import Select
 
 SHOWN = {
     "all": (0, None),
@@ -60,20 +61,31 @@ def has_people(conn: Connection) -> bool:
     )
 
 
+_WALL_COLUMNS = (
+    "people.id as person_id",
+    "people.name",
+    "people.faces",
+    "people.hidden",
+    "people.cover_face_id as face_id",
+    "faces.crop",
+)
+
+
 def people_query(show: str, *, name: str, after: After | None, limit: int) -> Query:
     """People as a query: those without a name first, then by their number of faces."""
     conditions, params = _conditions(show, name, after)
     # Where all are named, or nobody: not an order that SQLite would see through
     first = "" if name or SHOWN[show][1] is not None else "people.name is not null, "
     # The join brings a picture to those who edit the query; order and limit are the index's
-    sql = (
-        "select people.id as person_id, people.name, people.faces, people.hidden,\n"
-        "    people.cover_face_id as face_id, faces.crop\n"
-        "from people left join faces on faces.id = people.cover_face_id\n"
-        f"where {' and '.join(conditions)}\n"
-        f"order by {first}people.faces desc, people.id limit :limit"
+    select = Select(
+        _WALL_COLUMNS,
+        "people left join faces on faces.id = people.cover_face_id",
+        tuple(conditions),
+        order_by=f"{first}people.faces desc, people.id",
+        limit=":limit",
     )
-    return Query(sql, {**params, "limit": limit})
+    lean = replace(select.without("crop"), source="people")
+    return as_query(select, {**params, "limit": limit}, lean=lean)
 
 
 def _conditions(show: str, name: str, after: After | None) -> tuple[list[str], Row]:
@@ -131,19 +143,12 @@ def count_people(conn: Connection) -> dict[str, int]:
 def known_names(conn: Connection, *, like: str = "", limit: int) -> list[str]:
     """Names to choose from, those of most faces first."""
     query = people_query("named", name=like, after=None, limit=limit)
-    return list(dict.fromkeys(row["name"] for row in rows(conn, _without_crops(query))))
+    return list(dict.fromkeys(row["name"] for row in rows(conn, lean(query))))
 
 
 def read_people(conn: Connection, query: Query) -> list[Row]:
     """The people of a wall's query, without the crops."""
-    return rows(conn, _without_crops(query))
-
-
-def _without_crops(query: Query) -> Query:
-    sql = query.sql.replace(", faces.crop", "")
-    return Query(
-        sql.replace(" left join faces on faces.id = people.cover_face_id", ""), query.params
-    )
+    return rows(conn, lean(query))
 
 
 def next_unnamed(conn: Connection, faces: int, person_id: int) -> int | None:
@@ -188,27 +193,37 @@ def people_of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, Row]
     }
 
 
+_FACE_COLUMNS = (
+    "faces.id as face_id",
+    "faces.photo_id",
+    "photos.path",
+    "photos.taken_at",
+    "faces.width",
+    "faces.height",
+    "faces.detection_score",
+    "faces.sharpness",
+    "faces.person_id",
+    "faces.person_source",
+    f"coalesce({DOUBTFUL}, 0) as doubtful",
+    "faces.crop",
+)
+
+
 def faces_query(person_id: int, *, after: int | None, limit: int) -> Query:
     """A person's faces as a query, by their photo's date, those in doubt at the end."""
-    beyond, params = "", {"person_id": person_id, "limit": limit}
+    params = {"person_id": person_id, "limit": limit}
+    chosen = Select(("faces.id",), "faces", ("faces.person_id = :person_id",), _ORDER, ":limit")
     if after is not None:
         params["after"] = after
-        beyond = (
-            f"\n        and ({_ORDER}) >\n"
-            f"            (select {_ORDER} from faces where faces.id = cast(:after as integer))"
-        )
-    sql = (
-        "select faces.id as face_id, faces.photo_id, photos.path, photos.taken_at,\n"
-        "    faces.width, faces.height, faces.detection_score, faces.sharpness,\n"
-        f"    faces.person_id, faces.person_source,\n    coalesce({DOUBTFUL}, 0) as doubtful, "
-        "faces.crop\n"
-        "from faces join photos on photos.id = faces.photo_id\n"
-        "where faces.id in (\n"
-        f"    select faces.id from faces where faces.person_id = :person_id{beyond}\n"
-        f"    order by {_ORDER} limit :limit\n"
-        f")\norder by {_ORDER}"
+        last = Select((_ORDER,), "faces", ("faces.id = cast(:after as integer)",))
+        chosen = chosen.filtered(f"({_ORDER}) > {last.nested}")
+    select = Select(
+        _FACE_COLUMNS,
+        "faces join photos on photos.id = faces.photo_id",
+        (f"faces.id in {chosen.nested}",),
+        order_by=_ORDER,
     )
-    return Query(sql, params)
+    return as_query(select, params)
 
 
 def seen_together(conn: Connection, person_id: int, *, limit: int) -> list[Row]:

@@ -12,7 +12,7 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 from ...people import explain
 from ...store import catalogue, explanations, face_quality, models, schema
 from ...store import gallery as browse
-from ...store.gallery import Filters, Query, Row
+from ...store.gallery import Filters, Row
 from ..datasette import permissions
 from . import decision_post, manual_face_form
 from .calibration import calibration_url
@@ -48,7 +48,7 @@ async def gallery(page: Page) -> Response:
     filters, after = _filters(page.request), id_asked(page.request, "after", "the id of a face")
     shown = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES)
     # One more than a page shows tells whether there is another
-    one_more = Query(shown.sql, {**shown.params, "limit": PAGE_FACES + 1})
+    one_more = shown.with_params(limit=PAGE_FACES + 1)
     found = await page.read(browse.rows, browse.lean(one_more))
     faces, more = found[:PAGE_FACES], len(found) > PAGE_FACES
     chosen = {name: getattr(filters, name) for name in filters.__slots__}

@@ -35,7 +35,7 @@ async def people(page: Page) -> Response:
     may = await permissions.may_edit(page.datasette, page.request, page.database)
     show, name, after = _show(page, counts, may), _name(page), _after(page)
     query = people_pages.people_query(show, name=name, after=after, limit=PAGE_PEOPLE)
-    one_more = Query(query.sql, {**query.params, "limit": PAGE_PEOPLE + 1})
+    one_more = query.with_params(limit=PAGE_PEOPLE + 1)
     found = await page.read(people_pages.read_people, one_more)
     shown = found[:PAGE_PEOPLE]
     chosen = {"show": page.request.args.get("show"), "q": name}
@@ -129,9 +129,7 @@ async def person(page: Page) -> Response:
     after = id_asked(page.request, "after", "the id of a face")
     concealed = found.hidden and page.request.args.get("hidden") != "1"
     query = people_pages.faces_query(found.id, after=after, limit=PAGE_FACES)
-    one_more = Query(
-        query.sql.replace(", faces.crop", ""), {**query.params, "limit": PAGE_FACES + 1}
-    )
+    one_more = query.with_params(limit=PAGE_FACES + 1)
     faces = [] if concealed else await page.read(people_pages.read_people, one_more)
     more = faces[PAGE_FACES - 1]["face_id"] if faces[PAGE_FACES:] else None
     hidden = "1" if found.hidden else None
@@ -220,7 +218,7 @@ async def history(page: Page) -> Response:
     context = await decision_post.context(page)
     before = id_asked(page.request, "before", "the number of a decision")
     query = histories.history_query(before=before, limit=PAGE_DECISIONS)
-    one_more = Query(query.sql, {**query.params, "limit": PAGE_DECISIONS + 1})
+    one_more = query.with_params(limit=PAGE_DECISIONS + 1)
     found = await page.read(histories.told, one_more, hidden=context["may_edit"])
     rows, more = found[:PAGE_DECISIONS], found[PAGE_DECISIONS:]
     next_url = page.url("/history", before=rows[-1]["id"]) if more else None
