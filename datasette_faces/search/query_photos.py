@@ -21,7 +21,7 @@ from ..models.worker_pool import WorkerPool
 from ..shapes import Face, FloatArray, Match, ModelInfo
 from ..store import faces, models
 from ..store.connection import Connection
-from ..store.embeddings import Filters
+from ..store.embeddings import SearchFilters
 from . import probability as probabilities
 from . import searcher as search
 from .searcher import Searcher
@@ -196,7 +196,7 @@ def query_of(info: ModelInfo, examples: Sequence[Example]) -> Query:
 
 def found(conn: Connection, searcher: Searcher, query: Query, wanted: Wanted) -> list[Found]:
     """The faces most like a query, best first. Raises SearchError."""
-    filters = Filters(threshold=wanted.threshold)
+    filters = SearchFilters(threshold=wanted.threshold)
     count = wanted.k
     while True:
         best = searcher.nearest(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..shapes import FloatArray, IdArray, Match
 from ..store import embeddings
 from ..store.connection import Connection
-from ..store.embeddings import Filters
+from ..store.embeddings import SearchFilters
 from .indexes.base import Snapshot
 
 FIRST_LOOK = 64
@@ -39,7 +39,7 @@ class Question:
     model_id: str
     query: FloatArray
     k: int
-    filters: Filters
+    filters: SearchFilters
     hasty: bool = False
 
     def those(self, face_ids: Iterable[int]) -> Found:

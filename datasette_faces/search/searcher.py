@@ -22,12 +22,12 @@ from ..shapes import FloatArray, IdArray, Match, ModelInfo
 from ..store import changes, embeddings, models
 from ..store.connection import Connection, sqlite
 from ..store.database import reading
-from ..store.embeddings import Filters
+from ..store.embeddings import SearchFilters
 from .indexes import registry
 from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
 from .rerank import NOTHING, Question
 
-NO_FILTERS = Filters()
+NO_FILTERS = SearchFilters()
 
 DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 """A day, a month or a year of ISO 8601."""
@@ -118,7 +118,7 @@ class Searcher:
         k: int,
         *,
         model_id: str | None = None,
-        filters: Filters = NO_FILTERS,
+        filters: SearchFilters = NO_FILTERS,
     ) -> list[Match]:
         """The k most similar faces that the filters let through, best first; of one score, by id.
 
@@ -281,18 +281,18 @@ def _among_candidates(asked: Question, state: _State) -> list[Match] | None:
     return asked.best(known, new or NOTHING)
 
 
-def filters_of(options: object) -> Filters:
-    """Filters from names and values that somebody wrote. Raises SearchError."""
+def filters_of(options: object) -> SearchFilters:
+    """SearchFilters from names and values that somebody wrote. Raises SearchError."""
     if not isinstance(options, dict):
         raise SearchError(
             'the options are a JSON object, like {"threshold": 0.4, "folder": "/a/b"}'
         )
-    known = {field.name for field in fields(Filters)}
+    known = {field.name for field in fields(SearchFilters)}
     if unknown := sorted(set(options) - known):
         raise SearchError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
     given = {name: value for name, value in options.items() if value not in (None, "")}
     try:
-        return Filters(**{name: _READ[name](value) for name, value in given.items()})
+        return SearchFilters(**{name: _READ[name](value) for name, value in given.items()})
     except (TypeError, ValueError):
         raise SearchError(f"the options make no sense: {json.dumps(given)}") from None
 
@@ -339,11 +339,11 @@ _READ: dict[str, Callable[[object], Any]] = {
 }
 
 
-def options_of(filters: Filters) -> str | None:
-    """Filters as `filters_of` reads them, in JSON; None where nothing is filtered."""
+def options_of(filters: SearchFilters) -> str | None:
+    """SearchFilters as `filters_of` reads them, in JSON; None where nothing is filtered."""
     given = {
         item.name: getattr(filters, item.name)
-        for item in fields(Filters)
+        for item in fields(SearchFilters)
         if getattr(filters, item.name) != item.default
     }
     return json.dumps(given) if given else None

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..algorithms import vectors
 from ..shapes import Analysis, Box, Face, FloatArray
 
 KEEP_SECONDS = 3600
@@ -182,7 +183,7 @@ class QueryStore:
 
     def add_vector(self, database: str, model_id: str, embedding: FloatArray, *parts: str) -> str:
         """Keep a fused query; the same parts (what it was fused of) give the same key."""
-        key = self._key_of(database, model_id, *parts)
+        key = self.vector_key(database, model_id, *parts)
         with self._lock:
             if self._fused.get(key) is None:
                 self._fused.keep({key: _Fused(database, model_id, _own(embedding))})
@@ -211,13 +212,47 @@ class QueryStore:
         with self._lock:
             return self._uploads.get(key) or self._fused.get(key)
 
-    def _key_of(self, *parts: str) -> str:
+    def vector_key(self, database: str, model_id: str, *parts: str) -> str:
+        """The key that `add_vector` gives; nothing is kept."""
         digest = hashlib.blake2b(key=self._secret, digest_size=KEY_BYTES)
-        for part in parts:
+        for part in (database, model_id, *parts):
             raw = part.encode("utf-8", "surrogatepass")
             # Each with its length, so that no two lists of parts run together to the same bytes
             digest.update(len(raw).to_bytes(8, "little") + raw)
         return urlsafe_b64encode(digest.digest()).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUploads:
+    """The query faces of one database."""
+
+    store: QueryStore
+    database: str
+
+    def photo(self, key: str) -> QueryPhoto | None:
+        """The uploaded picture of that key; None where it is unknown here, or expired."""
+        return self.store.photo(self.database, key)
+
+    def face(self, key: str) -> QueryFace | None:
+        """The face of an upload of that key; None where it is unknown here, or expired."""
+        return self.store.face(self.database, key)
+
+    def vector(self, key: str) -> tuple[str, FloatArray] | None:
+        """Model id and embedding of a face or a fused query; None where unknown, or expired."""
+        return self.store.vector(self.database, key)
+
+    def fused_key(self, model_id: str, embedding: FloatArray) -> str:
+        """The key of a fused query, whether it is kept or not."""
+        return self.store.vector_key(self.database, model_id, *_fused_parts(embedding))
+
+    def keep_fused(self, model_id: str, embedding: FloatArray) -> str:
+        """Keep a fused query; its key."""
+        return self.store.add_vector(self.database, model_id, embedding, *_fused_parts(embedding))
+
+
+def _fused_parts(embedding: FloatArray) -> tuple[str, str]:
+    # By the vector, not by the faces: those may be embedded again
+    return "fused", vectors.encode(embedding).hex()
 
 
 def _query_face(face: Face, database: str, model_id: str, photo_key: str) -> QueryFace:

@@ -20,7 +20,7 @@ from ...search.searcher import NO_FILTERS, Searcher
 from ...shapes import FloatArray, Match, ModelInfo
 from ...store import gallery, models, vec_tables
 from ...store.connection import Connection, load_vector_extension, sqlite
-from ...store.embeddings import Filters
+from ...store.embeddings import SearchFilters
 from .errors import named
 
 Answer = TypeVar("Answer")
@@ -190,7 +190,7 @@ def _decoded(vector: bytes) -> FloatArray:
     return vectors.decode(vector)
 
 
-def _filters(options: str | None) -> Filters:
+def _filters(options: str | None) -> SearchFilters:
     if options in (None, ""):
         return NO_FILTERS
     try:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from ...store import coerce
 from .body import Body, WrongType
-from .page import BadRequest, id_of
+from .page import BadRequest
 
 MAX_BYTES = 1_000_000
 """Room for the numbers of 80,000 faces."""
@@ -66,7 +67,7 @@ class Form:
 
 def _range(name: str, part: str) -> range:
     first, dash, end = part.partition("-")
-    start, last = id_of(first), id_of(end if dash else first)
+    start, last = coerce.parse_id(first), coerce.parse_id(end if dash else first)
     if start is None or last is None:
         raise BadRequest(f"{name} takes the numbers of rows, not {part[:40]!r}")
     numbers = range(start, last + 1)

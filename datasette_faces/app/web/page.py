@@ -15,7 +15,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from ...errors import SearchError
 from ...search import probability
-from ...store import catalogue, gallery, models, people_pages, table_privacy
+from ...store import catalogue, coerce, gallery, models, people_pages, table_privacy
 from ...store.connection import sqlite
 from ...store.gallery import Query, Row
 from ..datasette import compat, csp, permissions
@@ -23,8 +23,6 @@ from ..datasette.state import state_of
 
 Answer = TypeVar("Answer")
 
-MAX_ID = 2**63 - 1
-ID_DIGITS = 19
 PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
 OUR_FUNCTION = re.compile(r"faces?_\w+\(\): ", re.ASCII)
@@ -192,16 +190,9 @@ def _format(request: Any) -> Literal["html", "json", "csv"]:
     return "json" if ending == ".json" else "csv" if ending == ".csv" else "html"
 
 
-def id_of(text: str) -> int | None:
-    """The id of a row, of what somebody wrote; None for what no row of SQLite's can have."""
-    # Longer ones Python does not even read
-    is_number = text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS
-    return int(text) if is_number and int(text) <= MAX_ID else None
-
-
 def row_id(request: Any) -> int:
     """The id in the address; one that SQLite could not hold is not found."""
-    value = id_of(request.url_vars["id"])
+    value = coerce.parse_id(request.url_vars["id"])
     if value is None:
         raise NotFound("There is nothing of that id")
     return value
@@ -210,7 +201,7 @@ def row_id(request: Any) -> int:
 def id_asked(request: Any, name: str, what: str) -> int | None:
     """An id of the query string, or None. Raises BadRequest, which says what is meant by it."""
     text = request.args.get(name) or ""
-    value = id_of(text)
+    value = coerce.parse_id(text)
     if text and value is None:
         raise BadRequest(f"{name} takes {what}, not {text[:40]!r}")
     return value
@@ -225,8 +216,8 @@ def number(request: Any, name: str) -> float | None:
         value = float(text)
     except ValueError:
         raise BadRequest(f"{name} takes a number, not {text[:40]!r}") from None
-    if not abs(value) <= MAX_ID:
-        raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text[:40]!r}")
+    if not abs(value) <= coerce.MAX_ID:
+        raise BadRequest(f"{name} takes a number up to {coerce.MAX_ID}, not {text[:40]!r}")
     # 50 stays 50 in the form and in addresses
     return int(value) if value.is_integer() else value
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from datasette.utils.asgi import NotFound, Response
 
+from ...store import coerce, people_pages, photo_names, review_queue
 from ...store import history as histories
 from ...store import people as store
-from ...store import people_pages, photo_names, review_queue
 from ...store.gallery import Query, Row
 from ...store.people import NOT_A_FACE, Person
 from ...store.people_pages import After
 from ..datasette import permissions
 from . import decision_post, decision_text
-from .page import BadRequest, Page, id_asked, id_of, page_view, row_id, with_links
+from .page import BadRequest, Page, id_asked, page_view, row_id, with_links
 
 PAGE_PEOPLE = 60
 PAGE_FACES = 90
@@ -93,7 +93,7 @@ def _after(page: Page) -> After | None:
     text = page.request.args.get("after") or ""
     if not text:
         return None
-    parts = [it for part in text.split(".") if (it := id_of(part)) is not None]
+    parts = [it for part in text.split(".") if (it := coerce.parse_id(part)) is not None]
     if len(parts) != 3 or text.count(".") != 2:
         raise BadRequest("after takes what next_url has")
     return After(*parts)

@@ -15,11 +15,11 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 from ...algorithms.calibration import Curve
 from ...errors import SearchError
 from ...search import probability
-from ...store import catalogue, faces, gallery
+from ...store import catalogue, coerce, faces, gallery
 from ...store.gallery import Row
 from ..datasette import permissions
 from ..datasette.compat import V1
-from .page import MAX_ID, BadRequest, Page, id_of
+from .page import BadRequest, Page
 from .people_of_faces import people_of, sees_people
 
 FORMAT = "faces"
@@ -171,8 +171,8 @@ def _plain(columns: Sequence[str], row: Any) -> Row:
 def _face_id(value: Any) -> int | None:
     # A table's page may give a foreign key with the label of what it points to
     value = value.get("value") if isinstance(value, dict) else value
-    value = id_of(value) if isinstance(value, str) else value
-    return value if isinstance(value, int) and 0 <= value <= MAX_ID else None
+    value = coerce.parse_id(value) if isinstance(value, str) else value
+    return value if isinstance(value, int) and 0 <= value <= coerce.MAX_ID else None
 
 
 async def _captions(page: Page, paths: dict[int, str]) -> Captions:

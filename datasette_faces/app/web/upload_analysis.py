@@ -15,12 +15,13 @@ from ...models.base import FaceModel
 from ...models.inference import Inference
 from ...models.insightface import InsightFacePack
 from ...search import searcher
+from ...search.prepared_search import SearchRequest
 from ...shapes import ModelInfo, QueryAnalysis
 from ..datasette import permissions
 from ..datasette.state import state_of
 from .limits import RETRY_SECONDS
 from .page import BadRequest, Page
-from .search_query import Asked
+from .search_query import uploads_of
 
 _PATH = re.compile(r"(?<![A-Za-z0-9:/])[/~\\]|\b[A-Za-z]:[/\\](?!/)|\bfile:")
 """How the path of a file begins, on any system; an address of the web is none."""
@@ -48,22 +49,24 @@ class Overloaded(Base400):  # type: ignore[misc]
     headers = {"retry-after": str(RETRY_SECONDS)}  # noqa: RUF012
 
 
-async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
-    """Have the pictures looked at, one after another; the keys under which they are kept.
+async def analyse(page: Page, request: SearchRequest, pictures: Pictures) -> list[str]:
+    """Find the faces in the pictures, one after another, and keep them: the keys of the pictures.
 
     Raises NoModel, Overloaded, BadRequest.
     """
     try:
-        info = await page.read(searcher.model_of, wanted.model)
+        info = await page.read(searcher.model_of, request.model)
     except SearchError as error:
         raise BadRequest(str(error)) from None
     queries = state_of(page.datasette).queries
-    told = {"database": page.database, "model_id": info.id}
+    kept_for = {"database": page.database, "model_id": info.id}
     keys = []
     for file_name, data in pictures:
         looked = await _looked(page, info, file_name, data)
         keys.append(
-            queries.add_photo(looked.analysis, file_name=file_name, reason=looked.reason, **told)
+            queries.add_photo(
+                looked.analysis, file_name=file_name, reason=looked.reason, **kept_for
+            )
         )
     return keys
 
@@ -131,8 +134,7 @@ def face_model(page: Page, model_id: str) -> FaceModel:
 
 def described(page: Page, key: str) -> dict[str, Any]:
     """An uploaded picture and its faces, the largest first, for JSON."""
-    queries = state_of(page.datasette).queries
-    photo = queries.photo(page.database, key)
+    photo = uploads_of(page).photo(key)
     if photo is None:
         raise _crowded_out()
     return {
@@ -149,7 +151,7 @@ def _crowded_out() -> Overloaded:
 
 
 def _face(page: Page, key: str) -> dict[str, Any]:
-    face = state_of(page.datasette).queries.face(page.database, key)
+    face = uploads_of(page).face(key)
     if face is None:
         raise _crowded_out()
     box = face.box
