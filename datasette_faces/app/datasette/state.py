@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from ...models.base import FaceModel
@@ -12,12 +12,12 @@ from ...models.inference import Inference
 from ...search.searcher import Searcher
 from ...search.upload_cache import QueryStore
 from ..sql.functions import Shared
-from .rates import RateLimit
-from .slots import Slots
 
 READERS = 4
 """Originals that are read at once; the next wait."""
 ATTRIBUTE = "_datasette_faces"
+
+Part = TypeVar("Part")
 
 
 class State:
@@ -25,8 +25,6 @@ class State:
 
     def __init__(self) -> None:
         self.queries = QueryStore()
-        self.rates = RateLimit()
-        self.slots = Slots()
         self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
         """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
         self.told: set[str] = set()
@@ -34,6 +32,7 @@ class State:
         self.scripts: frozenset[str] | None = None
         """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
+        self._parts: dict[type[Any], Any] = {}
         self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}
         self._kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
@@ -41,6 +40,13 @@ class State:
     def kept(self, database: Any) -> dict[Any, Any]:
         """What was read of one of Datasette's databases, for as long as that is there."""
         return self._kept.setdefault(database, {})
+
+    def part(self, kind: type[Part]) -> Part:
+        """The one of a class that this server has, made on first use."""
+        with self._lock:
+            if kind not in self._parts:
+                self._parts[kind] = kind()
+            return cast(Part, self._parts[kind])
 
     def shared(self, database: str, path: str | None) -> Shared:
         """What the SQL functions of a database's connections share: its indexes, its query faces.

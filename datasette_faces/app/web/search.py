@@ -18,9 +18,7 @@ from ...shapes import Match
 from ...store import gallery, models, table_privacy
 from ...store.connection import sqlite
 from ..datasette import compat, csp, permissions
-from ..datasette.slots import Keep
 from ..datasette.state import state_of
-from . import limits
 from .calibration import calibration_url
 from .page import BadRequest, Page, page_view, with_links, with_name
 from .people_of_faces import named_in_json, people_of, with_people
@@ -35,6 +33,7 @@ from .search_query import (
     without_missing,
 )
 from .upload_analysis import NoFace, Overloaded, Pictures, analyse, described, face_model, missing
+from .upload_limits import CountBytes, check_rate, occupy_slot
 from .uploads import NothingUploaded, read_pictures
 
 SPREAD = 500
@@ -302,10 +301,10 @@ async def _upload(page: Page) -> Response:
         raise Forbidden("Permission denied: faces-upload")
     request = SearchRequest()
     try:
-        with limits.slot(page) as keep:
-            limits.check(page)
-            pictures, request = await _read(page, keep)
-            limits.check(page, len(pictures) - 1)
+        with occupy_slot(page) as count_bytes:
+            check_rate(page)
+            pictures, request = await _read(page, count_bytes)
+            check_rate(page, len(pictures) - 1)
             photos = await analyse(page, request, pictures)
     except (Base400, Busy) as error:
         problem = Overloaded(str(error)) if isinstance(error, Busy) else error
@@ -323,10 +322,10 @@ async def _upload(page: Page) -> Response:
     return await _data(page, request, shown)
 
 
-async def _read(page: Page, keep: Keep) -> tuple[Pictures, SearchRequest]:
+async def _read(page: Page, count_bytes: CountBytes) -> tuple[Pictures, SearchRequest]:
     """The pictures of a request, and what its form and its address ask for besides."""
     try:
-        upload = await read_pictures(page.request, keep=keep)
+        upload = await read_pictures(page.request, count_bytes=count_bytes)
     except NothingUploaded as error:
         compat.check_csrf(page.request, error.fields)
         raise

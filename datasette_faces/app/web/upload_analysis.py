@@ -19,9 +19,9 @@ from ...search.prepared_search import SearchRequest
 from ...shapes import ModelInfo, QueryAnalysis
 from ..datasette import permissions
 from ..datasette.state import state_of
-from .limits import RETRY_SECONDS
 from .page import BadRequest, Page
 from .search_query import uploads_of
+from .upload_limits import RETRY_SECONDS
 
 _PATH = re.compile(r"(?<![A-Za-z0-9:/])[/~\\]|\b[A-Za-z]:[/\\](?!/)|\bfile:")
 """How the path of a file begins, on any system; an address of the web is none."""
