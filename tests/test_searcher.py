@@ -32,6 +32,7 @@ from galleries import (
 import datasette_faces
 from datasette_faces.errors import SearchError
 from datasette_faces.search import searcher as search
+from datasette_faces.search.filters import parse_filters
 from datasette_faces.search.indexes.base import FaceIndex, Snapshot
 from datasette_faces.search.indexes.vec0 import SqliteVec
 from datasette_faces.search.searcher import Searcher, fuse
@@ -316,7 +317,7 @@ class TestOptions:
         ],
     )
     def test_are_read(self, options: dict[str, Any], filters: SearchFilters) -> None:
-        assert search.filters_of(options) == filters
+        assert parse_filters(options) == filters
 
     @pytest.mark.parametrize(
         "options",
@@ -332,10 +333,12 @@ class TestOptions:
             {"threshold": []},
             {"taken_from": 2019},
             {"taken_to": "yesterday"},
+            {"taken_to": "2019-02-30"},
             {"folder": 5},
             {"folder": ["/a"]},
             {"person_id": "x"},
             {"person_id": 1.5},
+            {"person_id": -1},
             {"person_id": 10**30},
             {"hidden": "perhaps"},
             {"hidden": 2},
@@ -344,7 +347,7 @@ class TestOptions:
     )
     def test_that_make_no_sense_are_refused(self, options: Any) -> None:
         with pytest.raises(SearchError, match="option"):
-            search.filters_of(options)
+            parse_filters(options)
 
 
 class TestFiles:

@@ -18,6 +18,7 @@ from ..store.connection import Connection
 from ..store.embeddings import SearchFilters
 from ..store.gallery import Query
 from . import searcher
+from .filters import filters_as_json
 from .upload_cache import DatabaseUploads
 
 RESULTS = 48
@@ -85,7 +86,7 @@ class PreparedSearch:
     def query(self) -> Query:
         """The SQL that gives the results: a page's own, and that of "View and edit SQL"."""
         vector, named = self._vector()
-        options = searcher.options_of(self.request.filters)
+        options = filters_as_json(self.request.filters)
         params = {"model": self.model.id, **named, **({"options": options} if options else {})}
         own, k, end = sorted(self.request.own_faces()), ":k", _ORDER
         if own:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..algorithms import calibration
-from ..algorithms.calibration import Curve
+from ..algorithms.calibration import Curve, Evaluation
 from ..errors import SearchError
 from ..shapes import ModelInfo
 from ..store import calibration_pairs, calibrations, models
 from ..store.calibrations import Kept
 from ..store.connection import Connection, transaction
+from ..store.gallery import Query
 from . import searcher
 
 BEYOND = 1e-5
 """So far beyond -1 and 1 the rounding of float32 may take a similarity."""
 DIGITS = 4
-"""A probability is told in so many decimals."""
+"""A probability has so many decimals."""
+STEP = 5
+"""Hundredths between the similarities of the curve's rows."""
+
+_CURVE = f"""
+with recursive steps(hundredth) as (
+    select -100 union all select hundredth + {STEP} from steps where hundredth < 100
+)
+select hundredth / 100.0 as similarity, face_probability(hundredth / 100.0, :model) as probability
+from steps
+""".strip()
 
 
 def calibrate(conn: Connection, model_id: str) -> Kept:
@@ -27,6 +40,41 @@ def calibrate(conn: Connection, model_id: str) -> Kept:
     kept = calibrations.of_model(conn, model.id)
     assert kept is not None
     return kept
+
+
+@dataclass(frozen=True)
+class ModelCalibration:
+    """What a model's similarities mean in a file.
+
+    kept: what the file's own calibration found; None where the model's published curve holds.
+    """
+
+    model: ModelInfo
+    curve: Curve
+    kept: Kept | None
+
+    @property
+    def source(self) -> str:
+        """What the curve was made of: published, or this library."""
+        return self.kept.calibration.source if self.kept else "published"
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """How good the curve is; empty where that is not known."""
+        return self.kept.calibration.evaluation if self.kept else Evaluation(None, (), ())
+
+
+def read_calibration(conn: Connection, model_id: str | None) -> ModelCalibration:
+    """The calibration of a model, or of the file's first. Raises SearchError."""
+    model = searcher.model_of(conn, model_id)
+    kept = calibrations.of_model(conn, model.id)
+    curve = kept.calibration.curve if kept else calibration.published_curve(model.threshold)
+    return ModelCalibration(model, curve, kept)
+
+
+def curve_query(model_id: str) -> Query:
+    """The SQL that gives a model's curve as rows of similarity and probability."""
+    return Query(_CURVE, {"model": model_id})
 
 
 def curve_of(conn: Connection, model: ModelInfo) -> Curve:

@@ -6,13 +6,10 @@ the faces that changed since the index was made, and with the filters. No HTTP, 
 
 from __future__ import annotations
 
-import json
-import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,15 +20,11 @@ from ..store import changes, embeddings, models
 from ..store.connection import Connection, sqlite
 from ..store.database import reading
 from ..store.embeddings import SearchFilters
+from .filters import NO_FILTERS
 from .indexes import registry
 from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
 from .rerank import NOTHING, Question
 
-NO_FILTERS = SearchFilters()
-
-DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
-"""A day, a month or a year of ISO 8601."""
-TRUTHS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 MAX_K = 4096
 """As vec0's: whoever wants more wants a table."""
 FEW_FACES = 2_000
@@ -279,71 +272,3 @@ def _among_candidates(asked: Question, state: _State) -> list[Match] | None:
         return None
     new = asked.gathered(state.beside())
     return asked.best(known, new or NOTHING)
-
-
-def filters_of(options: object) -> SearchFilters:
-    """SearchFilters from names and values that somebody wrote. Raises SearchError."""
-    if not isinstance(options, dict):
-        raise SearchError(
-            'the options are a JSON object, like {"threshold": 0.4, "folder": "/a/b"}'
-        )
-    known = {field.name for field in fields(SearchFilters)}
-    if unknown := sorted(set(options) - known):
-        raise SearchError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    given = {name: value for name, value in options.items() if value not in (None, "")}
-    try:
-        return SearchFilters(**{name: _READ[name](value) for name, value in given.items()})
-    except (TypeError, ValueError):
-        raise SearchError(f"the options make no sense: {json.dumps(given)}") from None
-
-
-def _day(value: object) -> str:
-    if not isinstance(value, str) or not DAY.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def _share(value: object) -> float:
-    number = float(str(value))
-    if not -1 <= number <= 1:
-        raise ValueError
-    return number
-
-
-def _path(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _row_id(value: object) -> int:
-    number = int(str(value))
-    if not -(2**63) <= number < 2**63:
-        raise ValueError
-    return number
-
-
-def _truth(value: object) -> bool:
-    if str(value).lower() not in TRUTHS:
-        raise ValueError
-    return TRUTHS[str(value).lower()]
-
-
-_READ: dict[str, Callable[[object], Any]] = {
-    "threshold": _share,
-    "taken_from": _day,
-    "taken_to": _day,
-    "folder": _path,
-    "person_id": _row_id,
-    "hidden": _truth,
-}
-
-
-def options_of(filters: SearchFilters) -> str | None:
-    """SearchFilters as `filters_of` reads them, in JSON; None where nothing is filtered."""
-    given = {
-        item.name: getattr(filters, item.name)
-        for item in fields(SearchFilters)
-        if getattr(filters, item.name) != item.default
-    }
-    return json.dumps(given) if given else None

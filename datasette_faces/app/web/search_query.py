@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import date
 from typing import Any
 
 from datasette.utils.asgi import Base400
 
 from ...errors import SearchError, UnknownFace
 from ...search import prepared_search, searcher
+from ...search.filters import parse_filters
 from ...search.prepared_search import RESULTS, PreparedSearch, SearchRequest
 from ...search.upload_cache import DatabaseUploads
 from ...store import coerce
@@ -103,14 +103,10 @@ def _filters(given: dict[str, str]) -> SearchFilters:
         del given["hidden"]
     for name, value in given.items():
         try:
-            filters = searcher.filters_of({name: value})
-            for day in filter(None, (filters.taken_from, filters.taken_to)):
-                date.fromisoformat(f"{day}-01-01"[:10])
-            if filters.person_id is not None and coerce.parse_id(value) is None:
-                raise ValueError
-        except (SearchError, ValueError):
+            parse_filters({name: value})
+        except SearchError:
             raise BadRequest(f"{name} takes {TAKES[name]}, not {_short(value)}") from None
-    return searcher.filters_of(given)
+    return parse_filters(given)
 
 
 def uploads_of(page: Page) -> DatabaseUploads:
