@@ -480,7 +480,7 @@ def test_another_process_changes_faces_while_threads_search(
 ) -> None:
     """Every answer is compared with the exact one, of the same moment: one read transaction."""
     monkeypatch.setattr(search, "MOST_CHANGES", 30)
-    monkeypatch.setattr(rerank, "FIRST_LOOK", 8)
+    monkeypatch.setattr(rerank, "FIRST_FETCH", 8)
     small = Watched()
     path = make_gallery(tmp_path / "g.db", vectors(FACES), SqliteVec(), small)
     both = Searcher(str(path), kinds=[SqliteVec(), small])

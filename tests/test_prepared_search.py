@@ -14,14 +14,14 @@ from datasette_faces.errors import SearchError, UnknownFace
 from datasette_faces.search import prepared_search
 from datasette_faces.search.prepared_search import PreparedSearch, SearchRequest, prepare_search
 from datasette_faces.search.searcher import fuse
-from datasette_faces.search.upload_cache import DatabaseUploads, QueryStore
+from datasette_faces.search.upload_cache import DatabaseUploads, UploadCache
 from datasette_faces.store import embeddings, gallery
 from datasette_faces.store.database import reading
 
 
 @pytest.fixture
 def uploads() -> DatabaseUploads:
-    return DatabaseUploads(QueryStore(), "faces")
+    return DatabaseUploads(UploadCache(), "faces")
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def prepare_search(
         _check_model(found[0], model)
         # A list each: the same face among both says nothing
         examples = negatives if key in request.unlike else positives
-        examples.append(searcher.checked(found[1], model))
+        examples.append(searcher.check_query(found[1], model))
     if not positives or model is None:
         return None
     embedding = searcher.fuse(positives, negatives)

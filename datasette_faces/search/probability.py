@@ -31,7 +31,7 @@ from steps
 
 
 def calibrate(conn: Connection, model_id: str) -> Kept:
-    """Fit a model's curve to what the file knows, and keep it; in a transaction of its own."""
+    """Fit a model's curve to the file's labels, and keep it; in a transaction of its own."""
     model = searcher.model_of(conn, model_id)
     known = calibration_pairs.known(conn, model.id)
     found = calibration.fit_and_evaluate(model.threshold, known.matching, known.other)
@@ -85,13 +85,16 @@ def curve_of(conn: Connection, model: ModelInfo) -> Curve:
 
 
 def only_curve(conn: Connection) -> Curve | None:
-    """The curve of a file's one model; None where there are several: whose a similarity is, is not said."""
+    """The curve of a file's one model; None where there are several: a similarity names no model."""
     known = models.every(conn)
     return curve_of(conn, known[0]) if len(known) == 1 else None
 
 
-def of(curve: Curve, similarity: object) -> float:
-    """The chance, 0..1, at equal odds. Raises SearchError for what is no cosine similarity."""
+def estimate(curve: Curve, similarity: object) -> float:
+    """The probability, 0..1, that two faces of this similarity are one person, at equal odds.
+
+    Raises SearchError for what is no cosine similarity.
+    """
     if not isinstance(similarity, int | float):
         kind = "a blob" if isinstance(similarity, bytes) else "text"
         raise SearchError(f"a similarity is a number, -1 to 1, not {kind}")
@@ -101,14 +104,14 @@ def of(curve: Curve, similarity: object) -> float:
     return round(calibration.probability(curve, similarity), DIGITS)
 
 
-class Curves:
+class CurveCache:
     """The curves that one connection has read, until the file changes."""
 
     def __init__(self) -> None:
         self._version: tuple[int, int, bool] | None = None
         self._curves: dict[str | None, Curve] = {}
 
-    def of(self, conn: Connection, model_id: str | None = None) -> Curve:
+    def read(self, conn: Connection, model_id: str | None = None) -> Curve:
         """The curve of a model, or of the file's first. Raises SearchError."""
         # Others' commits count up the first, this connection's own writes the second
         others = conn.execute("pragma data_version").fetchone()[0]

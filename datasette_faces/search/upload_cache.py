@@ -25,12 +25,12 @@ KEEP_SECONDS = 3600
 MAX_BYTES = 64_000_000
 """About 2,000 photographs of two faces; their crops and thumbnails take most of it."""
 FUSED_SHARE = 0.25
-"""What is fused may take so much of that: whoever follows links makes many, and evicts no upload."""
+"""Fused queries may take so much of that: a visitor who follows links makes many, and evicts no upload."""
 KEY_BYTES = 12
-"""16 characters of base64; nobody guesses 96 bits within an hour."""
+"""16 characters of base64: 96 bits cannot be guessed within an hour."""
 KEY = r"[A-Za-z0-9_-]{16}"
 _KEYS = re.compile(f"(?=({KEY}))")
-"""Whatever may be a key, also where one overlaps another."""
+"""Whatever may be a key, also where two overlap."""
 ENTRY_BYTES = 1_000
 """What Python takes for an entry besides its pictures and its vector."""
 
@@ -111,7 +111,7 @@ class _Shelf:
         keys = tuple(entries)
         self._expire()
         size_bytes = sum(map(_size_of, entries.values()))
-        # What is larger than the cap on its own is kept until the next comes: it was asked for
+        # An entry larger than the cap is kept until the next one comes: the upload has to be answered
         while self._added and self._size_bytes + size_bytes > self._max_bytes:
             self._drop(next(iter(self._added)))
         self._entries.update(entries)
@@ -130,7 +130,7 @@ class _Shelf:
             del self._entries[key]
 
 
-class QueryStore:
+class UploadCache:
     """Query faces by their keys; safe for use by several threads."""
 
     def __init__(
@@ -148,12 +148,12 @@ class QueryStore:
 
     @property
     def size_bytes(self) -> int:
-        """What it holds now."""
+        """The bytes that are kept now."""
         with self._lock:
             return sum(shelf.size() for shelf in (self._uploads, self._fused))
 
     def keys_in(self, text: str) -> set[str]:
-        """The keys in a text under which something is kept here."""
+        """The keys in a text that are kept here."""
         found = set(_KEYS.findall(text))
         with self._lock:
             return self._uploads.known(found) | self._fused.known(found)
@@ -186,7 +186,7 @@ class QueryStore:
         key = self.vector_key(database, model_id, *parts)
         with self._lock:
             if self._fused.get(key) is None:
-                self._fused.keep({key: _Fused(database, model_id, _own(embedding))})
+                self._fused.keep({key: _Fused(database, model_id, _read_only_copy(embedding))})
         return key
 
     def photo(self, database: str, key: str) -> QueryPhoto | None:
@@ -226,7 +226,7 @@ class QueryStore:
 class DatabaseUploads:
     """The query faces of one database."""
 
-    store: QueryStore
+    store: UploadCache
     database: str
 
     def photo(self, key: str) -> QueryPhoto | None:
@@ -259,7 +259,7 @@ def _query_face(face: Face, database: str, model_id: str, photo_key: str) -> Que
     return QueryFace(
         database=database,
         model_id=model_id,
-        embedding=_own(face.embedding),
+        embedding=_read_only_copy(face.embedding),
         crop=face.crop,
         box=face.detection.box,
         detection_score=face.detection.score,
@@ -268,8 +268,8 @@ def _query_face(face: Face, database: str, model_id: str, photo_key: str) -> Que
     )
 
 
-def _own(embedding: FloatArray) -> FloatArray:
-    """A copy that nobody can change, and that holds no larger array in memory."""
+def _read_only_copy(embedding: FloatArray) -> FloatArray:
+    """A read-only copy, which keeps no larger array in memory."""
     copy: FloatArray = np.array(embedding, dtype=np.float32)
     copy.flags.writeable = False
     return copy

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from ...models.base import FaceModel
 from ...models.inference import Inference
 from ...search.searcher import Searcher
-from ...search.upload_cache import QueryStore
+from ...search.upload_cache import UploadCache
 from ..sql.functions import Shared
 
 READERS = 4
@@ -24,7 +24,7 @@ class State:
     """One server's query faces and the models at work for its uploads."""
 
     def __init__(self) -> None:
-        self.queries = QueryStore()
+        self.queries = UploadCache()
         self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
         """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
         self.told: set[str] = set()

@@ -13,7 +13,7 @@ from ...errors import NoVectorExtension, SearchError
 from ...search import probability
 from ...search.filters import parse_filters_json
 from ...search.indexes.vec0 import was_stopped
-from ...search.probability import Curves
+from ...search.probability import CurveCache
 from ...search.searcher import MAX_K, Searcher
 from ...search.vector_models import VectorModels, model_of_vector
 from ...shapes import FloatArray, Match
@@ -41,7 +41,7 @@ class Functions:
     """The SQL functions of one connection, by their names there."""
 
     def __init__(self, caller_of: Callable[[], Connection], shared: Shared) -> None:
-        self._caller_of, self._shared, self._curves = caller_of, shared, Curves()
+        self._caller_of, self._shared, self._curves = caller_of, shared, CurveCache()
 
     @named("face_embedding")
     def face_embedding(self, face_id: int, model_id: str | None = "") -> bytes | None:
@@ -107,8 +107,8 @@ class Functions:
         if similarity is None or model_id is None:
             return None
         caller = self._caller_of()
-        curve = _unless_stopped(caller, lambda: self._curves.of(caller, model_id or None))
-        return None if curve is None else probability.of(curve, similarity)
+        curve = _unless_stopped(caller, lambda: self._curves.read(caller, model_id or None))
+        return None if curve is None else probability.estimate(curve, similarity)
 
 
 def register(conn: Connection, shared: Shared | None = None) -> None:

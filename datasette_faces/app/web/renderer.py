@@ -209,7 +209,7 @@ def _alike(row: Row, curve: Curve | None) -> Row:
         return {"similarity": None, "probability": None}
     if chance is None and curve is not None:
         with suppress(SearchError):
-            chance = probability.of(curve, similarity)
+            chance = probability.estimate(curve, similarity)
     return {"similarity": similarity, "probability": chance}
 
 
