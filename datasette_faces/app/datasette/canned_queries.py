@@ -21,7 +21,7 @@ FACES = ("faces", "photos", "face_embeddings", "models")
 
 
 @dataclass(frozen=True, slots=True)
-class Canned:
+class CannedQuery:
     """A query that every database of faces has; tables: what it reads; fields: its parameters."""
 
     title: str
@@ -134,14 +134,14 @@ limit case when :limit = '' then 100 else cast(:limit as integer) end
 """.strip()
 
 QUERIES = {
-    "faces_like_face": Canned(
+    "faces_like_face": CannedQuery(
         "Faces like this face",
         "The k faces (20 if left empty) most like the face of this id, the most similar first.",
         FACES,
         FACES_LIKE_FACE,
         ("face_id", "k"),
     ),
-    "faces_like_query": Canned(
+    "faces_like_query": CannedQuery(
         "Faces like an uploaded face",
         "The k faces (20 if left empty) most like a face that was uploaded on the search page; its "
         "address there holds the key, which is good for an hour.",
@@ -149,7 +149,7 @@ QUERIES = {
         FACES_LIKE_QUERY,
         ("key", "k"),
     ),
-    "near_duplicates": Canned(
+    "near_duplicates": CannedQuery(
         "Pairs of near-duplicates",
         "Pairs of nearly identical faces in different photos. threshold: from which similarity on "
         "(0.9). faces: how many of the newest are compared with all of the file (300, down to 30 in "
@@ -159,7 +159,7 @@ QUERIES = {
         NEAR_DUPLICATES,
         ("threshold", "faces", "before"),
     ),
-    "people_together": Canned(
+    "people_together": CannedQuery(
         "People seen together",
         "Pairs of people and in how many photos both are. person: a part of a name, or empty for "
         "everyone.",
@@ -167,7 +167,7 @@ QUERIES = {
         PEOPLE_TOGETHER,
         ("person",),
     ),
-    "faces_without_person": Canned(
+    "faces_without_person": CannedQuery(
         "Faces without a person",
         "Faces of which nobody has said who it is, the newest first. limit: how many (100 if left "
         "empty). before: go on below this id, that of the last one seen.",
@@ -178,7 +178,7 @@ QUERIES = {
 }
 
 
-async def of_database(datasette: Any, database: str) -> dict[str, dict[str, Any]]:
+async def list_queries(datasette: Any, database: str) -> dict[str, dict[str, Any]]:
     """Datasette 0.65: the queries of a database, as `canned_queries` takes them.
 
     They are the same for every actor: Datasette breaks where a query that it asks about for one is
@@ -186,8 +186,8 @@ async def of_database(datasette: Any, database: str) -> dict[str, dict[str, Any]
     """
     configured = _configured(datasette, database)
     return {
-        name: {"sql": query.sql, "params": list(query.fields), **_shown(query)}
-        for name, query in (await _offered(datasette, database)).items()
+        name: {"sql": query.sql, "params": list(query.fields), **_metadata(query)}
+        for name, query in (await _queries_of_database(datasette, database)).items()
         if name not in configured
     }
 
@@ -196,7 +196,7 @@ async def may_view(datasette: Any, actor: Any, database: str, name: str) -> bool
     """Datasette 0.65: False for who may not see a table that a query of ours reads; else no opinion."""
     if name not in QUERIES or name in _configured(datasette, database):
         return None
-    return None if name in await _visible(datasette, database, actor) else False
+    return None if name in await _queries_of_actor(datasette, database, actor) else False
 
 
 def _configured(datasette: Any, database: str) -> set[str]:
@@ -207,12 +207,12 @@ def _configured(datasette: Any, database: str) -> set[str]:
     return {name for name, sql in sqls.items() if name in QUERIES and sql != QUERIES[name].sql}
 
 
-async def add(datasette: Any) -> None:
+async def add_queries(datasette: Any) -> None:
     """Datasette 1.0: keep the queries of every database that holds faces, and no others of ours."""
     if not V1:
         return
     for database in list(datasette.databases):
-        offered = await _offered(datasette, database)
+        offered = await _queries_of_database(datasette, database)
         for name, query in QUERIES.items():
             # An internal database that is a file still holds those of an earlier start
             await datasette.remove_query(database, name, source=SOURCE)
@@ -220,20 +220,20 @@ async def add(datasette: Any) -> None:
                 continue
             # Trusted: who runs them needs to see their tables, not to run SQL of their own
             options = {"is_trusted": True, "source": SOURCE, "parameters": query.fields}
-            await datasette.add_query(database, name, query.sql, **options, **_shown(query))
+            await datasette.add_query(database, name, query.sql, **options, **_metadata(query))
 
 
-def _shown(query: Canned) -> dict[str, Any]:
+def _metadata(query: CannedQuery) -> dict[str, Any]:
     return {"title": query.title, "description": query.description, "hide_sql": True}
 
 
-async def denied(datasette: Any, actor: Any) -> Any:
+async def deny_queries(datasette: Any, actor: Any) -> Any:
     """Datasette 1.0: a PermissionSQL that denies what reads a table that an actor may not see."""
     from datasette.permissions import PermissionSQL
 
     pairs = []
     for database in list(datasette.databases):
-        visible = await _visible(datasette, database, actor)
+        visible = await _queries_of_actor(datasette, database, actor)
         pairs += [(database, name) for name in QUERIES if name not in visible]
     return PermissionSQL(sql=DENIED, params={"faces_source": SOURCE, "faces_denied": dumps(pairs)})
 
@@ -248,7 +248,7 @@ where queries.source = :faces_source
 """
 
 
-async def _offered(datasette: Any, database: str) -> dict[str, Canned]:
+async def _queries_of_database(datasette: Any, database: str) -> dict[str, CannedQuery]:
     """The queries that make sense in a database: none where there are no faces."""
     if database not in datasette.databases:
         return {}
@@ -263,10 +263,10 @@ def _tables(conn: Connection) -> set[str]:
     return tables.difference(table_privacy.unused_tables(conn))
 
 
-async def _visible(datasette: Any, database: str, actor: Any) -> dict[str, Canned]:
+async def _queries_of_actor(datasette: Any, database: str, actor: Any) -> dict[str, CannedQuery]:
     """Of those, the ones whose tables an actor may see; none for who may see no faces."""
-    offered = await _offered(datasette, database)
-    if not offered or not await permissions.sees(datasette, actor, database):
+    offered = await _queries_of_database(datasette, database)
+    if not offered or not await permissions.may_actor_view(datasette, actor, database):
         return {}
     tables = {table for query in offered.values() for table in query.tables}
     private = {

@@ -19,9 +19,9 @@ from .calibration import calibration_url
 from .page import (
     BadRequest,
     Page,
-    id_asked,
-    number,
     page_view,
+    read_id,
+    read_number,
     row_id,
     web_address,
     with_links,
@@ -39,7 +39,7 @@ _FIRST_DAY = "0000-01-01"
 @page_view("faces", "photos")
 async def gallery(page: Page) -> Response:
     """Every face, the newest first, with filters, a page at a time."""
-    filters, after = _filters(page.request), id_asked(page.request, "after", "the id of a face")
+    filters, after = _filters(page.request), read_id(page.request, "after", "the id of a face")
     shown = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES)
     # One more than a page shows tells whether there is another
     one_more = Query(shown.sql, {**shown.params, "limit": PAGE_FACES + 1})
@@ -74,9 +74,9 @@ def _gallery_json(page: Page, faces: list[Row], next_url: str | None) -> Respons
 
 def _filters(request: Any) -> Filters:
     return Filters(
-        min_size=number(request, "min_size"),
-        min_score=number(request, "min_score"),
-        min_sharpness=number(request, "min_sharpness"),
+        min_size=read_number(request, "min_size"),
+        min_score=read_number(request, "min_score"),
+        min_sharpness=read_number(request, "min_sharpness"),
         taken_from=_day(request, "taken_from"),
         taken_to=_day(request, "taken_to"),
         model=request.args.get("model") or None,
@@ -170,12 +170,12 @@ async def face(page: Page) -> Response:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
     query = browse.nearest_query(model, face_id, NEAREST_FACES) if model else None
     nearest = await page.read(browse.rows, browse.lean(query)) if query else []
-    told_why = await _why(page, face_id, model)
+    why = await _why(page, face_id, model)
     if page.as_json:
         linked = [with_links(page, other) for other in nearest]
-        told = {"face": with_links(page, found), "model": model, "nearest": linked, "why": told_why}
-        return Response.json(told)
-    values = {"face": found, "model": model, "why": told_why}
+        answer = {"face": with_links(page, found), "model": model, "nearest": linked, "why": why}
+        return Response.json(answer)
+    values = {"face": found, "model": model, "why": why}
     values["nearest"] = [with_name(other) for other in await with_people(page, nearest)]
     values["sql_url"] = query and await page.sql_url(query)
     return await page.html("face.html", {**values, **await _face_context(page, found, model)})
@@ -247,5 +247,5 @@ async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
 
 
 async def _picture_url(page: Page, photo_id: int) -> str:
-    may = await permissions.sees_originals(page.datasette, page.request, page.database)
+    may = await permissions.may_view_originals(page.datasette, page.request, page.database)
     return page.url(f"/{'image' if may else 'thumbnail'}/{photo_id}.jpg")

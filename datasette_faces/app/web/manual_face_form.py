@@ -62,7 +62,7 @@ def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) ->
         return face
 
     try:
-        within = permissions.folders_of_originals(page.datasette, page.database)
+        within = permissions.originals_folders(page.datasette, page.database)
         manual_box = manual_faces.make_manual_box(about, box)
         return manual_faces.measure_face(
             look, infos, manual_faces.read_original(about, within), manual_box
@@ -82,7 +82,7 @@ async def hindrance(page: Page, photo_id: int) -> str | None:
     """Why no face can be drawn in a photo here; None where one can."""
     if not await page.read(gallery.has_table, "face_drawings"):
         return f"{OLD}."
-    within = permissions.folders_of_originals(page.datasette, page.database)
+    within = permissions.originals_folders(page.datasette, page.database)
     try:
         about: DrawablePhoto = await page.read(manual_faces.read_drawable_photo, photo_id)
     except DecisionError as error:

@@ -99,7 +99,7 @@ class Page:
                 raise TooSlow(f"This took longer than {PAGE_MS / 1000:g} seconds") from error
 
         once = function in READ_ONCE and not database.is_mutable and not options
-        kept = state_of(self.datasette).kept(database) if once else {}
+        kept = state_of(self.datasette).cache_of(database) if once else {}
         question = (function, *arguments) if once else None
         if question not in kept:
             kept[question] = await database.execute_fn(run)
@@ -137,7 +137,7 @@ class Page:
         self, template: str, context: dict[str, Any], error: Base400 | None = None
     ) -> Response:
         """A page in the house's look; with the status of an error that it tells of."""
-        allowed = csp.Allowed()
+        allowed = csp.AllowedSources()
         rendered = await self.datasette.render_template(
             f"faces/{template}",
             {
@@ -156,8 +156,8 @@ class Page:
             view_name="faces",
         )
         status, more = (error.status, getattr(error, "headers", {})) if error else (200, {})
-        told = await csp.of_page(self.datasette, self.database, allowed)
-        return Response.html(rendered, status=status, headers={**told, **more})
+        csp_headers = await csp.page_headers(self.datasette, self.database, allowed)
+        return Response.html(rendered, status=status, headers={**csp_headers, **more})
 
     def _json_url(self) -> str:
         # Behind a proxy the request's own path may or may not begin with base_url
@@ -198,7 +198,7 @@ def row_id(request: Any) -> int:
     return value
 
 
-def id_asked(request: Any, name: str, what: str) -> int | None:
+def read_id(request: Any, name: str, what: str) -> int | None:
     """An id of the query string, or None. Raises BadRequest, which says what is meant by it."""
     text = request.args.get(name) or ""
     value = coerce.parse_id(text)
@@ -207,7 +207,7 @@ def id_asked(request: Any, name: str, what: str) -> int | None:
     return value
 
 
-def number(request: Any, name: str) -> float | None:
+def read_number(request: Any, name: str) -> float | None:
     """A number of the query string, or None. Raises BadRequest."""
     text = (request.args.get(name) or "").strip()
     if not text:
@@ -228,7 +228,7 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
             try:
-                return await _told_in_words(function, await page_for(datasette, request, *tables))
+                return await _explain_errors(function, await page_for(datasette, request, *tables))
             except (Base400, Forbidden) as error:
                 if _format(request) == "html":
                     raise
@@ -241,7 +241,7 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorate
 
 
-async def _told_in_words(function: Callable[..., Any], page: Page) -> Response:
+async def _explain_errors(function: Callable[..., Any], page: Page) -> Response:
     """The answer; where the file itself holds what cannot be searched, BadRequest that says so."""
     try:
         return await function(page)
@@ -299,6 +299,6 @@ def add_footer(env: Any, datasette: Any) -> None:
 
 def _configured_site(datasette: Any) -> dict[str, Any]:
     for database in datasette.databases:
-        if found := permissions.setting(datasette, database, "site"):
+        if found := permissions.read_setting(datasette, database, "site"):
             return dict(found)
     return {}

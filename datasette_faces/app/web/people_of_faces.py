@@ -36,8 +36,8 @@ async def with_people(page: Page, faces: list[Row]) -> list[Row]:
 def named_in_json(face: Row) -> Row:
     """A face `with_people`, as a row of JSON says whose it is."""
     person = face["person"] or {}
-    told = {name: it for name, it in face.items() if name != "person"}
-    return {**told, "person_id": person.get("person_id"), "name": person.get("name")}
+    rest = {name: it for name, it in face.items() if name != "person"}
+    return {**rest, "person_id": person.get("person_id"), "name": person.get("name")}
 
 
 def photo_title(photo: Row, faces: list[Row]) -> str:

@@ -36,7 +36,7 @@ FACTS_OF_FACES = ("person_id", "photo_taken_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RendererData:
     """What Datasette gives to a renderer, of a table's page or of a query."""
 
     table: str | None
@@ -56,7 +56,7 @@ class Captions:
     texts: dict[int, str]
     nobody: str | None = None
 
-    def of(self, face_id: int, path: Any) -> dict[str, str]:
+    def describe(self, face_id: int, path: Any) -> dict[str, str]:
         """A face's caption, and its text for who sees no pictures. path: what its row says, if anything."""
         if self.nobody is not None:
             name = self.texts[face_id]
@@ -87,8 +87,8 @@ async def _can_render(
 async def _render_v065(
     datasette: Any, request: Any, database: str, table: Any, columns: Any, rows: Any, data: Row
 ) -> Response:
-    found = Found(table, columns, rows, data.get("next_url"), data.get("error"))
-    return await _gallery(Page(datasette, request, database, format="html"), found)
+    shown = RendererData(table, columns, rows, data.get("next_url"), data.get("error"))
+    return await _gallery(Page(datasette, request, database, format="html"), shown)
 
 
 async def _render_v1(
@@ -101,52 +101,51 @@ async def _render_v1(
     data: Row,
     error: str | None,
 ) -> Response:
-    found = Found(table, columns, rows, data.get("next_url"), error)
-    return await _gallery(Page(datasette, request, database, format="html"), found)
+    shown = RendererData(table, columns, rows, data.get("next_url"), error)
+    return await _gallery(Page(datasette, request, database, format="html"), shown)
 
 
-async def _gallery(page: Page, found: Found) -> Response:
+async def _gallery(page: Page, data: RendererData) -> Response:
     """Raises Forbidden, NotFound, and BadRequest for a query that failed or names no faces."""
-    column = await _checked(page, found)
-    rows = [_plain(found.columns, row) for row in found.rows]
+    column = await _checked(page, data)
+    rows = [_as_dict(data.columns, row) for row in data.rows]
     named = [_face_id(row.get(name)) for row in rows for name in (column, "other_face_id")]
     paths = await page.read(
         faces.paths_of_faces, [face_id for face_id in named if face_id is not None]
     )
     shown = [row for row in rows if _face_id(row.get(column)) in paths]
     captions = await _captions(page, paths)
-    curve = await page.read(probability.only_curve) if "similarity" in found.columns else None
+    curve = await page.read(probability.only_curve) if "similarity" in data.columns else None
     limit = page.datasette.setting("max_returned_rows")
     return await page.html(
         "results.html",
         {
             "faces": [
-                {**_tile(row, column, captions, _facts(page, found, row)), **_alike(row, curve)}
+                {**_tile(row, column, captions, _facts(page, data, row)), **_likeness(row, curve)}
                 for row in shown
             ],
             "left_out": len(rows) - len(shown),
-            "cut_at": limit if found.table is None and len(rows) >= limit else None,
-            "table": found.table,
-            "paired": "other_face_id" in found.columns,
+            "cut_at": limit if data.table is None and len(rows) >= limit else None,
+            "table": data.table,
+            "paired": "other_face_id" in data.columns,
             "back_url": _address(page, ""),
-            "next_url": found.next_url
-            and _address(page, f".{FORMAT}", urlsplit(found.next_url)[3]),
+            "next_url": data.next_url and _address(page, f".{FORMAT}", urlsplit(data.next_url)[3]),
             "json_url": _address(page, ".json"),
         },
     )
 
 
-async def _checked(page: Page, found: Found) -> str:
+async def _checked(page: Page, data: RendererData) -> str:
     """The column that names the faces, after a check of who asks what."""
     if not await permissions.may_view(page.datasette, page.request, page.database, "faces"):
         raise Forbidden(f"You may not see the faces of {page.database}: its table faces is private")
     if not await page.datasette.get_database(page.database).execute_fn(gallery.is_faces_database):
         raise NotFound(f"{page.database} holds no faces to show")
-    if found.error:
-        raise BadRequest(found.error)
-    column = _id_column(found.columns, found.table)
+    if data.error:
+        raise BadRequest(data.error)
+    column = _id_column(data.columns, data.table)
     if column is None:
-        has = ", ".join(found.columns) or "none"
+        has = ", ".join(data.columns) or "none"
         raise BadRequest(
             "A gallery needs a column face_id: select faces.id as face_id. "
             f"The columns here: {has[:200]}"
@@ -160,7 +159,7 @@ def _id_column(columns: Sequence[str], table: str | None) -> str | None:
     return "id" if table == "faces" and "id" in columns else None
 
 
-def _plain(columns: Sequence[str], row: Any) -> Row:
+def _as_dict(columns: Sequence[str], row: Any) -> Row:
     """A row as a dictionary: the first column of each name."""
     plain: Row = {}
     for name, value in zip(columns, row, strict=False):
@@ -191,18 +190,18 @@ def _tile(row: Row, column: str, captions: Captions, facts: list[tuple[str, str]
     """What the template shows of a row: one face, or a pair."""
     named = ((_face_id(row[column]), "path"), (_face_id(row.get("other_face_id")), "other_path"))
     faces = [
-        {"face_id": face_id, **captions.of(face_id, row.get(path))}
+        {"face_id": face_id, **captions.describe(face_id, row.get(path))}
         for face_id, path in named
         if face_id is not None and face_id in captions.texts
     ]
-    said = {face["caption"] for face in faces}
+    shown = {face["caption"] for face in faces}
     # In a catalogue a person's number says nothing beside the name
     nothing = {"person_id", "person"} if captions.nobody is not None else set()
-    kept = [(name, text) for name, text in facts if text not in said and name not in nothing]
+    kept = [(name, text) for name, text in facts if text not in shown and name not in nothing]
     return {"faces": faces, "facts": kept}
 
 
-def _alike(row: Row, curve: Curve | None) -> Row:
+def _likeness(row: Row, curve: Curve | None) -> Row:
     """A row's similarity, and the chance that it means one person: its own, or by a curve."""
     similarity, chance = row.get("similarity"), row.get("probability")
     if not isinstance(similarity, int | float):
@@ -213,14 +212,14 @@ def _alike(row: Row, curve: Curve | None) -> Row:
     return {"similarity": similarity, "probability": chance}
 
 
-def _facts(page: Page, found: Found, row: Row) -> list[tuple[str, str]]:
+def _facts(page: Page, data: RendererData, row: Row) -> list[tuple[str, str]]:
     """The other columns of a row that fit under a picture: their names and values."""
     names: Sequence[str] = list(row)
-    if found.table == "faces":
+    if data.table == "faces":
         sorted_by = page.request.args.get("_sort") or page.request.args.get("_sort_desc")
         names = [name for name in row if name in (*FACTS_OF_FACES, sorted_by) and name != "id"]
-    told = [(name, row[name]) for name in names if name not in SHOWN_AS_PICTURES | NO_FACTS]
-    facts = [(_title(name, value), _short(value)) for name, value in told]
+    shown = [(name, row[name]) for name in names if name not in SHOWN_AS_PICTURES | NO_FACTS]
+    facts = [(_title(name, value), _short(value)) for name, value in shown]
     return [(name, text) for name, text in facts if text is not None][:MAX_FACTS]
 
 

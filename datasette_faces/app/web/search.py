@@ -72,7 +72,7 @@ async def search(page: Page) -> Response:
 
 
 async def _without(page: Page) -> Response:
-    """What a catalogue without embeddings says instead. Raises NotFound for who is not just looking."""
+    """The page of a catalogue without embeddings. Raises NotFound for JSON, CSV and uploads."""
     if page.format != "html" or page.request.method == "POST":
         raise NotFound("This catalogue was published without a search")
     return await page.html("search.html", {})
@@ -207,7 +207,7 @@ async def _nearest(page: Page, search: PreparedSearch) -> list[Match]:
 
 
 def _histogram(spread: list[Match]) -> list[dict[str, Any]]:
-    """How many faces lie in each twentieth of similarity, from the least to the most."""
+    """The number of faces in each twentieth of similarity, in ascending order."""
     counts: dict[int, int] = {}
     for match in spread:
         place = min(int(match.similarity // BIN), round(1 / BIN) - 1)
@@ -291,8 +291,8 @@ def _csv(results: list[dict[str, Any]]) -> Response:
     writer = csv.DictWriter(out, CSV_COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(results)
-    told = {"content-disposition": 'attachment; filename="faces.csv"'}
-    return Response(out.getvalue(), headers=told, content_type="text/csv; charset=utf-8")
+    headers = {"content-disposition": 'attachment; filename="faces.csv"'}
+    return Response(out.getvalue(), headers=headers, content_type="text/csv; charset=utf-8")
 
 
 async def _upload(page: Page) -> Response:
@@ -358,8 +358,8 @@ def _with_photos(
 def _query_picture(page: Page, body: bytes | None) -> Response:
     if body is None:
         raise NotFound("This picture is not here any more: it is kept for an hour")
-    told = {"cache-control": "private, no-store", **csp.of_picture(page.datasette)}
-    return Response(body, headers=told, content_type="image/jpeg")
+    headers = {"cache-control": "private, no-store", **csp.picture_headers(page.datasette)}
+    return Response(body, headers=headers, content_type="image/jpeg")
 
 
 @page_view("faces", "photos", "face_embeddings")

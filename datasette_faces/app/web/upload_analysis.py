@@ -62,20 +62,22 @@ async def analyse(page: Page, request: SearchRequest, pictures: Pictures) -> lis
     kept_for = {"database": page.database, "model_id": info.id}
     keys = []
     for file_name, data in pictures:
-        looked = await _looked(page, info, file_name, data)
+        analysed = await _analyse_picture(page, info, file_name, data)
         keys.append(
             queries.add_photo(
-                looked.analysis, file_name=file_name, reason=looked.reason, **kept_for
+                analysed.analysis, file_name=file_name, reason=analysed.reason, **kept_for
             )
         )
     return keys
 
 
-async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> QueryAnalysis:
+async def _analyse_picture(
+    page: Page, info: ModelInfo, file_name: str, data: bytes
+) -> QueryAnalysis:
     """What a model sees in a picture. Raises NoModel, Overloaded, BadRequest."""
     try:
         inference = state_of(page.datasette).inference(face_model(page, info.id))
-        looked: QueryAnalysis = await asyncio.wrap_future(inference.submit(data))
+        analysed: QueryAnalysis = await asyncio.wrap_future(inference.submit(data))
         check_weights(inference, info.weights_sha256)
     except PictureError as error:
         raise BadRequest(f"{file_name}: {error}") from None
@@ -84,16 +86,16 @@ async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> Q
     # Busy, or all processes were ended: the next try may go
     except FacesError as error:
         raise Overloaded(str(error)) from None
-    return looked
+    return analysed
 
 
 def in_public(page: Page, model_id: str, reason: str) -> str:
     """Why a model cannot be used, for visitors: where it names a file of the server, the log has it."""
     if not _PATH.search(reason):
         return reason
-    told = state_of(page.datasette).told
-    if reason not in told:
-        told.add(reason)
+    logged = state_of(page.datasette).logged_once
+    if reason not in logged:
+        logged.add(reason)
         _log.warning("The model %s cannot be used: %s", model_id, reason)
     return f"the model {model_id} cannot be used on this server; its log says why"
 
@@ -118,7 +120,7 @@ def check_weights(inference: Inference, weights_sha256: str) -> None:
 
 def face_model(page: Page, model_id: str) -> FaceModel:
     """The model of that id: registered, or a pack in a folder of the setting `packs`."""
-    packs = permissions.setting(page.datasette, page.database, "packs") or ()
+    packs = permissions.read_setting(page.datasette, page.database, "packs") or ()
     for folder in [packs] if isinstance(packs, str) else packs:
         pack = InsightFacePack("", folder=str(folder))
         if pack.id == model_id:

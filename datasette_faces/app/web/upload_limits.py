@@ -193,7 +193,7 @@ def occupy_slot(page: Page) -> Iterator[CountBytes]:
 
 def check_rate(page: Page, pictures: int = 1) -> None:
     """Count uploaded pictures of a request's client. Raises TooManyUploads."""
-    per_minute = permissions.setting(page.datasette, page.database, PER_MINUTE_SETTING)
+    per_minute = permissions.read_setting(page.datasette, page.database, PER_MINUTE_SETTING)
     # A database that is added later may have a setting that was never checked
     if per_minute is True or not isinstance(per_minute, int | float):
         per_minute = PER_MINUTE
@@ -214,7 +214,7 @@ def client_of(page: Page) -> str:
     actor: Any = (page.request.actor or {}).get("id")
     if actor is not None:
         return f"actor {actor}"[:200]
-    header = permissions.setting(page.datasette, page.database, HEADER_SETTING)
+    header = permissions.read_setting(page.datasette, page.database, HEADER_SETTING)
     if header and (addresses := page.request.headers.get(str(header).lower(), "")):
         return client_network(addresses.rpartition(",")[2].strip())
     client = page.request.scope.get("client")
