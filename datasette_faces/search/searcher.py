@@ -26,7 +26,7 @@ from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
 from .rerank import NONE_SCORED, ExactSearch
 
 MAX_K = 4096
-"""As vec0's: whoever wants more wants a table."""
+"""As vec0's; for more, query the tables."""
 FEW_FACES = 2_000
 """Where filters leave no more faces, all are compared: reading them takes about 20 ms."""
 MOST_CHANGES = 10_000

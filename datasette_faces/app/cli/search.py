@@ -207,7 +207,7 @@ def _query(
     min_face_px: float,
     check: Callable[[ModelInfo], None] = lambda info: None,
 ) -> PhotoQuery:
-    """The query that the photos come to; what was made of them is said on stderr."""
+    """The query of all photos; notes about each go to stderr."""
     info, examples = query_photos.find_faces(
         options.images, model, unlike=options.unlike, min_face_px=min_face_px, check=check
     )
@@ -222,7 +222,7 @@ def _query(
 
 
 def _say(example: Example, options: _SearchOptions) -> None:
-    """What a person should know of a query photo."""
+    """Print notes about a query photo to stderr."""
     if example.face is None:
         _note(f"{example.path}: {example.reason}; it is left out")
     elif len(example.faces) > 1 and (options.face_number is None or example.unlike):

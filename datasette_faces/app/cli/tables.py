@@ -1,4 +1,4 @@
-"""What a search found, as a table for people, JSON and CSV for programs."""
+"""The matches of a search as a table, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FORMATS: dict[str, Callable[[PhotoQuery, Sequence[PhotoMatch]], str]] = {
 
 
 def percent(probability: float) -> str:
-    """A chance as a person reads it: none is told as certain."""
+    """A probability as text; none reads as certain."""
     if probability >= 0.995:
         return ">99%"
     return "<1%" if probability < 0.005 else f"{probability:.0%}"

@@ -1,7 +1,7 @@
 """Canned queries of every database of faces, for those who may see the tables that they read.
 
-Datasette 0.65 asks for them by a hook each time; 1.0 keeps them in its internal database. There as
-here, who may not see a table is refused the queries that read it.
+Datasette 0.65 gets them from a hook each time; 1.0 keeps them in its internal database. Both refuse
+queries to actors who may not see a table that they read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from . import permissions
 from .compat import V1, allowed
 
 SOURCE = "datasette-faces"
-"""How Datasette 1.0 remembers who added a query: others of the same name are not ours to replace."""
+"""The source of our queries in Datasette 1.0: others of the same name are not replaced."""
 FACES = ("faces", "photos", "face_embeddings", "models")
 
 
 @dataclass(frozen=True, slots=True)
 class CannedQuery:
-    """A query that every database of faces has; tables: what it reads; fields: its parameters."""
+    """A query that every database of faces has; tables: those it reads; fields: its parameters."""
 
     title: str
     description: str
@@ -98,7 +98,7 @@ join photos on photos.id = pairs.photo_id
 join faces as other on other.id = other_face_id
 join photos as other_photos on other_photos.id = other.photo_id
 where other.photo_id != pairs.photo_id
-    -- each pair once: from its newer face, which is looked at first
+    -- each pair once: from its newer face, which is compared first
     and pairs.other_face_id < pairs.face_id
 order by similarity desc, pairs.face_id desc
 """.strip()
@@ -116,7 +116,7 @@ from chosen
 join faces as here on here.person_id = chosen.id
 join faces as there on there.photo_id = here.photo_id
 join people as other on other.id = there.person_id and not other.hidden
--- each pair once, but for a person who was asked for: that one comes first
+-- each pair once; a person who is named comes first
 where other.id > chosen.id or (:person != '' and other.id != chosen.id)
 group by chosen.id, other.id
 order by photos desc, chosen.id, other.id
@@ -169,7 +169,7 @@ QUERIES = {
     ),
     "faces_without_person": CannedQuery(
         "Faces without a person",
-        "Faces of which nobody has said who it is, the newest first. limit: how many (100 if left "
+        "Faces without a person, the newest first. limit: how many (100 if left "
         "empty). before: go on below this id, that of the last one seen.",
         ("faces", "photos", "people"),
         FACES_WITHOUT_PERSON,
@@ -181,8 +181,8 @@ QUERIES = {
 async def list_queries(datasette: Any, database: str) -> dict[str, dict[str, Any]]:
     """Datasette 0.65: the queries of a database, as `canned_queries` takes them.
 
-    They are the same for every actor: Datasette breaks where a query that it asks about for one is
-    not there for another. `may_view` refuses them.
+    They are the same for every actor: Datasette fails where one actor's query is missing for another.
+    `may_view` refuses them.
     """
     configured = _configured(datasette, database)
     return {
@@ -193,7 +193,7 @@ async def list_queries(datasette: Any, database: str) -> dict[str, dict[str, Any
 
 
 async def may_view(datasette: Any, actor: Any, database: str, name: str) -> bool | None:
-    """Datasette 0.65: False for who may not see a table that a query of ours reads; else no opinion."""
+    """Datasette 0.65: False where the actor may not see a table that a query of ours reads; else None."""
     if name not in QUERIES or name in _configured(datasette, database):
         return None
     return None if name in await _queries_of_actor(datasette, database, actor) else False
@@ -264,7 +264,7 @@ def _tables(conn: Connection) -> set[str]:
 
 
 async def _queries_of_actor(datasette: Any, database: str, actor: Any) -> dict[str, CannedQuery]:
-    """Of those, the ones whose tables an actor may see; none for who may see no faces."""
+    """The queries whose tables an actor may see; none where that actor may see no faces."""
     offered = await _queries_of_database(datasette, database)
     if not offered or not await permissions.may_actor_view(datasette, actor, database):
         return {}

@@ -30,8 +30,8 @@ DATA_ONLY = "default-src 'none'; frame-ancestors 'none'"
 """The policy of what is no page: a picture or JSON that is opened by itself does nothing at all."""
 EVERYWHERE = {
     "x-content-type-options": "nosniff",
-    # Addresses hold ids of faces, and keys of uploaded pictures: no other site is told. Not
-    # `no-referrer`: with that, browsers do not say either where a form came from
+    # Addresses hold ids of faces, and keys of uploaded pictures: no other site gets them.
+    # Not `no-referrer`: with that, browsers do not send the origin of a form either
     "referrer-policy": "same-origin",
 }
 _INLINE = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
@@ -90,7 +90,7 @@ async def _scripts_of_datasette(datasette: Any) -> frozenset[str]:
     if state.scripts is None:
         blank = await datasette.render_template(_BLANK, {}, view_name="faces")
         texts = _INLINE.findall(blank)
-        # Datasette 1.0 tells its version in every page, and in those of errors an empty one
+        # Datasette 1.0 has its version in every page, and an empty one in error pages
         texts += [text.replace(f"'{__version__}'", "''") for text in texts]
         state.scripts = frozenset(map(_hash, texts))
     return state.scripts

@@ -63,8 +63,8 @@ def _wrap_derived(database: Any) -> None:
 def _wrap_labels(datasette: Any, database: Any) -> None:
     """Datasette 0.65: what points to a private table of faces shows numbers, not names out of it.
 
-    1.0 asks whether the one who looks may see that table. 0.65 asks nobody and does not say who
-    looks: where not everyone who sees the one table sees the other, there are no labels.
+    1.0 checks whether the actor may see that table. 0.65 checks nothing and does not name the
+    actor: where not everyone who sees the one table sees the other, there are no labels.
     """
     labels = database.label_column_for_table
 

@@ -41,7 +41,7 @@ class WithoutKeys(logging.Filter):
         if not isinstance(value, str):
             return value
         cleaned = self._cleaned(value)
-        # A key has no character that needs an escape, but whoever asks may write one
+        # A key has no character that needs an escape, but a client may write one
         plain = unquote(cleaned)
         clean = self._cleaned(plain)
         return cleaned if clean == plain else quote(clean, safe=_PLAIN)

@@ -1,6 +1,6 @@
 """The plugin's settings, and what each takes. A wrong one stops the server from starting.
 
-What the rules under `permissions` say is looked at by `permissions`.
+The rules under `permissions` are checked by the module of that name.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ async def gallery(page: Page) -> Response:
     """Every face, the newest first, with filters, a page at a time."""
     filters, after = _filters(page.request), read_id(page.request, "after", "the id of a face")
     shown = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES)
-    # One more than a page shows tells whether there is another
+    # One more than a page shows: is there another page?
     one_more = Query(shown.sql, {**shown.params, "limit": PAGE_FACES + 1})
     found = await page.read(browse.rows, browse.lean(one_more))
     faces, more = found[:PAGE_FACES], len(found) > PAGE_FACES
@@ -85,7 +85,7 @@ def _filters(request: Any) -> Filters:
 
 
 def _hidden(request: Any) -> bool:
-    """Whether faces of people who are hidden are asked for."""
+    """Whether the request is for faces of hidden people, too."""
     return bool(request.args.get("hidden") == "1")
 
 
@@ -135,7 +135,7 @@ async def photo(page: Page) -> Response:
 
 
 async def _photo_context(page: Page, photo_id: int, shown: int, hidden: bool) -> dict[str, Any]:
-    """What stands round a photo and its faces, of which so many are shown."""
+    """The rest of a photo's page; shown: the number of its faces on it."""
     before, after = await page.read(browse.photos_beside, photo_id)
     query = await page.read(browse.photo_query, photo_id, hidden=hidden)
     return {
@@ -182,7 +182,7 @@ async def face(page: Page) -> Response:
 
 
 async def _face_context(page: Page, face: Row, model: str | None) -> dict[str, Any]:
-    """What stands round a face and its neighbours: its photo, what a model's similarities mean."""
+    """The rest of a face's page: its photo, the model's threshold, the editor."""
     where = await page.read(browse.photo, face["photo_id"])
     by = next((known for known in await page.read(models.every) if known.id == model), None)
     return {
@@ -204,14 +204,14 @@ async def _decided(page: Page) -> Response:
 
 
 async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:
-    """What a photo's page needs for a face to be drawn, for those who may."""
+    """What a photo's page needs for drawing a face, for editors."""
     known = await decision_post.context(page)
     hindrance = await manual_face_form.hindrance(page, photo_id) if known["may_edit"] else None
     return {**known, "hindrance": hindrance}
 
 
 async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
-    """Why a face is whose it is, for those who may know who is who and what was decided."""
+    """Why a face is in its person, for actors who may see people and decisions."""
     if not await sees_people(page) or not await permissions.may_view(
         page.datasette, page.request, page.database, *decision_post.DECIDED
     ):
@@ -229,9 +229,11 @@ async def _title(page: Page, found: Row, faces: list[Row]) -> str:
     return str(with_name(found)["file_name"])
 
 
-async def _hidden_here(page: Page, photo_id: int, shown: int, asked: bool) -> dict[str, Any] | None:
+async def _hidden_here(
+    page: Page, photo_id: int, shown: int, hidden: bool
+) -> dict[str, Any] | None:
     """How many faces of a photo are left out, and where they are shown."""
-    if asked or not await page.read(browse.anyone_hidden):
+    if hidden or not await page.read(browse.anyone_hidden):
         return None
     every = len(await page.read(browse.faces_of_photo, photo_id, hidden=True))
     if every == shown:

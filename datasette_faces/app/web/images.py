@@ -33,7 +33,7 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture, and the SHA-256 of its bytes where that is known; no bytes where the browser has them."""
+    """A picture, and the SHA-256 of its bytes where that is known; b"" where the browser has them."""
 
     body: bytes | None = field(repr=False)
     content_type: str = "image/jpeg"
@@ -49,7 +49,7 @@ def _picture_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., 
                 raise NotFound("There is no such picture")
             return _cached(page, picture.body, picture)
 
-        # Otherwise any cookie makes Datasette forbid caching, and a gallery fetches all anew
+        # Otherwise any cookie makes Datasette forbid caching, and a gallery fetches all again
         view._datasette_static = True  # type: ignore[attr-defined]
         return view
 
@@ -71,7 +71,7 @@ def _cached(page: Page, body: bytes, picture: Picture) -> Response:
         # Private: these are people's faces, and who may see them depends on the actor
         "cache-control": f"private, max-age={CACHE_SECONDS}",
         "etag": etag,
-        # What an actor has seen is asked for anew once somebody else looks, or nobody is logged in
+        # What one actor has seen is fetched again for another, and after logging out
         "vary": "Cookie, Authorization",
         **csp.picture_headers(page.datasette),
     }
@@ -94,7 +94,7 @@ async def thumbnail(page: Page, photo_id: int) -> Picture:
 
 @_picture_view("photos", "photo_paths")
 async def image(page: Page, photo_id: int) -> Picture:
-    """A photo's file from the disk, for those who may see originals."""
+    """A photo's file from the disk, for actors who may see originals."""
     if not await permissions.may_view_originals(page.datasette, page.request, page.database):
         raise Forbidden(f"Permission denied: {permissions.ORIGINALS}")
     folders = permissions.originals_folders(page.datasette, page.database)
@@ -112,7 +112,7 @@ async def image(page: Page, photo_id: int) -> Picture:
 
 
 def _original(place: dict[str, Any], folders: list[str], has: bool) -> bytes | None:
-    """The bytes of a photo's file; none of them where the browser has them and nobody touched the file."""
+    """The bytes of a photo's file; b"" where the browser has them and the file is unchanged."""
     path = as_path(place["path"], place["path_bytes"])
     if has and is_untouched(path, place["bytes"], place["modified_ns"], within=folders):
         return b""

@@ -26,13 +26,13 @@ Answer = TypeVar("Answer")
 PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
 OUR_FUNCTION = re.compile(r"faces?_\w+\(\): ", re.ASCII)
-"""How an error begins that one of our SQL functions has told."""
+"""How the error of one of our SQL functions begins."""
 INTERRUPTED = ("interrupted", "chunks iter error")
 """What SQLite and sqlite-vec say of a query that was stopped."""
 
 
 class BadRequest(Base400):  # type: ignore[misc]
-    """What was asked for makes no sense; the message says what would."""
+    """The request makes no sense; the message says what would."""
 
 
 class Conflict(Base400):  # type: ignore[misc]
@@ -77,7 +77,7 @@ class Page:
 
     @property
     def as_json(self) -> bool:
-        """Whether JSON was asked for."""
+        """Whether the request is for JSON."""
         return self.format == "json"
 
     async def read(
@@ -123,7 +123,7 @@ class Page:
         return str(self.datasette.absolute_url(self.request, self._address))
 
     def absolute(self, path: str) -> str:
-        """The whole address of a page of this database, for those who read JSON."""
+        """The absolute address of a page of this database, for JSON."""
         return f"{self._absolute}{path}"
 
     async def sql_url(self, query: Query) -> str | None:
@@ -136,7 +136,7 @@ class Page:
     async def html(
         self, template: str, context: dict[str, Any], error: Base400 | None = None
     ) -> Response:
-        """A page in the house's look; with the status of an error that it tells of."""
+        """A rendered page; error: one that the page shows, which gives the status."""
         allowed = csp.AllowedSources()
         rendered = await self.datasette.render_template(
             f"faces/{template}",
@@ -199,7 +199,7 @@ def row_id(request: Any) -> int:
 
 
 def read_id(request: Any, name: str, what: str) -> int | None:
-    """An id of the query string, or None. Raises BadRequest, which says what is meant by it."""
+    """An id of the query string, or None. Raises BadRequest; what: the kind of id, for its message."""
     text = request.args.get(name) or ""
     value = coerce.parse_id(text)
     if text and value is None:
@@ -223,7 +223,7 @@ def read_number(request: Any, name: str) -> float | None:
 
 
 def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a view of a function that takes a Page: checks first, errors as JSON where that is asked."""
+    """Make a view of a function that takes a Page: checks first, errors in the format of the request."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
@@ -283,7 +283,7 @@ def with_name(row: Row) -> Row:
 
 
 def add_footer(env: Any, datasette: Any) -> None:
-    """Give templates `faces_footer()`, error pages too: those get none of the other variables."""
+    """Give templates `faces_footer()`, also to error pages, which get no other variables."""
 
     async def faces_footer() -> dict[str, str] | None:
         """The takedown address and the licence; None where no `site` is configured."""

@@ -26,7 +26,7 @@ FORMAT = "faces"
 MAX_FACTS = 4
 MAX_FACT_CHARACTERS = 40
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*", re.ASCII)
-"""A time, of which a caption gives the minute."""
+"""A time; a caption gives it to the minute."""
 SHOWN_AS_PICTURES = {"face_id", "similarity", "path", "crop", "thumbnail"}
 SHOWN_AS_PICTURES |= {"probability", "other_face_id", "other_path", "other_crop"}
 NO_FACTS = {"photo_id", "other_photo_id", "landmarks", "x", "y", "compared_down_to"}
@@ -37,7 +37,7 @@ FACTS_OF_FACES = ("person_id", "photo_taken_at")
 
 @dataclass(frozen=True, slots=True)
 class RendererData:
-    """What Datasette gives to a renderer, of a table's page or of a query."""
+    """What Datasette gives to a renderer: the rows of a table's page or of a query."""
 
     table: str | None
     columns: Sequence[str]
@@ -48,19 +48,19 @@ class RendererData:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What is written under faces, by their ids: where their photos lie, or who they are.
+    """The captions of faces, by their ids: the file of the photo, or the person.
 
-    nobody: what a face is called that has no name; None where the texts are no names.
+    unnamed: the text for a face without a name; None where the texts are no names.
     """
 
     texts: dict[int, str]
-    nobody: str | None = None
+    unnamed: str | None = None
 
     def describe(self, face_id: int, path: Any) -> dict[str, str]:
-        """A face's caption, and its text for who sees no pictures. path: what its row says, if anything."""
-        if self.nobody is not None:
+        """A face's caption and alternative text. path: that of its row, if there is one."""
+        if self.unnamed is not None:
             name = self.texts[face_id]
-            return {"caption": name, "alt": name or self.nobody}
+            return {"caption": name, "alt": name or self.unnamed}
         caption = os.path.basename(path if isinstance(path, str) else self.texts[face_id])
         return {"caption": caption, "alt": f"Face {face_id}{f' in {caption}' if caption else ''}"}
 
@@ -136,7 +136,7 @@ async def _gallery(page: Page, data: RendererData) -> Response:
 
 
 async def _checked(page: Page, data: RendererData) -> str:
-    """The column that names the faces, after a check of who asks what."""
+    """The column that names the faces; checks the actor's rights and the query first."""
     if not await permissions.may_view(page.datasette, page.request, page.database, "faces"):
         raise Forbidden(f"You may not see the faces of {page.database}: its table faces is private")
     if not await page.datasette.get_database(page.database).execute_fn(gallery.is_faces_database):
@@ -179,8 +179,8 @@ async def _captions(page: Page, paths: dict[int, str]) -> Captions:
     if await page.read(catalogue.is_catalogue):
         people = await people_of(page, paths)
         named = {face_id: (people.get(face_id) or {}).get("name") or "" for face_id in paths}
-        nobody = "A face without a name" if await sees_people(page) else "A face"
-        return Captions(named, nobody)
+        unnamed = "A face without a name" if await sees_people(page) else "A face"
+        return Captions(named, unnamed)
     if not await permissions.may_view(page.datasette, page.request, page.database, "photos"):
         return Captions(dict.fromkeys(paths, ""))
     return Captions(paths)
@@ -196,8 +196,8 @@ def _tile(row: Row, column: str, captions: Captions, facts: list[tuple[str, str]
     ]
     shown = {face["caption"] for face in faces}
     # In a catalogue a person's number says nothing beside the name
-    nothing = {"person_id", "person"} if captions.nobody is not None else set()
-    kept = [(name, text) for name, text in facts if text not in shown and name not in nothing]
+    redundant = {"person_id", "person"} if captions.unnamed is not None else set()
+    kept = [(name, text) for name, text in facts if text not in shown and name not in redundant]
     return {"faces": faces, "facts": kept}
 
 
@@ -245,7 +245,7 @@ def _address(page: Page, ending: str, query: str | None = None) -> str:
     request = page.request
     # Behind a proxy the request's own path may or may not begin with base_url
     path = (request.scope.get("route_path") or request.path).removesuffix(f".{FORMAT}")
-    asked = parse_qsl(request.query_string if query is None else query, keep_blank_values=True)
-    kept = [(name, value) for name, value in asked if ending == f".{FORMAT}" or name != "_labels"]
+    pairs = parse_qsl(request.query_string if query is None else query, keep_blank_values=True)
+    kept = [(name, value) for name, value in pairs if ending == f".{FORMAT}" or name != "_labels"]
     address = str(page.datasette.urls.path(f"{path}{ending}"))
     return f"{address}?{urlencode(kept)}" if kept else address

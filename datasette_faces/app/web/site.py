@@ -14,7 +14,7 @@ from .page import Page, web_address
 from .upload_analysis import face_model
 
 WALL = 60
-"""People, or faces where nobody has a name, on a front page."""
+"""People on a front page, or faces if no person has a name."""
 SETTING = "site"
 
 Site = dict[str, Any]

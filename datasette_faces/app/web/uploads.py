@@ -145,7 +145,7 @@ class _Form:
         self._data = BytesIO()
 
     def parser(self, boundary: bytes) -> MultipartParser:
-        """A parser that tells this form what it finds."""
+        """A parser that calls this form with what it finds."""
         return MultipartParser(
             boundary,
             {
