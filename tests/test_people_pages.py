@@ -70,6 +70,7 @@ class TestTheWall:
         assert wall_of(desk, "?show=unnamed") == NOBODY[1:]
         assert wall_of(desk, "?show=named") == [(1, "Ada", 4)]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("part", ["åsa", "Åsa", "ÅSA", "l%", "_x", "back\\"])
     def test_a_name_is_found_by_a_part_of_it(self, desk: Desk, part: str) -> None:
         desk.decide("/people/1", action="name", person=1, name=r"Åsa l% _x back\slash")
@@ -219,6 +220,15 @@ class TestAPerson:
         desk.decide("/people/2", action="cover", person=2, face=8)
         assert desk.get("/people/2.json").json()["person"]["face_id"] == 8
 
+    def test_a_face_of_somebody_called_not_a_face_has_every_button(self, desk: Desk) -> None:
+        reject = 'name="action" value="reject"'
+        desk.decide("/people/2", action="not-a-face", face=[5])
+        desk.decide("/people/1", action="name", person=1, name="Not a face")
+        desk.decide("/people/1", action="hide", person=1)
+        assert reject in desk.get("/face/1").text
+        assert reject in desk.get("/people/1?hidden=1").text
+        assert reject not in desk.get("/face/5").text
+
     def test_somebody_merged_away_is_found_where_they_went(self, desk: Desk) -> None:
         desk.decide("/people/2", action="name", person=2, name="Ada")
         page = desk.decide("/people/1", action="merge", person=1, to="Ada")
@@ -356,6 +366,7 @@ class TestBadInput:
         assert name in unescape(answer.text) or "\x00" in name
         assert wall_of(desk) == NOBODY
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [HOSTILE, HEBREW, "👩\u200d👧", "O'Neill-Ñúñez"])
     def test_names_of_all_kinds_are_shown_as_they_are(self, desk: Desk, name: str) -> None:
         desk.decide("/people/1", action="name", person=1, name=name)
@@ -409,6 +420,7 @@ class TestBadInput:
         answer = desk.send("/people/1", looked_at, action="name", person=1, name="Ada")
         assert answer.status_code == 303
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("path", "fields", "says"),
         [
@@ -616,6 +628,7 @@ class TestWhoMay:
                 assert answer.status_code == 403
                 assert "served as immutable" in answer.text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("table", "refused"),
         [

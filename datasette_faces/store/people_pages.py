@@ -162,14 +162,18 @@ def next_unnamed(conn: Connection, faces: int, person_id: int) -> int | None:
 
 
 def people_by_id(conn: Connection, person_ids: Iterable[int | None]) -> dict[int, Row]:
-    """Who these people are, by id: their name, cover, number of faces, and whether they are hidden."""
+    """Who these people are, by id: their name, cover, number of faces, and whether they are hidden.
+
+    reserved: whether it is the one that all belongs to that is no face.
+    """
     wanted = sorted({it for it in person_ids if it is not None})
     found = rows(
         conn,
         Query(
-            "select id as person_id, name, faces, hidden, cover_face_id as face_id from people "
+            "select id as person_id, name, faces, hidden, cover_face_id as face_id, "
+            "key is :reserved as reserved from people "
             "where id in (select value from json_each(:ids))",
-            {"ids": json.dumps(wanted)},
+            {"ids": json.dumps(wanted), "reserved": people.NOT_A_FACE},
         ),
     )
     return {row["person_id"]: row for row in found}
