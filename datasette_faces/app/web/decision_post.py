@@ -144,7 +144,7 @@ async def _action(page: Page, form: Form) -> Action:
     """
     wanted = form.one("action")
     if wanted == decision_form.DRAW:
-        return await manual_face_form.drawn(page, form)
+        return await manual_face_form.prepare_manual_face(page, form)
     if wanted in decision_form.OF_DECISIONS and not await may_look_back(page):
         raise Forbidden("Permission denied: view-table")
     return decision_form.action_of(form)

@@ -206,7 +206,9 @@ async def _decided(page: Page) -> Response:
 async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:
     """What a photo's page needs for drawing a face, for editors."""
     known = await decision_post.context(page)
-    hindrance = await manual_face_form.hindrance(page, photo_id) if known["may_edit"] else None
+    hindrance = (
+        await manual_face_form.explain_undrawable(page, photo_id) if known["may_edit"] else None
+    )
     return {**known, "hindrance": hindrance}
 
 

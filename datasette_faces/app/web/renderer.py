@@ -114,16 +114,11 @@ async def _gallery(page: Page, data: RendererData) -> Response:
         faces.paths_of_faces, [face_id for face_id in named if face_id is not None]
     )
     shown = [row for row in rows if _face_id(row.get(column)) in paths]
-    captions = await _captions(page, paths)
-    curve = await page.read(probability.only_curve) if "similarity" in data.columns else None
     limit = page.datasette.setting("max_returned_rows")
     return await page.html(
         "results.html",
         {
-            "faces": [
-                {**_tile(row, column, captions, _facts(page, data, row)), **_likeness(row, curve)}
-                for row in shown
-            ],
+            "faces": await _tiles(page, data, shown, column, paths),
             "left_out": len(rows) - len(shown),
             "cut_at": limit if data.table is None and len(rows) >= limit else None,
             "table": data.table,
@@ -133,6 +128,18 @@ async def _gallery(page: Page, data: RendererData) -> Response:
             "json_url": _address(page, ".json"),
         },
     )
+
+
+async def _tiles(
+    page: Page, data: RendererData, rows: list[Row], column: str, paths: dict[int, str]
+) -> list[Row]:
+    """What the template shows of each row: its faces, its facts, how alike they are."""
+    captions = await _captions(page, paths)
+    curve = await page.read(probability.only_curve) if "similarity" in data.columns else None
+    return [
+        {**_tile(row, column, captions, _facts(page, data, row)), **_likeness(row, curve)}
+        for row in rows
+    ]
 
 
 async def _checked(page: Page, data: RendererData) -> str:
