@@ -28,7 +28,7 @@ def test_a_client_has_its_share_and_another_has_its_own() -> None:
     with ExitStack() as held:
         for client in ("a", "a", "b"):
             held.enter_context(slots.occupy(client))
-        with pytest.raises(ClientBusy, match="2 uploads from here"), slots.occupy("a"):
+        with pytest.raises(ClientBusy, match="2 uploads from this address"), slots.occupy("a"):
             pass
         with slots.occupy("b"):
             pass
@@ -88,7 +88,7 @@ def test_who_finds_no_place_uses_nothing_up(faces_db: Path) -> None:
                 refused = post(served, path=f"/faces/-/faces/search{ending}")
                 assert refused.status_code == 429, refused.text
                 assert refused.headers["retry-after"] == "2"
-                assert "uploads from here are in hand" in refused.text
+                assert "uploads from this address are already in progress" in refused.text
             with limits.slots.occupy("somebody"):
                 refused = post(served, actor="ann")
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")

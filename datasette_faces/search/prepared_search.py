@@ -169,7 +169,7 @@ def _check_model(made_by: str, model: ModelInfo) -> None:
     if made_by != model.id:
         raise SearchError(
             f"A face of this search is by the model {made_by}; it cannot be compared with those of "
-            f"{model.id}: search with each by itself"
+            f"{model.id}: search with each on its own"
         )
 
 
@@ -187,8 +187,8 @@ def _look_up(
     uploaded = uploads.vector(key)
     if uploaded is None:
         raise UnknownFace(
-            "This query face is not here any more: an uploaded photo is kept for an hour, in memory "
-            "only. Upload it again"
+            "This query face is no longer available: an uploaded photo is kept in memory for an "
+            "hour. Upload it again"
         )
     return uploaded
 

@@ -227,7 +227,7 @@ async def _choose(page: Page, request: SearchRequest) -> Response:
     key, rest = request.photos[0], request.photos[1:]
     photo = uploads_of(page).photo(key)
     if photo is None:
-        raise NoSuchQuery("This picture is not here any more: it is kept for an hour")
+        raise NoSuchQuery("This picture is no longer available: it is kept for an hour")
     context = {
         "search_request": request,
         "photo": photo,
@@ -357,7 +357,7 @@ def _with_photos(
 
 def _query_picture(page: Page, body: bytes | None) -> Response:
     if body is None:
-        raise NotFound("This picture is not here any more: it is kept for an hour")
+        raise NotFound("This picture is no longer available: it is kept for an hour")
     headers = {"cache-control": "private, no-store", **csp.picture_headers(page.datasette)}
     return Response(body, headers=headers, content_type="image/jpeg")
 

@@ -151,7 +151,9 @@ class UploadSlots:
     def _begin(self, client: str) -> None:
         with self._lock:
             if self._clients[client] >= self._max_of_client:
-                raise ClientBusy(f"{self._max_of_client} uploads from here are in hand already")
+                raise ClientBusy(
+                    f"{self._max_of_client} uploads from this address are already in progress"
+                )
             if self._clients.total() >= self._max_requests:
                 raise Busy(f"{self._max_requests} people are uploading pictures already; {_LATER}")
             self._clients[client] += 1
