@@ -10,6 +10,7 @@ FacesError                 one line for a person: names the thing, and the mend
 │   └── WrongWeights       the weights are not those that they should be
 ├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
+│   └── UnknownFace        a face to search with is not there, or not any more
 ├── Busy                   the server has its hands full, or is ending; later it may go
 │   └── ClientBusy         with this client's own
 ├── WorkerEnded            a process that helped is gone; nothing was done
@@ -69,6 +70,10 @@ class NamesError(FacesError):
 
 class SearchError(FacesError):
     """What was searched for makes no sense; the message says what would."""
+
+
+class UnknownFace(SearchError):
+    """A face to search with is not there: a wrong id or key, or an upload that has expired."""
 
 
 class Busy(FacesError):

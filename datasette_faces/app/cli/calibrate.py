@@ -104,16 +104,16 @@ def _how_good(kept: Kept) -> list[str]:
     ]
     for rate in found.rates:
         if rate.tar is None:
-            told = _row(f"{rate.far:g}", "-", "-", "too few pairs")
+            line = _row(f"{rate.far:g}", "-", "-", "too few pairs")
         else:
             matching = f"{rate.accepted_matching:,} of {kept.matching_pairs:,} pass"
             others = (
                 f"and {rate.accepted_other:,} of {kept.photo_pairs + kept.people_pairs:,} others"
             )
-            told = _row(
+            line = _row(
                 f"{rate.far:g}", f"{rate.threshold:.3f}", f"{rate.tar:.1%}", f"{matching}, {others}"
             )
-        lines.append(told)
+        lines.append(line)
     return lines
 
 
