@@ -9,6 +9,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ...shapes import ModelInfo
@@ -17,6 +18,7 @@ from ...store.connection import Connection
 from ...store.gallery import Row
 from ...store.people import NOT_A_FACE
 from ...store.schema import has_tables
+from ...store.select import Select
 from . import public_ids
 
 CATALOGUE_KEY = "catalogue"
@@ -200,41 +202,61 @@ def people(conn: Connection) -> Iterator[Row]:
 
 
 # Each walks through the public ids in their order: to sort rows with their pictures would take gigabytes
-PHOTOS = """
-select public_id, photos.id as photo_id, sha256, width, height, taken_at, latitude, longitude, thumbnail
-from public_photos cross join photos using (id)
-"""
-FACES = """
-select public_faces.public_id, faces.id, photo_id, public_photos.public_id as public_photo,
-    x, y, faces.width, faces.height, landmarks, detection_score, sharpness, photo_taken_at,
-    public_people.public_id as public_person, crop
-from public_faces cross join faces using (id)
-join public_photos on public_photos.id = photo_id
-left join public_people on public_people.id = person_id
-"""
+PHOTOS = Select(
+    (
+        "public_id",
+        "photos.id as photo_id",
+        "sha256",
+        "width",
+        "height",
+        "taken_at",
+        "latitude",
+        "longitude",
+        "thumbnail",
+    ),
+    "public_photos cross join photos using (id)",
+)
+FACES = Select(
+    (
+        "public_faces.public_id",
+        "faces.id",
+        "photo_id",
+        "public_photos.public_id as public_photo",
+        "x",
+        "y",
+        "faces.width",
+        "faces.height",
+        "landmarks",
+        "detection_score",
+        "sharpness",
+        "photo_taken_at",
+        "public_people.public_id as public_person",
+        "crop",
+    ),
+    "public_faces cross join faces using (id)\n"
+    "join public_photos on public_photos.id = photo_id\n"
+    "left join public_people on public_people.id = person_id",
+)
 
 
 def photos(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     """The photos of chosen faces, in the order of their public ids, with their pictures or without."""
-    sql = PHOTOS if pictures else PHOTOS.replace(", thumbnail", "")
-    return _rows(
-        conn, f"{sql} where +public_photos.id in (select photo_id from chosen) order by public_id"
-    )
+    select = PHOTOS if pictures else PHOTOS.without("thumbnail")
+    chosen = select.filtered("+public_photos.id in (select photo_id from chosen)")
+    return _rows(conn, replace(chosen, order_by="public_id").sql)
 
 
 def faces(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     """The chosen faces, in the order of their public ids, with their crops or without."""
-    sql = FACES if pictures else FACES.replace(", crop", "")
-    return _rows(
-        conn,
-        f"{sql} where +public_faces.id in (select id from chosen) order by public_faces.public_id",
-    )
+    select = FACES if pictures else FACES.without("crop")
+    chosen = select.filtered("+public_faces.id in (select id from chosen)")
+    return _rows(conn, replace(chosen, order_by="public_faces.public_id").sql)
 
 
 def one(conn: Connection, table: str, public_id: int) -> Row | None:
     """A photo or a face with its picture, by its public id."""
-    sql = {"photos": PHOTOS, "faces": FACES}[table]
-    return next(_rows(conn, f"{sql} where public_{table}.public_id = ?", [public_id]), None)
+    select = {"photos": PHOTOS, "faces": FACES}[table].filtered(f"public_{table}.public_id = ?")
+    return next(_rows(conn, select.sql, [public_id]), None)
 
 
 def photos_of(conn: Connection, table: str) -> dict[int, int]:
