@@ -238,7 +238,7 @@ def database(named_db: Path, tmp_path: Path) -> Path:
 class TestPairsOfALibrary:
     def test_named_people_match_and_two_of_one_photo_do_not(self, database: Path) -> None:
         with opened(database) as conn:
-            known = calibration_pairs.known(conn, "toy")
+            known = calibration_pairs.read_pairs(conn, "toy")
         named = PEOPLE - 2
         # Face 49, of the mirror, is one more of person 1 and one less of person 7
         of_each = [EACH + 1, *[EACH] * 5, EACH - 1, *[EACH] * (named - 7)]
@@ -253,10 +253,10 @@ class TestPairsOfALibrary:
         self, database: Path
     ) -> None:
         with opened(database) as conn:
-            before = calibration_pairs.known(conn, "toy")
+            before = calibration_pairs.read_pairs(conn, "toy")
             conn.execute("update people set hidden = 1 where id = 2")
             conn.execute("update people set key = 'not-a-face' where id = 11")
-            after = calibration_pairs.known(conn, "toy")
+            after = calibration_pairs.read_pairs(conn, "toy")
         assert set(before.matching.groups.tolist()) - set(after.matching.groups.tolist()) == {2}
         lost = len(before.of_photos.groups) - len(after.of_photos.groups)
         assert lost == EACH
@@ -268,7 +268,7 @@ class TestPairsOfALibrary:
                 "update face_embeddings set embedding = ? where face_id = 4",
                 [blob([float("nan")] * DIMENSIONS)],
             )
-            known = calibration_pairs.known(conn, "toy")
+            known = calibration_pairs.read_pairs(conn, "toy")
         for kind in (known.matching, known.other):
             assert np.isfinite(kind.similarities).all()
         assert len(known.of_photos.similarities) == PEOPLE * EACH // 2 - 1 - 3
@@ -286,8 +286,8 @@ class TestPairsOfALibrary:
             monkeypatch.setattr(calibration_pairs, name, value)
         with opened(database) as conn:
             first, second = (
-                calibration_pairs.known(conn, "toy"),
-                calibration_pairs.known(conn, "toy"),
+                calibration_pairs.read_pairs(conn, "toy"),
+                calibration_pairs.read_pairs(conn, "toy"),
             )
         assert len(first.matching.similarities) == 4 * 3
         assert 6 <= len(first.of_photos.similarities) <= 7
@@ -299,7 +299,7 @@ class TestPairsOfALibrary:
     def test_a_crowd_counts_no_more_than_a_few(self, database: Path) -> None:
         with opened(database) as conn:
             conn.execute("update faces set photo_id = 2, person_id = null where photo_id != 1")
-            known = calibration_pairs.known(conn, "toy")
+            known = calibration_pairs.read_pairs(conn, "toy")
         assert len(known.of_photos.similarities) == 10
         assert len(known.matching.similarities) == 1
 
@@ -423,7 +423,7 @@ class TestFaceProbability:
         probabilities.calibrate(conn, "toy")
         conn.execute("update calibrations set curve = ?", [curve])
         assert probability(conn, 0.3) == before
-        assert calibrations.of_model(conn, "toy") is None
+        assert calibrations.read_calibration(conn, "toy") is None
 
     @pytest.mark.parametrize(
         ("similarity", "says"),

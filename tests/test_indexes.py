@@ -90,8 +90,8 @@ def embedded(conn: Any, model: str = "toy") -> dict[int, bytes]:
     return dict(conn.execute(sql, [model]).fetchall())
 
 
-def facts(conn: Any, kind: str) -> indexes.Kept:
-    found = indexes.kept(conn, "toy", kind)
+def facts(conn: Any, kind: str) -> indexes.StoredIndex:
+    found = indexes.read_index(conn, "toy", kind)
     assert found
     return found
 
@@ -214,7 +214,7 @@ class TestSqliteVec:
             assert (
                 conn.execute("select 1 from sqlite_master where name like 'vec_%'").fetchall() == []
             )
-            assert indexes.kept(conn, "toy", VEC.id) is None
+            assert indexes.read_index(conn, "toy", VEC.id) is None
             assert VEC.open(conn, TOY) is None
             VEC.drop(conn, TOY)
 
@@ -293,20 +293,22 @@ class TestPq:
     ) -> None:
         """Though its digest is right: a file may come from anybody."""
         with opened(gallery) as conn:
-            parts = {**(indexes.load(conn, "toy", "pq") or {}), part: data}
+            parts = {**(indexes.load_arrays(conn, "toy", "pq") or {}), part: data}
             named = [(name, memoryview(value)) for name, value in parts.items()]
-            indexes.save(conn, "toy", "pq", named, seen=changes.position(conn), faces=500)
-            assert indexes.load(conn, "toy", "pq") == parts
+            indexes.save_arrays(conn, "toy", "pq", named, seen=changes.position(conn), faces=500)
+            assert indexes.load_arrays(conn, "toy", "pq") == parts
             assert SMALL.open(conn, TOY) is None
 
     def test_whose_parts_say_nothing_true_does_no_harm(self, gallery: Path) -> None:
         """Right in form and digest, wrong in content: faces that are not there, no codes at all."""
         with opened(gallery) as conn:
-            parts = indexes.load(conn, "toy", "pq") or {}
+            parts = indexes.load_arrays(conn, "toy", "pq") or {}
             ids = np.array([-1, 2**62, *[7] * 498], "<i8").tobytes()
             for spoilt in ({"ids": ids}, {"ids": b"", "codes": b""}):
                 named = [(n, memoryview(value)) for n, value in {**parts, **spoilt}.items()]
-                indexes.save(conn, "toy", "pq", named, seen=changes.position(conn), faces=500)
+                indexes.save_arrays(
+                    conn, "toy", "pq", named, seen=changes.position(conn), faces=500
+                )
                 found = Searcher(kinds=[SMALL]).nearest(conn, np.ones(32, np.float32), 5)
                 assert {match.face_id for match in found} <= {7}
 
@@ -321,16 +323,16 @@ class TestPq:
         self, gallery: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with opened(gallery) as conn:
-            before = indexes.load(conn, "toy", "pq")
+            before = indexes.load_arrays(conn, "toy", "pq")
             monkeypatch.setattr(indexes, "PART_BYTES", 1000)
             named = [(name, memoryview(value)) for name, value in (before or {}).items()]
-            indexes.save(conn, "toy", "pq", named, seen=changes.position(conn), faces=500)
+            indexes.save_arrays(conn, "toy", "pq", named, seen=changes.position(conn), faces=500)
             sizes = [row[0] for row in conn.execute("select length(data) from face_index_parts")]
             assert len(sizes) > 10
             assert max(sizes) == 1000
-            assert indexes.load(conn, "toy", "pq") == before
+            assert indexes.load_arrays(conn, "toy", "pq") == before
             conn.execute("update face_index_parts set place = -place where place in (1, 2)")
-            assert indexes.load(conn, "toy", "pq") is None
+            assert indexes.load_arrays(conn, "toy", "pq") is None
 
     def test_is_kept_as_it_is_while_little_has_changed(self, gallery: Path) -> None:
         with opened(gallery) as conn:
@@ -354,7 +356,7 @@ class TestPq:
         with opened(gallery) as conn:
             change(conn, *range(1, 100))
             kind.settle(conn, TOY)
-            assert indexes.kept(conn, "toy", "pq") is None
+            assert indexes.read_index(conn, "toy", "pq") is None
             assert conn.execute("select count(*) from face_index_parts").fetchone() == (0,)
             kind.settle(conn, TOY)
 
@@ -368,7 +370,7 @@ class TestPq:
                 "from face_embeddings where face_id <= 100"
             )
             kind.settle(conn, other)
-            assert indexes.kept(conn, "other", "pq") is None
+            assert indexes.read_index(conn, "other", "pq") is None
 
     def test_is_not_kept_where_the_log_was_cut_while_it_was_made(
         self, gallery: Path, monkeypatch: pytest.MonkeyPatch
@@ -386,7 +388,7 @@ class TestPq:
             change(conn, *range(1, 100))
             monkeypatch.setattr(Pq, "_encode", slow)
             SMALL.settle(conn, TOY)
-            assert indexes.kept(conn, "toy", "pq") is None
+            assert indexes.read_index(conn, "toy", "pq") is None
 
     def test_is_trained_while_others_may_write(
         self, gallery: Path, monkeypatch: pytest.MonkeyPatch

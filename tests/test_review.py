@@ -20,7 +20,7 @@ from datasette_faces.store import people as store
 from datasette_faces.store import review_queue
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import reading, writing
-from datasette_faces.store.review_queue import Beyond
+from datasette_faces.store.review_queue import LastPair
 
 PAIRS = [
     ("cluster-0", "cluster-1", 0.34),
@@ -34,7 +34,7 @@ def alike_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_clustered(tmp_path_factory.mktemp("alike") / "people.db")
     with writing(str(path)) as conn, transaction(conn):
         model = conn.execute("select id from models").fetchone()[0]
-        review_queue.keep(conn, model, PAIRS, anew=True)
+        review_queue.save_pairs(conn, model, PAIRS, anew=True)
     return path
 
 
@@ -119,7 +119,7 @@ class TestWhichPairs:
         with reading(str(database)) as conn:
             every = review_queue.queue(conn, limit=9)
             for place, pair in enumerate(every):
-                after = Beyond(pair["similarity"], pair["first_key"], pair["second_key"])
+                after = LastPair(pair["similarity"], pair["first_key"], pair["second_key"])
                 assert review_queue.queue(conn, after=after, limit=9) == every[place + 1 :]
 
     def test_a_file_of_an_older_version_has_none(self, database: Path) -> None:

@@ -15,7 +15,7 @@ import datasette_faces
 from datasette_faces.store import gallery, people_pages
 from datasette_faces.store.connection import connect_to_read
 from datasette_faces.store.database import writing
-from datasette_faces.store.gallery import Filters, lean, rows
+from datasette_faces.store.gallery import GalleryFilters, lean, rows
 from datasette_faces.store.select import Select
 
 PACKAGE = Path(datasette_faces.__file__).parent
@@ -68,13 +68,13 @@ def test_hidden_people_are_left_out_of_a_photo_and_the_gallery(conn: Any) -> Non
     assert [row["face_id"] for row in rows(conn, gallery.photo_query(conn, 1))] == [2, 1]
     shown = rows(conn, gallery.photo_query(conn, 1, hidden=True))
     assert [row["face_id"] for row in shown] == [3, 2, 1]
-    query = gallery.gallery_query(conn, Filters(min_size=10), after=3, limit=9)
+    query = gallery.gallery_query(conn, GalleryFilters(min_size=10), after=3, limit=9)
     assert [row["face_id"] for row in rows(conn, query)] == [2, 1]
 
 
 @pytest.mark.parametrize("value", LIKE_SQL)
 def test_values_that_look_like_sql_are_values(conn: Any, value: str) -> None:
-    query = gallery.gallery_query(conn, Filters(model=value), after=None, limit=9)
+    query = gallery.gallery_query(conn, GalleryFilters(model=value), after=None, limit=9)
     assert value not in query.sql
     assert query.params["model"] == value
     assert rows(conn, query) == rows(conn, lean(query)) == []
@@ -87,7 +87,7 @@ def test_values_that_look_like_sql_are_values(conn: Any, value: str) -> None:
 def test_pages_read_no_pictures_and_their_sql_does(conn: Any) -> None:
     people = people_pages.people_query("all", name="", after=None, limit=9)
     queries = [
-        gallery.gallery_query(conn, Filters(), after=None, limit=9),
+        gallery.gallery_query(conn, GalleryFilters(), after=None, limit=9),
         gallery.photo_query(conn, 1),
         people,
         people_pages.faces_query(1, after=None, limit=9),

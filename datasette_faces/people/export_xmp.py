@@ -10,7 +10,7 @@ from ..media.files import as_path
 from ..shapes import Box
 from ..store import metadata_faces
 from ..store.connection import Connection
-from ..store.metadata_faces import Pictured
+from ..store.metadata_faces import PresentPhoto
 from .import_names import Progress, explain_error, ignore_progress, read_photo_file
 from .metadata import embedded
 from .metadata.regions import Frame, NamedRegion
@@ -42,7 +42,10 @@ def write_sidecars(conn: Connection, progress: Progress = ignore_progress) -> Xm
 
 
 def _write_names(
-    photo: Pictured, names: list[tuple[str, Box]], sidecars: SidecarFinder, report: XmpExportReport
+    photo: PresentPhoto,
+    names: list[tuple[str, Box]],
+    sidecars: SidecarFinder,
+    report: XmpExportReport,
 ) -> None:
     path = as_path(photo.path, photo.path_bytes)
     target = sidecars.choose_path(path)

@@ -98,7 +98,7 @@ def _keep_alike(
     faces = ids[found.faces]
     keys = people.proposed(conn, np.unique(faces).tolist())
     named = [(keys.get(one), keys.get(other)) for one, other in faces.tolist()]
-    review_queue.keep(
+    review_queue.save_pairs(
         conn,
         model.id,
         [

@@ -22,7 +22,7 @@ from ..store import decisions, metadata_faces, models, photo_names
 from ..store import people as store
 from ..store.connection import Connection, transaction
 from ..store.decisions import MEMBER, Decision, Standing
-from ..store.metadata_faces import Pictured
+from ..store.metadata_faces import PresentPhoto
 from . import manual_faces
 from .decide import Editor
 from .manual_faces import ManualFace
@@ -97,7 +97,7 @@ class _NameImporter:
         self._named_faces: set[int] = set()
         self._named_keys: set[str] = set()
 
-    def import_photo(self, photo: Pictured, *, again: bool) -> None:
+    def import_photo(self, photo: PresentPhoto, *, again: bool) -> None:
         """Import the names of a photo, unless they have been read before."""
         source = (photo.sha256, self._digest_sidecars(photo))
         if photo.read == source and not again:
@@ -118,10 +118,10 @@ class _NameImporter:
             store.bring_up(self._conn, sorted(self._named_faces))
             store.show(self._conn, self._named_keys)
             for photo_id, names, source in self._read_photos:
-                photo_names.save(self._conn, photo_id, names, source)
+                photo_names.save_names(self._conn, photo_id, names, source)
         self._read_photos, self._named_faces, self._named_keys = [], set(), set()
 
-    def _digest_sidecars(self, photo: Pictured) -> str:
+    def _digest_sidecars(self, photo: PresentPhoto) -> str:
         """A digest of the files next to a photo, by which a later import sees whether they changed."""
         found = []
         for path in photo.files():
@@ -131,7 +131,7 @@ class _NameImporter:
                     found.append([as_text(sidecar.path)[0], facts.st_size, facts.st_mtime_ns])
         return _sha256(json.dumps(found)) if found else ""
 
-    def _read_names(self, photo: Pictured) -> ParsedNames | None:
+    def _read_names(self, photo: PresentPhoto) -> ParsedNames | None:
         """The names in a picture and next to each of its copies; None if no copy can be read now."""
         for path in photo.files():
             try:
@@ -153,7 +153,7 @@ class _NameImporter:
         self.report.without_box += len(placeless)
         return [(region.name, region.source) for region in placeless]
 
-    def _name_faces(self, photo: Pictured, regions: list[NamedRegion]) -> bool:
+    def _name_faces(self, photo: PresentPhoto, regions: list[NamedRegion]) -> bool:
         """Name the faces that regions match, and draw the missing ones; False if one has to wait."""
         placed = [(region, region.area) for region in regions if region.area is not None]
         boxes = metadata_faces.boxes(self._conn, photo.id)
@@ -163,7 +163,7 @@ class _NameImporter:
         pairs = [(placed[region][0], ids[face]) for region, face in matching.pairs]
         with transaction(self._conn):
             standings = decisions.standings(self._conn, ids)
-            called = metadata_faces.called(self._conn, photo.id)
+            called = metadata_faces.names_by_face(self._conn, photo.id)
             for region, face_id in pairs:
                 # Grouping gave it this name already: perhaps `write-xmp` wrote it, not a person
                 same = called.get(face_id, "").casefold() == region.name.casefold()
@@ -174,7 +174,9 @@ class _NameImporter:
         settled = [self._draw_face(photo, placed[number][0]) for number in matching.unmatched]
         return all(settled)
 
-    def _is_settled(self, photo: Pictured, region: NamedRegion, standing: Standing | None) -> bool:
+    def _is_settled(
+        self, photo: PresentPhoto, region: NamedRegion, standing: Standing | None
+    ) -> bool:
         """Whether a face is assigned, or rejected for this person, or an earlier import named it so."""
         if standing and (standing.placed or standing.apart & self._keys_of(region.name)):
             return True
@@ -183,13 +185,13 @@ class _NameImporter:
     def _keys_of(self, name: str) -> set[str]:
         return {_name_key(name), *self._keys_by_name.get(name.casefold(), ())}
 
-    def _was_imported(self, photo: Pictured, region: NamedRegion, what: str = "") -> bool:
+    def _was_imported(self, photo: PresentPhoto, region: NamedRegion, what: str = "") -> bool:
         """Whether this was imported before, undone or not, from any content the photo has had."""
         contents = {photo.sha256, *metadata_faces.contents(self._conn, photo.id)}
         uids = [_decision_uid(sha256, region, what) for sha256 in contents]
         return any(decisions.by_uid(self._conn, uid) for uid in uids)
 
-    def _name_face(self, photo: Pictured, region: NamedRegion, face_id: int) -> None:
+    def _name_face(self, photo: PresentPhoto, region: NamedRegion, face_id: int) -> None:
         """Add the decision that a face has a name, in a transaction; `save_batch` applies it."""
         keys = self._keys_by_name.get(region.name.casefold(), ())
         key = next(iter(keys), None) or self._unused_key(region.name)
@@ -217,7 +219,7 @@ class _NameImporter:
             attempt += 1
         return key
 
-    def _draw_face(self, photo: Pictured, region: NamedRegion) -> bool:
+    def _draw_face(self, photo: PresentPhoto, region: NamedRegion) -> bool:
         """Add a face where a region matches none, and name it; False if a later import may succeed."""
         if self._was_imported(photo, region, "draw"):
             self.report.known += 1
@@ -240,7 +242,7 @@ class _NameImporter:
         self.report.drawn += 1
         return True
 
-    def _measure_face(self, photo: Pictured, region: NamedRegion) -> ManualFace:
+    def _measure_face(self, photo: PresentPhoto, region: NamedRegion) -> ManualFace:
         drawable, area = manual_faces.read_drawable_photo(self._conn, photo.id), region.area
         assert area is not None
         across, down = photo.width, photo.height
@@ -255,10 +257,12 @@ def propose_names(conn: Connection) -> int:
 
     In a transaction, once the faces are grouped.
     """
-    photos = photo_names.photos(conn)
-    proposals = name_assignment.assign_names(photos, photo_names.known(conn)) if photos else []
-    photo_names.keep(conn, proposals)
-    return photo_names.count(conn)
+    photos = photo_names.named_photos(conn)
+    proposals = (
+        name_assignment.assign_names(photos, photo_names.named_people(conn)) if photos else []
+    )
+    photo_names.save_proposals(conn, proposals)
+    return photo_names.count_proposals(conn)
 
 
 def explain_error(error: Exception) -> str:

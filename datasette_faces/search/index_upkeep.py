@@ -21,7 +21,7 @@ def keep_up(conn: Connection) -> None:
     """
     for model in models.every(conn):
         for kind in registry.indexes():
-            kept = indexes.kept(conn, model.id, kind.id)
+            kept = indexes.read_index(conn, model.id, kind.id)
             if kept is None or changes.since(conn, model.id, kept.seen)[1] is None:
                 continue
             try:
@@ -48,9 +48,9 @@ def drop(conn: Connection) -> None:
             for kind in registry.indexes():
                 kind.drop(conn, model)
         # Also one of a model that is gone: a file without indexes opens anywhere
-        for name in vec_tables.every(conn):
+        for name in vec_tables.list_tables(conn):
             integrity.drop_table(conn, name)
-        indexes.forget_all(conn)
+        indexes.remove_indexes(conn)
 
 
 def rebuild(conn: Connection) -> None:

@@ -9,7 +9,7 @@ from ..algorithms.calibration import Curve, Evaluation
 from ..errors import SearchError
 from ..shapes import ModelInfo
 from ..store import calibration_pairs, calibrations, models
-from ..store.calibrations import Kept
+from ..store.calibrations import StoredCalibration
 from ..store.connection import Connection, transaction
 from ..store.file_facts import file_fact
 from ..store.gallery import Query
@@ -31,14 +31,14 @@ from steps
 """.strip()
 
 
-def calibrate(conn: Connection, model_id: str) -> Kept:
+def calibrate(conn: Connection, model_id: str) -> StoredCalibration:
     """Fit a model's curve to the file's labels, and keep it; in a transaction of its own."""
     model = searcher.model_of(conn, model_id)
-    known = calibration_pairs.known(conn, model.id)
+    known = calibration_pairs.read_pairs(conn, model.id)
     found = calibration.fit_and_evaluate(model.threshold, known.matching, known.other)
     with transaction(conn):
-        calibrations.keep(conn, model.id, found, known)
-    kept = calibrations.of_model(conn, model.id)
+        calibrations.save_calibration(conn, model.id, found, known)
+    kept = calibrations.read_calibration(conn, model.id)
     assert kept is not None
     return kept
 
@@ -52,7 +52,7 @@ class ModelCalibration:
 
     model: ModelInfo
     curve: Curve
-    kept: Kept | None
+    kept: StoredCalibration | None
 
     @property
     def source(self) -> str:
@@ -68,7 +68,7 @@ class ModelCalibration:
 def read_calibration(conn: Connection, model_id: str | None) -> ModelCalibration:
     """The calibration of a model, or of the file's first. Raises SearchError."""
     model = searcher.model_of(conn, model_id)
-    kept = calibrations.of_model(conn, model.id)
+    kept = calibrations.read_calibration(conn, model.id)
     curve = kept.calibration.curve if kept else calibration.published_curve(model.threshold)
     return ModelCalibration(model, curve, kept)
 
@@ -80,9 +80,7 @@ def curve_query(model_id: str) -> Query:
 
 def curve_of(conn: Connection, model: ModelInfo) -> Curve:
     """The model's curve in this file, or the one that its published threshold gives."""
-    return calibrations.curve_of_model(conn, model.id) or calibration.published_curve(
-        model.threshold
-    )
+    return calibrations.read_curve(conn, model.id) or calibration.published_curve(model.threshold)
 
 
 @file_fact

@@ -39,7 +39,7 @@ _EMBEDDED = "exists (select 1 from face_embeddings where face_id = faces.id and 
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownPairs:
     """The sample: matching of one person; of two, by one photo, or by their names."""
 
     matching: LabelledPairs
@@ -56,7 +56,7 @@ class Known:
         )
 
 
-def known(conn: Connection, model_id: str) -> Known:
+def read_pairs(conn: Connection, model_id: str) -> KnownPairs:
     """The pairs that a file knows of a model's embeddings."""
     people, vectors = _named(conn, model_id)
     # One photo may show somebody twice, in a mirror: still a pair of that person
@@ -64,7 +64,7 @@ def known(conn: Connection, model_id: str) -> Known:
     matching = LabelledPairs(_compared(vectors, first, second), people[first])
     first, second = _across(people)
     of_people = LabelledPairs(_compared(vectors, first, second), people[first])
-    return Known(matching, _of_photos(conn, model_id), of_people)
+    return KnownPairs(matching, _of_photos(conn, model_id), of_people)
 
 
 def _named(conn: Connection, model_id: str) -> tuple[IdArray, FloatArray]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..algorithms.calibration import AcceptRate, Calibration, Curve, Evaluation, ReliabilityBin
-from .calibration_pairs import Known
+from .calibration_pairs import KnownPairs
 from .connection import Connection
 from .photos import now
 from .schema import has_tables
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredCalibration:
     """A row of `calibrations`."""
 
     model_id: str
@@ -40,7 +40,9 @@ class Kept:
     calibrated_at: str
 
 
-def keep(conn: Connection, model_id: str, calibration: Calibration, known: Known) -> None:
+def save_calibration(
+    conn: Connection, model_id: str, calibration: Calibration, known: KnownPairs
+) -> None:
     """Keep a model's calibration in place of the one before."""
     row = (
         model_id,
@@ -58,7 +60,7 @@ def keep(conn: Connection, model_id: str, calibration: Calibration, known: Known
     conn.execute(f"insert or replace into calibrations({', '.join(COLUMNS)}) values ({bound})", row)
 
 
-def of_model(conn: Connection, model_id: str) -> Kept | None:
+def read_calibration(conn: Connection, model_id: str) -> StoredCalibration | None:
     """A model's calibration; None where there is none that can be read, or the file is older."""
     if not has_tables(conn, "calibrations"):
         return None
@@ -72,7 +74,7 @@ def of_model(conn: Connection, model_id: str) -> Kept | None:
         return None
 
 
-def curve_of_model(conn: Connection, model_id: str) -> Curve | None:
+def read_curve(conn: Connection, model_id: str) -> Curve | None:
     """A model's curve alone; None as `of_model`."""
     if not has_tables(conn, "calibrations"):
         return None
@@ -83,7 +85,7 @@ def curve_of_model(conn: Connection, model_id: str) -> Curve | None:
         return None
 
 
-def _kept(row: dict[str, Any]) -> Kept:
+def _kept(row: dict[str, Any]) -> StoredCalibration:
     if row["source"] not in ("library", "published"):
         raise ValueError
     told = json.loads(row["evaluation"])
@@ -93,7 +95,7 @@ def _kept(row: dict[str, Any]) -> Kept:
     threshold, curve = float(row["threshold"]), _curve(row["curve"])
     calibration = Calibration(row["source"], curve, threshold, Evaluation(ece, bins, rates))
     counts = {name: int(row[name]) for name in COLUMNS if name.endswith("_pairs")}
-    return Kept(
+    return StoredCalibration(
         model_id=row["model_id"],
         calibration=calibration,
         people=int(row["people"]),

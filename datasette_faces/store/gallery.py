@@ -39,7 +39,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class GalleryFilters:
     """What the gallery shows; None does not filter. Sizes in pixels, dates as ISO 8601 days."""
 
     min_size: float | None = None
@@ -123,7 +123,9 @@ _GALLERY_COLUMNS = (
 )
 
 
-def gallery_query(conn: Connection, filters: Filters, *, after: int | None, limit: int) -> Query:
+def gallery_query(
+    conn: Connection, filters: GalleryFilters, *, after: int | None, limit: int
+) -> Query:
     """Faces, the newest first, as a query; `after` is the id of the last one already seen."""
     conditions, params = _conditions(conn, filters)
     if after is not None:
@@ -143,7 +145,7 @@ def gallery_query(conn: Connection, filters: Filters, *, after: int | None, limi
     return as_query(select, {**params, "limit": limit})
 
 
-def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str, Any]]:
+def _conditions(conn: Connection, filters: GalleryFilters) -> tuple[list[str], dict[str, Any]]:
     wanted = (
         # Values that come from a web address are text, and the SQL page binds them so
         ("min(faces.width, faces.height) >= cast(:min_size as real)", "min_size"),

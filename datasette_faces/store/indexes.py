@@ -14,7 +14,7 @@ PART_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredIndex:
     """A row of `face_indexes`: `seen` is the last change that the index holds."""
 
     seen: int
@@ -23,7 +23,7 @@ class Kept:
     sha256: str | None
 
 
-def kept(conn: Connection, model_id: str, index_id: str) -> Kept | None:
+def read_index(conn: Connection, model_id: str, index_id: str) -> StoredIndex | None:
     """What the file says of an index."""
     row = conn.execute(
         "select seen, faces, built_at, sha256 from face_indexes where model_id = ? and index_id = ?",
@@ -31,10 +31,10 @@ def kept(conn: Connection, model_id: str, index_id: str) -> Kept | None:
     ).fetchone()
     # A file may come from anywhere
     sound = row and isinstance(row[0], int) and isinstance(row[1], int)
-    return Kept(*row) if sound else None
+    return StoredIndex(*row) if sound else None
 
 
-def keep(conn: Connection, model_id: str, index_id: str, kept: Kept) -> None:
+def save_index(conn: Connection, model_id: str, index_id: str, kept: StoredIndex) -> None:
     """Say what an index holds now."""
     conn.execute(
         """
@@ -47,7 +47,7 @@ def keep(conn: Connection, model_id: str, index_id: str, kept: Kept) -> None:
     )
 
 
-def forget(conn: Connection, model_id: str, index_id: str) -> None:
+def remove_index(conn: Connection, model_id: str, index_id: str) -> None:
     """Remove an index's row and bytes."""
     for table in ("face_index_parts", "face_indexes"):
         conn.execute(
@@ -55,13 +55,13 @@ def forget(conn: Connection, model_id: str, index_id: str) -> None:
         )
 
 
-def forget_all(conn: Connection) -> None:
+def remove_indexes(conn: Connection) -> None:
     """Remove what is kept of every index, of those that no kind here knows, too."""
     conn.execute("delete from face_index_parts")
     conn.execute("delete from face_indexes")
 
 
-def save(
+def save_arrays(
     conn: Connection,
     model_id: str,
     index_id: str,
@@ -71,8 +71,8 @@ def save(
     faces: int,
 ) -> None:
     """Keep an index's named bytes, in place of those that were kept before."""
-    forget(conn, model_id, index_id)
-    keep(conn, model_id, index_id, Kept(seen, faces, now(), None))
+    remove_index(conn, model_id, index_id)
+    save_index(conn, model_id, index_id, StoredIndex(seen, faces, now(), None))
     digest, place = hashlib.sha256(_head(seen)), 0
     for name, data in parts:
         for start in range(0, max(len(data), 1), PART_BYTES):
@@ -85,10 +85,10 @@ def save(
                 [model_id, index_id, place, name, piece],
             )
             place += 1
-    keep(conn, model_id, index_id, Kept(seen, faces, now(), digest.hexdigest()))
+    save_index(conn, model_id, index_id, StoredIndex(seen, faces, now(), digest.hexdigest()))
 
 
-def load(conn: Connection, model_id: str, index_id: str) -> dict[str, bytes] | None:
+def load_arrays(conn: Connection, model_id: str, index_id: str) -> dict[str, bytes] | None:
     """An index's bytes by name; None where they are not those that were saved."""
     pieces: dict[str, list[bytes]] = {}
 
@@ -100,7 +100,7 @@ def load(conn: Connection, model_id: str, index_id: str) -> dict[str, bytes] | N
     return {name: data[0] if len(data) == 1 else b"".join(data) for name, data in pieces.items()}
 
 
-def is_whole(conn: Connection, model_id: str, index_id: str) -> bool:
+def is_intact(conn: Connection, model_id: str, index_id: str) -> bool:
     """Whether an index's bytes are those that were saved."""
     return _gone_through(conn, model_id, index_id, lambda name, data: None)
 
@@ -109,7 +109,7 @@ def _gone_through(
     conn: Connection, model_id: str, index_id: str, each: Callable[[str, bytes], None]
 ) -> bool:
     """Call `each` with the name and the bytes of every piece; whether they are those that were saved."""
-    row = kept(conn, model_id, index_id)
+    row = read_index(conn, model_id, index_id)
     if row is None:
         return False
     digest = hashlib.sha256(_head(row.seen))

@@ -82,7 +82,7 @@ ROWS = {
 """Queries for the ids of rows that are not as they should be, by the check that finds them."""
 
 
-def lacking(conn: Connection) -> dict[str, dict[str, str]]:
+def find_missing_schema(conn: Connection) -> dict[str, dict[str, str]]:
     """What migrations make and the file has not: for table, index and trigger, by name, the SQL.
 
     Nothing of a file of an earlier version: it gets the rest when it is written.
@@ -124,7 +124,7 @@ def _made_by_migrations() -> tuple[list[tuple[str, str, str, str]], set[str]]:
     return [tuple(row) for row in made], {row[0] for row in applied}
 
 
-def make(conn: Connection, statements: Iterable[str]) -> None:
+def create_missing(conn: Connection, statements: Iterable[str]) -> None:
     """Make what is lacking of indexes and triggers."""
     for statement in statements:
         conn.execute(statement)
@@ -139,7 +139,7 @@ def broken_pages(conn: Connection) -> list[str]:
     return [line for line in found if line != "ok"]
 
 
-def pointing_nowhere(conn: Connection) -> dict[tuple[str, str], int]:
+def count_broken_references(conn: Connection) -> dict[tuple[str, str], int]:
     """How many rows point to what is not there, by table and by what they point to."""
     counts: dict[tuple[str, str], int] = {}
     for table, _, parent, _ in conn.execute("pragma foreign_key_check"):
@@ -192,7 +192,7 @@ def set_vector(conn: Connection, face_id: int, model: ModelInfo, embedding: byte
     )
 
 
-def take_out(conn: Connection, model: ModelInfo, face_ids: list[int]) -> None:
+def remove_vectors(conn: Connection, model: ModelInfo, face_ids: list[int]) -> None:
     """Remove vectors that no search can use, and have the model look at their photos again."""
     among = {"model": model.id, "ids": json.dumps(face_ids)}
     conn.execute(
@@ -290,7 +290,7 @@ def places(conn: Connection, photo_id: int) -> list[tuple[str, bytes | None, int
     return [tuple(row) for row in found]
 
 
-def every_place(conn: Connection) -> list[tuple[str, bytes | None]]:
+def present_paths(conn: Connection) -> list[tuple[str, bytes | None]]:
     """Where files should be, as far as they are not known to be missing: path, path_bytes."""
     found = conn.execute("select path, path_bytes from photo_paths where missing_since is null")
     return [(path, raw) for path, raw in found]

@@ -17,7 +17,7 @@ AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Pictured:
+class PresentPhoto:
     """A photo whose file is there: path and its bytes where it is not UTF-8, upright size in pixels.
 
     read: the content, and a digest of the sidecars, whose names were read, if any were. others: further
@@ -43,7 +43,7 @@ def count(conn: Connection) -> int:
     return int(conn.execute("select count(*) from photos").fetchone()[0])
 
 
-def photos(conn: Connection, only: Collection[int] | None = None) -> Iterator[Pictured]:
+def photos(conn: Connection, only: Collection[int] | None = None) -> Iterator[PresentPhoto]:
     """The photos that are where they were, or those of these ids; writing between is allowed."""
     if only is None:
         yield from _photos(conn, "", [])
@@ -54,7 +54,7 @@ def photos(conn: Connection, only: Collection[int] | None = None) -> Iterator[Pi
         yield from _photos(conn, "photos.id in (select value from json_each(?)) and", [among])
 
 
-def _photos(conn: Connection, chosen: str, params: list[str]) -> Iterator[Pictured]:
+def _photos(conn: Connection, chosen: str, params: list[str]) -> Iterator[PresentPhoto]:
     last = 0
     while True:
         rows = conn.execute(
@@ -71,7 +71,7 @@ def _photos(conn: Connection, chosen: str, params: list[str]) -> Iterator[Pictur
         ).fetchall()
         others = _copies(conn, [row[0] for row in rows])
         for *facts, sha256, sidecars in rows:
-            photo = Pictured(*facts)
+            photo = PresentPhoto(*facts)
             read = None if sha256 is None else (sha256, sidecars)
             copies = [it for it in others.get(photo.id, ()) if it[0] != photo.path]
             yield replace(photo, read=read, others=tuple(copies))
@@ -111,7 +111,7 @@ def boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
     return {face_id: coerce.box(*box) for face_id, *box in rows}
 
 
-def called(conn: Connection, photo_id: int) -> dict[int, str]:
+def names_by_face(conn: Connection, photo_id: int) -> dict[int, str]:
     """The names of the faces of a photo, of those that have one."""
     rows = conn.execute(
         "select faces.id, name from faces join people on people.id = person_id "

@@ -11,7 +11,7 @@ from .people import NOT_A_FACE
 from .schema import has_tables
 
 
-def save(
+def save_names(
     conn: Connection, photo_id: int, names: Iterable[tuple[str, str]], read: tuple[str, str]
 ) -> None:
     """Keep the names that are said of a photo, and that they were read.
@@ -29,7 +29,7 @@ def save(
     )
 
 
-def photos(conn: Connection) -> list[NamedPhoto]:
+def named_photos(conn: Connection) -> list[NamedPhoto]:
     """The photos of which names are said, with the keys of the people whose faces are in them."""
     names: dict[int, set[str]] = defaultdict(set)
     for photo_id, name in conn.execute("select photo_id, name from said_names"):
@@ -45,7 +45,7 @@ def photos(conn: Connection) -> list[NamedPhoto]:
     return [NamedPhoto(frozenset(said), frozenset(keys[it])) for it, said in sorted(names.items())]
 
 
-def known(conn: Connection) -> dict[str, str]:
+def named_people(conn: Connection) -> dict[str, str]:
     """The keys of those who are said to be somewhere by the name that they have here."""
     here = {
         name.casefold(): key
@@ -55,7 +55,7 @@ def known(conn: Connection) -> dict[str, str]:
     return {name: here[name.casefold()] for name in said if name.casefold() in here}
 
 
-def keep(conn: Connection, proposals: Iterable[Proposal]) -> None:
+def save_proposals(conn: Connection, proposals: Iterable[Proposal]) -> None:
     """Keep these proposals and no others."""
     conn.execute("delete from name_proposals")
     conn.executemany(
@@ -65,7 +65,7 @@ def keep(conn: Connection, proposals: Iterable[Proposal]) -> None:
     )
 
 
-def proposal(conn: Connection, person_id: int) -> Proposal | None:
+def proposal_of_person(conn: Connection, person_id: int) -> Proposal | None:
     """The name that is proposed for somebody who has none. Of an older file: none."""
     sql = f"select said.name, key, confidence, together, apart {_OPEN} and people.id = ?"
     if not has_tables(conn, "name_proposals"):
@@ -74,7 +74,7 @@ def proposal(conn: Connection, person_id: int) -> Proposal | None:
     return Proposal(*row) if row else None
 
 
-def count(conn: Connection) -> int:
+def count_proposals(conn: Connection) -> int:
     """How many people have no name, and one is proposed for them."""
     return int(conn.execute(f"select count(*) {_OPEN}").fetchone()[0])
 

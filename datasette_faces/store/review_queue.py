@@ -21,7 +21,7 @@ MOST_COUNTED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond:
+class LastPair:
     """What a page of the queue ended with."""
 
     similarity: float
@@ -29,7 +29,7 @@ class Beyond:
     second_key: str
 
 
-def keep(conn: Connection, model_id: str, pairs: Iterable[Pair], *, anew: bool) -> None:
+def save_pairs(conn: Connection, model_id: str, pairs: Iterable[Pair], *, anew: bool) -> None:
     """Keep these pairs; anew: and no others."""
     if anew:
         conn.execute("delete from likely_pairs")
@@ -40,7 +40,7 @@ def keep(conn: Connection, model_id: str, pairs: Iterable[Pair], *, anew: bool) 
     )
 
 
-def queue(conn: Connection, *, after: Beyond | None = None, limit: int) -> list[dict[str, Any]]:
+def queue(conn: Connection, *, after: LastPair | None = None, limit: int) -> list[dict[str, Any]]:
     """Pairs that nobody has decided about, the most similar first, those after one of them.
 
     Hidden people, two who both have a name, and pairs of which somebody said that they are two, are
@@ -51,12 +51,12 @@ def queue(conn: Connection, *, after: Beyond | None = None, limit: int) -> list[
     return rows(conn, _query(after, limit))
 
 
-def count(conn: Connection) -> int:
+def count_pairs(conn: Connection) -> int:
     """How many pairs the queue has, up to MOST_COUNTED."""
     return len(queue(conn, limit=MOST_COUNTED))
 
 
-def _query(after: Beyond | None, limit: int) -> Query:
+def _query(after: LastPair | None, limit: int) -> Query:
     params: dict[str, Any] = {"limit": limit, "none": NOT_A_FACE}
     beyond = ""
     if after:

@@ -18,7 +18,7 @@ def begin_scan(conn: Connection) -> None:
     conn.execute("create temp table seen (path text primary key, is_file integer) without rowid")
 
 
-def see(conn: Connection, path: str, *, is_file: bool) -> bool:
+def mark_seen(conn: Connection, path: str, *, is_file: bool) -> bool:
     """Note that a scan saw a path; whether that is the first time."""
     cursor = conn.execute("insert or ignore into seen values (?, ?)", [path, is_file])
     return bool(cursor.rowcount)

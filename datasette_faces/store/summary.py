@@ -43,7 +43,7 @@ def models(conn: Connection) -> list[dict[str, Any]]:
 
 def indexes(conn: Connection) -> list[str]:
     """The indexes in the file by name: vec0 tables, then others by kind and model (`pq sface`)."""
-    tables = vec_tables.every(conn)
+    tables = vec_tables.list_tables(conn)
     return tables + [item["name"] for item in indexed(conn) if item["name"] not in tables]
 
 

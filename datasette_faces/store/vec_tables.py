@@ -19,7 +19,7 @@ def table_name(model_id: str) -> str:
     return PREFIX + re.sub(r"[^a-z0-9]+", "_", model_id.lower())
 
 
-def every(conn: Connection) -> list[str]:
+def list_tables(conn: Connection) -> list[str]:
     """The names of all vec0 tables, whatever else the file knows of them."""
     rows = conn.execute(
         "select name from sqlite_master where type = 'table' and sql like '%using vec0%' order by 1"
@@ -27,7 +27,7 @@ def every(conn: Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def is_there(conn: Connection, model: ModelInfo) -> bool:
+def has_table(conn: Connection, model: ModelInfo) -> bool:
     """Whether the table is there, for vectors of this length."""
     found = conn.execute(
         "select 1 from sqlite_master where type = 'table' and name = ? and instr(sql, ?)",

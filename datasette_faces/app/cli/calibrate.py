@@ -13,7 +13,7 @@ from ...algorithms.calibration import MIN_PAIRS, MIN_PEOPLE
 from ...search import probability, searcher
 from ...shapes import ModelInfo
 from ...store import models
-from ...store.calibrations import Kept
+from ...store.calibrations import StoredCalibration
 from ...store.database import changing, reading
 from .group import counted, faces, in_words
 
@@ -47,7 +47,7 @@ def calibrate_command(database: str, model_id: str | None, as_json: bool) -> Non
         click.echo("\n\n".join("\n".join(_in_lines(*it)) for it in found))
 
 
-def _as_json(model: ModelInfo, kept: Kept) -> dict[str, Any]:
+def _as_json(model: ModelInfo, kept: StoredCalibration) -> dict[str, Any]:
     found = kept.calibration
     return {
         "model": model.id,
@@ -63,7 +63,7 @@ def _as_json(model: ModelInfo, kept: Kept) -> dict[str, Any]:
     }
 
 
-def _in_lines(model: ModelInfo, kept: Kept) -> list[str]:
+def _in_lines(model: ModelInfo, kept: StoredCalibration) -> list[str]:
     found = kept.calibration
     own = found.source == "library"
     return [
@@ -83,7 +83,7 @@ def _pairs(count: int, does: str, do: str) -> str:
     return counted(count, f"pair that {does}", f"pairs that {do}", width=9)
 
 
-def _too_few(kept: Kept) -> list[str]:
+def _too_few(kept: StoredCalibration) -> list[str]:
     return [
         f"  There are too few labels yet: {MIN_PAIRS} pairs of each kind, and {MIN_PEOPLE} named "
         "people with several",
@@ -92,7 +92,7 @@ def _too_few(kept: Kept) -> list[str]:
     ]
 
 
-def _how_good(kept: Kept) -> list[str]:
+def _how_good(kept: StoredCalibration) -> list[str]:
     found = kept.calibration.evaluation
     if found.ece is None:
         return []

@@ -173,7 +173,7 @@ def prepare(conn: Connection, path: str | None, shared: Shared | None = None) ->
     try:
         load_vector_extension(conn)
     except NoVectorExtension as error:
-        if vec_tables.every(conn):
+        if vec_tables.list_tables(conn):
             raise NoVectorExtension(
                 f"{path or 'This database'} holds face vectors. {error}"
             ) from error

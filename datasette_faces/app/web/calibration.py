@@ -14,7 +14,7 @@ from ...errors import SearchError
 from ...search import probability
 from ...search.probability import ModelCalibration
 from ...store import gallery, models, table_privacy
-from ...store.calibrations import Kept
+from ...store.calibrations import StoredCalibration
 from ..datasette import permissions
 from .page import BadRequest, Page, page_view
 
@@ -72,7 +72,7 @@ async def _context(page: Page, shown: ModelCalibration) -> dict[str, Any]:
     }
 
 
-def _counts(kept: Kept | None) -> dict[str, Any]:
+def _counts(kept: StoredCalibration | None) -> dict[str, Any]:
     names = ("people", "matching_pairs", "photo_pairs", "people_pairs", "calibrated_at")
     return {name: getattr(kept, name) if kept else None for name in names}
 

@@ -12,7 +12,7 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 from ...people import explain
 from ...store import catalogue, explanations, face_quality, models, schema
 from ...store import gallery as browse
-from ...store.gallery import Filters, Row
+from ...store.gallery import GalleryFilters, Row
 from ..datasette import permissions
 from . import decision_post, manual_face_form
 from .calibration import calibration_url
@@ -79,8 +79,8 @@ def _gallery_json(page: Page, faces: list[Row], next_url: str | None) -> Respons
     )
 
 
-def _filters(request: Any) -> Filters:
-    return Filters(
+def _filters(request: Any) -> GalleryFilters:
+    return GalleryFilters(
         min_size=read_number(request, "min_size"),
         min_score=read_number(request, "min_score"),
         min_sharpness=read_number(request, "min_sharpness"),

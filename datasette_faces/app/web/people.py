@@ -62,7 +62,7 @@ async def _to_review(page: Page) -> int:
     tables = ("photos", "likely_pairs")
     if not await permissions.may_view(page.datasette, page.request, page.database, *tables):
         return 0
-    return await page.read(review_queue.count)
+    return await page.read(review_queue.count_pairs)
 
 
 def _name(page: Page) -> str:
@@ -192,7 +192,7 @@ async def _proposal(page: Page, found: Person) -> Any:
         page.datasette, page.request, page.database, "name_proposals"
     ):
         return None
-    return await page.read(photo_names.proposal, found.id)
+    return await page.read(photo_names.proposal_of_person, found.id)
 
 
 def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:

@@ -9,7 +9,7 @@ from datasette.utils.asgi import Response
 from ...search import probability, searcher
 from ...store import people_pages, review_queue
 from ...store.connection import Connection
-from ...store.review_queue import Beyond
+from ...store.review_queue import LastPair
 from . import decision_post
 from .page import BadRequest, Page, page_view
 
@@ -52,7 +52,7 @@ async def review(page: Page) -> Response:
     return await page.html("review.html", {**await decision_post.context(page), **values})
 
 
-def _read(conn: Connection, after: Beyond | None, limit: int, faces: int) -> dict[str, Any]:
+def _read(conn: Connection, after: LastPair | None, limit: int, faces: int) -> dict[str, Any]:
     """So many pairs and one more, each with both people, their best faces and the chance.
 
     left: whether there are none beyond `after`, and some before it.
@@ -78,7 +78,7 @@ def _next(page: Page, pair: dict[str, Any], several: bool) -> str:
     return address
 
 
-def _after(page: Page) -> Beyond | None:
+def _after(page: Page) -> LastPair | None:
     text = page.request.args.get("after") or ""
     if not text:
         return None
@@ -89,7 +89,7 @@ def _after(page: Page) -> Beyond | None:
         similarity = float("nan")
     if len(parts) != 3 or not -2 < similarity < 2 or len(text) > MAX_KEY:
         raise BadRequest("after takes what next_url has")
-    return Beyond(similarity, parts[1], parts[2])
+    return LastPair(similarity, parts[1], parts[2])
 
 
 def _as_json(page: Page, pair: dict[str, Any]) -> dict[str, Any]:

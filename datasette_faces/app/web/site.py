@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import FacesError
 from ...search import searcher
 from ...store import gallery, people_pages
-from ...store.gallery import Filters, Row
+from ...store.gallery import GalleryFilters, Row
 from ..datasette import compat, csp, permissions
 from ..datasette.settings import SHOWN
 from .page import Page, web_address
@@ -102,7 +102,7 @@ async def _people(page: Page, limit: int) -> list[Row]:
 
 
 async def _faces(page: Page, limit: int) -> list[Row]:
-    query = await page.read(gallery.gallery_query, Filters(), after=None, limit=limit)
+    query = await page.read(gallery.gallery_query, GalleryFilters(), after=None, limit=limit)
     return await page.read(gallery.rows, gallery.lean(query))
 
 

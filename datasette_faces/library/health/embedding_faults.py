@@ -65,7 +65,7 @@ def remove_broken_embeddings(conn: Connection) -> None:
         for model in models.every(conn):
             scan = scan_vectors(conn, model)
             if not scan.model_is_wrong:
-                integrity.take_out(conn, model, scan.broken)
+                integrity.remove_vectors(conn, model, scan.broken)
         index_upkeep.follow(conn)
 
 

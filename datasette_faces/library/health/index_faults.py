@@ -55,7 +55,7 @@ def unknown_tables(conn: Connection) -> list[str]:
 
 def find_fault(conn: Connection, kind: str, model: ModelInfo) -> str | None:
     """What is wrong with an index; None where nothing is."""
-    kept = indexes.kept(conn, model.id, kind)
+    kept = indexes.read_index(conn, model.id, kind)
     if kept is None:
         return "has an invalid row in face_indexes"
     changed = changes.since(conn, model.id, kept.seen)[1]
@@ -66,7 +66,7 @@ def find_fault(conn: Connection, kind: str, model: ModelInfo) -> str | None:
         return lacking if changed else _compare_table(conn, model)
     if len(changed) > STALE_SHARE * kept.faces:
         return f"lacks {_count(len(changed), 'change')}"
-    return None if indexes.is_whole(conn, model.id, kind) else "differs from what was saved"
+    return None if indexes.is_intact(conn, model.id, kind) else "differs from what was saved"
 
 
 def _count(number: int, what: str) -> str:

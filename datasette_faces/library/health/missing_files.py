@@ -32,7 +32,7 @@ def list_missing(conn: Connection) -> tuple[list[str], list[str]]:
     missing: list[str] = []
     away: list[str] = []
     folders: dict[str, bool] = {}
-    for path, raw in integrity.every_place(conn):
+    for path, raw in integrity.present_paths(conn):
         real = files.as_path(path, raw)
         try:
             if os.path.lexists(real):

@@ -31,7 +31,7 @@ def rebuild_table_indexes(conn: Connection) -> None:
 
 def find_missing_schema(conn: Connection) -> Iterator[HealthFinding]:
     """Tables, indexes and triggers that the file lacks."""
-    missing = integrity.lacking(conn)
+    missing = integrity.find_missing_schema(conn)
     yield from report_rows(
         "schema",
         "table is missing",
@@ -48,14 +48,14 @@ def find_missing_schema(conn: Connection) -> Iterator[HealthFinding]:
 
 def create_missing_schema(conn: Connection) -> None:
     """Create the indexes and triggers that the file lacks."""
-    missing = integrity.lacking(conn)
+    missing = integrity.find_missing_schema(conn)
     with transaction(conn):
-        integrity.make(conn, [*missing["index"].values(), *missing["trigger"].values()])
+        integrity.create_missing(conn, [*missing["index"].values(), *missing["trigger"].values()])
 
 
 def find_broken_references(conn: Connection) -> Iterator[HealthFinding]:
     """Rows that refer to a row that does not exist."""
-    for (table, parent), count in integrity.pointing_nowhere(conn).items():
+    for (table, parent), count in integrity.count_broken_references(conn).items():
         fixable = (table, parent) in integrity.MENDS
         how = "" if fixable else "only a copy of the file can restore them"
         one = f"row of {table} refers to a row of {parent} that does not exist"
@@ -67,7 +67,7 @@ def repair_references(conn: Connection) -> None:
     """Delete or clear references to nothing, and give the faces concerned their people again."""
     with transaction(conn):
         faces, covered = integrity.without_person(conn), integrity.without_cover(conn)
-        for key in integrity.pointing_nowhere(conn):
+        for key in integrity.count_broken_references(conn):
             if key in integrity.MENDS:
                 conn.execute(integrity.MENDS[key])
         if faces:

@@ -202,7 +202,7 @@ class _Run:
         changed: list[File] = []
         returned: list[File] = []
         for found in walk_paths(paths, self.scan):
-            if not scans.see(self.conn, found.path, is_file=isinstance(found, File)):
+            if not scans.mark_seen(self.conn, found.path, is_file=isinstance(found, File)):
                 continue
             self.report.found += 1
             if isinstance(found, RejectedPath):

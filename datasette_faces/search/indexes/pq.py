@@ -23,7 +23,7 @@ import numpy.typing as npt
 from ...shapes import FloatArray, IdArray, ModelInfo
 from ...store import changes, embeddings, indexes
 from ...store.connection import Connection, transaction
-from ...store.indexes import Kept
+from ...store.indexes import StoredIndex
 from .base import MOST_ADDED, STALE_SHARE, FaceIndex, Snapshot
 
 CODE_BITS = 4
@@ -66,10 +66,10 @@ class Pq(FaceIndex):
 
     def open(self, conn: Connection, model: ModelInfo) -> Snapshot | None:
         """The codes in the file; None where they are not those that were saved, or too old."""
-        kept = indexes.kept(conn, model.id, self.id)
+        kept = indexes.read_index(conn, model.id, self.id)
         if not kept or changes.since(conn, model.id, kept.seen)[1] is None:
             return None
-        parts = indexes.load(conn, model.id, self.id)
+        parts = indexes.load_arrays(conn, model.id, self.id)
         if not parts:
             return None
         try:
@@ -87,7 +87,7 @@ class Pq(FaceIndex):
 
     def settle(self, conn: Connection, model: ModelInfo) -> None:
         """Keep an index of a large gallery; rebuild it where much has changed since the last one."""
-        kept = indexes.kept(conn, model.id, self.id)
+        kept = indexes.read_index(conn, model.id, self.id)
         large = self._is_for(conn, model)
         if large and kept and self._serves(conn, model, kept):
             return
@@ -99,7 +99,7 @@ class Pq(FaceIndex):
             # Changes that the log has dropped meanwhile would be missing from this index for ever
             if codes and changes.since(conn, model.id, codes.seen)[1] is not None:
                 parts, faces = _parts(codes), len(codes.ids)
-                indexes.save(conn, model.id, self.id, parts, seen=codes.seen, faces=faces)
+                indexes.save_arrays(conn, model.id, self.id, parts, seen=codes.seen, faces=faces)
 
     def _is_for(self, conn: Connection, model: ModelInfo) -> bool:
         """Whether the gallery is as large as that."""
@@ -107,16 +107,16 @@ class Pq(FaceIndex):
             return False
         return embeddings.count(conn, model.id) * model.dimensions >= self.least_values
 
-    def _serves(self, conn: Connection, model: ModelInfo, kept: Kept) -> bool:
+    def _serves(self, conn: Connection, model: ModelInfo, kept: StoredIndex) -> bool:
         """Whether the kept index is complete, and little has changed since."""
         changed = changes.since(conn, model.id, kept.seen)[1]
         if changed is None or len(changed) > min(STALE_SHARE * kept.faces, MOST_ADDED):
             return False
-        return indexes.is_whole(conn, model.id, self.id)
+        return indexes.is_intact(conn, model.id, self.id)
 
     def drop(self, conn: Connection, model: ModelInfo) -> None:
         """Remove the codes."""
-        indexes.forget(conn, model.id, self.id)
+        indexes.remove_index(conn, model.id, self.id)
 
     def _encode(self, conn: Connection, model: ModelInfo) -> Codes | None:
         seen = changes.position(conn)

@@ -8,7 +8,7 @@ from ...algorithms import vectors
 from ...shapes import FloatArray, IdArray, ModelInfo
 from ...store import changes, indexes, vec_tables
 from ...store.connection import Connection, sqlite, transaction, was_interrupted
-from ...store.indexes import Kept
+from ...store.indexes import StoredIndex
 from ...store.photos import now
 from .base import FaceIndex, Snapshot
 
@@ -23,15 +23,15 @@ class SqliteVec(FaceIndex):
 
     def open(self, conn: Connection, model: ModelInfo) -> Snapshot | None:
         """The table in the file, if it is there."""
-        kept = indexes.kept(conn, model.id, self.id)
-        if kept is None or not vec_tables.is_there(conn, model):
+        kept = indexes.read_index(conn, model.id, self.id)
+        if kept is None or not vec_tables.has_table(conn, model):
             return None
         seen = kept.seen
 
         def candidates(conn: Connection, embedding: FloatArray, count: int) -> IdArray | None:
             # The table is the file's: dropped since, or, as this connection still sees it, older
-            now = indexes.kept(conn, model.id, self.id)
-            if now is None or now.seen < seen or not vec_tables.is_there(conn, model):
+            now = indexes.read_index(conn, model.id, self.id)
+            if now is None or now.seen < seen or not vec_tables.has_table(conn, model):
                 return None
             return _nearest(conn, model, embedding, count)
 
@@ -39,24 +39,24 @@ class SqliteVec(FaceIndex):
 
     def follow(self, conn: Connection, model: ModelInfo) -> None:
         """Make the table where there is none, and bring the faces that changed into it."""
-        kept = indexes.kept(conn, model.id, self.id)
+        kept = indexes.read_index(conn, model.id, self.id)
         upto, changed = changes.since(conn, model.id, kept.seen if kept else 0)
-        if kept is None or changed is None or not vec_tables.is_there(conn, model):
+        if kept is None or changed is None or not vec_tables.has_table(conn, model):
             self.drop(conn, model)
             _create(conn, model)
             changed = None
         _copy(conn, model, changed)
         rows = f"select count(*) from {vec_tables.table_name(model.id)}_rowids"
         faces = conn.execute(rows).fetchone()[0] if changed != [] else kept.faces if kept else 0
-        indexes.keep(conn, model.id, self.id, Kept(upto, faces, now(), None))
+        indexes.save_index(conn, model.id, self.id, StoredIndex(upto, faces, now(), None))
 
     def settle(self, conn: Connection, model: ModelInfo) -> None:
         """Update the table where other programs or an older version have not."""
-        kept = indexes.kept(conn, model.id, self.id)
+        kept = indexes.read_index(conn, model.id, self.id)
         if (
             kept is None
             or kept.seen != changes.position(conn)
-            or not vec_tables.is_there(conn, model)
+            or not vec_tables.has_table(conn, model)
         ):
             with transaction(conn):
                 self.follow(conn, model)
@@ -64,7 +64,7 @@ class SqliteVec(FaceIndex):
     def drop(self, conn: Connection, model: ModelInfo) -> None:
         """Remove the table."""
         conn.execute(f"drop table if exists {vec_tables.table_name(model.id)}")
-        indexes.forget(conn, model.id, self.id)
+        indexes.remove_index(conn, model.id, self.id)
 
 
 def _create(conn: Connection, model: ModelInfo) -> None:
