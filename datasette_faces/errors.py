@@ -114,8 +114,7 @@ class WorkerEnded(FacesError):
     def __init__(self) -> None:
         """The same message for all."""
         super().__init__(
-            "A process that did a part of the work was ended from outside, perhaps for want of memory: "
-            "nothing was kept; try again"
+            "A worker process was killed, perhaps for lack of memory: nothing was kept; try again"
         )
 
 

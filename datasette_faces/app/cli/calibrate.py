@@ -20,7 +20,7 @@ from .group import counted, faces, in_words
 
 @faces.command(name="calibrate")
 @click.argument("database", type=click.Path(dir_okay=False))
-@click.option("--model", "model_id", help="One model of the database; all, if none is named")
+@click.option("--model", "model_id", help="One model of the database; by default all")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, nothing else")
 @in_words
 def calibrate_command(database: str, model_id: str | None, as_json: bool) -> None:

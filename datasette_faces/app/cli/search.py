@@ -76,7 +76,7 @@ _OPTIONS = (
         "--face",
         "face_number",
         type=click.IntRange(min=1),
-        help="Which face of the query photo, from the left; the largest, if none is named",
+        help="Which face of the query photo, from the left; by default the largest",
     ),
     click.option(
         "--crops",
@@ -111,12 +111,12 @@ def _search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "min_face_px",
     type=Number(min=0),
     help="Skip faces whose shorter side has fewer pixels; of query photos, "
-    f"{MIN_FACE_PX} if nothing is named",
+    f"{MIN_FACE_PX} by default",
 )
 @click.option(
     "--model",
     "model_id",
-    help="A model of the database, by its id or by the folder of its pack; its first, if none is named",
+    help="A model of the database, by its id or by the folder of its pack; by default its first",
 )
 @in_words
 def search_command(
@@ -159,7 +159,7 @@ def find_command(
 ) -> None:
     """Find the photographs in FOLDER that show the person in IMAGES, without a database.
 
-    Every photograph is looked at each time, and nothing is kept. To search more than once, use
+    Every photograph is analysed each time, and nothing is kept. To search more than once, use
     `datasette faces ingest`, then `datasette faces search`.
     """
     search = _SearchOptions(**options)
