@@ -54,7 +54,7 @@ class InsightFacePack(FaceModel):
             return f"the model {self.id} needs {' and '.join(absent)}: {EXTRA_MEND}"
         if not any(Path(self.folder).glob("*.onnx")):
             if self.published:
-                return f"{self.id} is not at hand yet; it is downloaded when an ingest names it"
+                return f"{self.id} is not installed yet; it is downloaded when an ingest names it"
             return f"the folder of {self.id} holds no model pack (*.onnx)"
         return None
 

@@ -1,6 +1,6 @@
 """Query photos of one person → one query vector → the faces most like it. No click, no HTTP.
 
-A query photo goes the one path of every face: `analysis` in a process of `workers`, with its limits.
+A query photo goes the one path of every face: `pipeline` in a process of `model_pools`, with its limits.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import MissingWeights, PictureError, SearchError, UnknownModel, WrongWeights
+from ..errors import MissingWeights, PictureError, SearchError, UnknownModel
 from ..media import files
 from ..media.scan import RejectedPath, Scan, walk_paths
-from ..models import registry, worker_pool
+from ..models import base, registry
 from ..models.base import FaceModel
+from ..models.model_pools import ModelPool, PoolOptions
 from ..models.pipeline import MIN_FACE_PX
-from ..models.worker_pool import WorkerPool
 from ..shapes import Face, FloatArray, Match, ModelInfo
 from ..store import matches, models
 from ..store.connection import Connection
@@ -91,7 +91,7 @@ def model_for(
 ) -> FaceModel:
     """The model to search a file with, ready to be loaded: the named one, or the file's first.
 
-    fetch: brings weights that are not at hand; asked only of a model that is named. Raises FacesError.
+    fetch: brings weights that are missing; asked only of a model that is named. Raises FacesError.
     """
     ids = [info.id for info in models.every(conn)]
     if not ids:
@@ -120,11 +120,7 @@ def _known(model_id: str) -> FaceModel:
 
 def check_weights(conn: Connection, info: ModelInfo) -> None:
     """Raise WrongWeights where a file's embeddings were not made by this very model."""
-    if search.model_of(conn, info.id).weights_sha256 != info.weights_sha256:
-        raise WrongWeights(
-            f"The weights of {info.id} here are not those that made this file's embeddings; "
-            "name the folder that holds those (--model FOLDER), or another model of the file"
-        )
+    base.check_weights(search.model_of(conn, info.id), info)
 
 
 def look_at(
@@ -141,13 +137,13 @@ def look_at(
     """
     named = [(path, False) for path in like] + [(path, True) for path in unlike]
     # One photo after another: where a worker dies, it is known by which
-    with WorkerPool(model, 1, min_face_px=min_face_px) as pool:
-        info = pool.describe()
+    with ModelPool(model, PoolOptions(min_face_px=min_face_px)) as pool:
+        info = pool.load()
         check(info)
         return info, [_example(path, away, pool) for path, away in named]
 
 
-def _example(path: str, unlike: bool, pool: WorkerPool) -> Example:
+def _example(path: str, unlike: bool, pool: ModelPool) -> Example:
     shown = files.as_text(path)[0]
     try:
         data = _read(path)
@@ -155,7 +151,7 @@ def _example(path: str, unlike: bool, pool: WorkerPool) -> Example:
         return Example(shown, unlike, reason=str(error))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        looked = worker_pool.result(pool.look(data, load_seconds=worker_pool.LOAD_SECONDS))
+        looked = pool.submit_query(data).result()
     except PictureError as error:
         return Example(shown, unlike, sha256, reason=str(error))
     faces = looked.analysis.faces

@@ -1,4 +1,4 @@
-"""`status` and `models`: what is in a file, and what is at hand."""
+"""`status` and `models`: what is in a file, and which models are installed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def status(database: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON")
 @in_words
 def models(as_json: bool) -> None:
-    """List the models known here, their licences, and whether their weights are at hand."""
+    """List the models known here, their licences, and whether their weights are installed."""
     listed = [
         {
             "id": model.id,
@@ -67,4 +67,4 @@ def models(as_json: bool) -> None:
         click.echo(f"    {item['name']}, {item['dimensions']} dimensions")
         click.echo(f"    same person from a cosine similarity of {item['threshold']} on")
         click.echo(f"    licence: {item['licence']}")
-        click.echo(f"    weights: {item['missing'] or 'at hand'}")
+        click.echo(f"    weights: {item['missing'] or 'installed'}")

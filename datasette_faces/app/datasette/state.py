@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ...models.base import FaceModel
-from ...models.inference import Inference
+from ...models.model_pools import ModelPools
 from ...search.searcher import Searcher
 from ...search.upload_cache import QueryStore
 from ..sql.functions import Shared
 from .rates import RateLimit
 from .slots import Slots
+from .upload_options import make_upload_options
 
 READERS = 4
 """Originals that are read at once; the next wait."""
@@ -27,6 +27,8 @@ class State:
         self.queries = QueryStore()
         self.rates = RateLimit()
         self.slots = Slots()
+        self.pools = ModelPools(options=make_upload_options())
+        """The models at work for uploads."""
         self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
         """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
         self.told: set[str] = set()
@@ -34,7 +36,6 @@ class State:
         self.scripts: frozenset[str] | None = None
         """The hashes of the scripts that Datasette puts into every page, once they are known."""
         self._lock = threading.Lock()
-        self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}
         self._kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
@@ -55,21 +56,10 @@ class State:
                 known = self._shared[database] = path, shared
             return known[1]
 
-    def inference(self, model: FaceModel) -> Inference:
-        """The one Inference of that model; it begins its processes when the first picture comes."""
-        with self._lock:
-            # Packs of one name may lie in several folders
-            key = model.id, str(getattr(model, "folder", None))
-            if key not in self._inferences:
-                self._inferences[key] = Inference(model)
-            return self._inferences[key]
-
     def close(self) -> None:
         """End all processes; they end by themselves where Datasette does not say that it ends."""
         self.disk.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            for inference in self._inferences.values():
-                inference.close()
+        self.pools.close()
 
 
 def state_of(datasette: Any) -> State:

@@ -137,7 +137,7 @@ async def _form(page: Page, wanted: Asked) -> dict[str, Any]:
     may = await permissions.may_upload(page.datasette, page.request, page.database)
     if may and model_id:
         problem = missing(page, model_id)
-        cold = not problem and state.inference(face_model(page, model_id)).state != "ready"
+        cold = not problem and state.pools.get_pool(face_model(page, model_id)).state != "ready"
     return {
         "models": known,
         "has_folders": await page.read(gallery.has_table, "photo_paths"),

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from ...errors import BrokenPicture, FacesError, PictureError
 from ...media.files import as_path, read_file
 from ...media.scan import RejectedPath, Scan, walk_paths
-from ...models import worker_pool
-from ...models.at_hand import AtHand
 from ...models.base import FaceModel
+from ...models.model_pools import ModelPool, ModelPools, PoolOptions, QueuePolicy
 from ...people import grouping, import_names, manual_faces
 from ...search import index_upkeep
 from ...shapes import Analysis, File
@@ -32,10 +31,12 @@ from .lock import lock_for_ingest
 
 BATCH_PHOTOS = 64
 BATCH_SECONDS = 1.0
-READ_AHEAD = 3
-"""Pictures in hand for each worker: enough that none waits for the disk."""
+READ_AHEAD = 2
+"""Pictures that wait for each worker: enough that none waits for the disk."""
 
 READ_AHEAD_BYTES = 256_000_000
+ATTEMPTS = 3
+"""A picture whose worker died is tried again: another picture may have killed it."""
 TOLD_FROM = 1_000
 """To read the names of so many photos takes seconds: it has a progress of its own."""
 REGROUPED = 100_000
@@ -83,6 +84,10 @@ class _Job:
     future: Future[Analysis] | None = None
     error: PictureError | None = None
 
+    def is_done(self) -> bool:
+        """Whether it can be written: its analysis is there, or it needs none."""
+        return self.future is None or self.future.done()
+
 
 def ingest(
     database: str,
@@ -104,11 +109,13 @@ def ingest(
         raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
     model.fetch()
     with lock_for_ingest(database), writing(database) as conn:
-        count = worker_count or os.cpu_count() or 1
-        run = _Run(conn, model, count, min_face_px, progress)
+        run = _Run(conn, model, progress)
         try:
-            run.everything(paths)
-            _draw_and_name(conn, model, run.report, names=names, progress=progress)
+            with ModelPools([model]) as pools:
+                run.everything(
+                    paths, pools.get_pool(model, _pool_options(worker_count, min_face_px))
+                )
+                _draw_and_name(conn, pools, run.report, names=names, progress=progress)
             if clustered:
                 run.report.people = _group(conn, anew=run.report.named > 0)
         finally:
@@ -116,21 +123,29 @@ def ingest(
     return run.report
 
 
+def _pool_options(worker_count: int | None, min_face_px: float) -> PoolOptions:
+    """A worker for each processor, by default; reading waits while the queue is full."""
+    workers = worker_count or os.cpu_count() or 1
+    queue = QueuePolicy(max_waiting=READ_AHEAD * workers, when_full="block")
+    return PoolOptions(workers, queue, min_face_px, attempts=ATTEMPTS)
+
+
 def _draw_and_name(
-    conn: Connection, model: FaceModel, report: Report, *, names: bool, progress: Progress
+    conn: Connection, pools: ModelPools, report: Report, *, names: bool, progress: Progress
 ) -> None:
     """Make the faces that somebody drew and that this file lacks; name faces as other programs did."""
-    with AtHand([model]) as look:
-        drawn = manual_faces.add_missing_faces(conn, look, look.of(models.every(conn)))
-        report.drawn, report.faults = drawn.added, drawn.faults
-        if names:
-            scanned = scans.seen_photos(conn)
-            told_of = progress if len(scanned) >= TOLD_FROM else import_names.ignore_progress
-            told = import_names.import_photo_names(
-                conn, look, photo_ids=scanned, again=False, progress=told_of
-            )
-            report.named = told.named
-            report.faults += told.faults
+    drawn = manual_faces.add_missing_faces(
+        conn, pools.measure_manual_face, pools.find_available(models.every(conn))
+    )
+    report.drawn, report.faults = drawn.added, drawn.faults
+    if names:
+        scanned = scans.seen_photos(conn)
+        told_of = progress if len(scanned) >= TOLD_FROM else import_names.ignore_progress
+        told = import_names.import_photo_names(
+            conn, pools, photo_ids=scanned, again=False, progress=told_of
+        )
+        report.named = told.named
+        report.faults += told.faults
 
 
 def _group(conn: Connection, *, anew: bool) -> int:
@@ -152,30 +167,22 @@ def _may_exist(path: str) -> bool:
 class _Run:
     """One ingest at work."""
 
-    def __init__(
-        self,
-        conn: Connection,
-        model: FaceModel,
-        worker_count: int,
-        min_face_px: float,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, conn: Connection, model: FaceModel, progress: Progress) -> None:
         self.conn = conn
         self.model = model
-        self.worker_count = worker_count
-        self.min_face_px = min_face_px
         self.progress = progress
         self.report = Report()
         self.scan = Scan()
         self.total = self.done = 0
-        self._pool: worker_pool.WorkerPool | None = None
+        self._is_registered = False
         self._batch: list[_Job] = []
         self._new_faces: set[int] = set()
         self._in_hand: set[str] = set()
         self._broken: dict[str, PictureError] = {}
         self._written_at = time.monotonic()
 
-    def everything(self, paths: list[str]) -> None:
+    def everything(self, paths: list[str], pool: ModelPool) -> None:
+        self._pool = pool
         fresh, changed, returned = self._sort_out(paths)
         self.total = len(fresh) + len(changed)
         try:
@@ -187,10 +194,9 @@ class _Run:
             moved, edited = self._tell_moved_from_edited(changed)
             self._work(_Job(file) for file in moved)
             self._work(_Job(file) for file in edited)
-        except BaseException as error:
-            self._end(error)
+        except KeyboardInterrupt:
+            self._save_finished()
             raise
-        self._end(None)
         index_upkeep.settle(self.conn)
 
     def _sort_out(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
@@ -242,8 +248,8 @@ class _Run:
         for job in jobs:
             self._begin(job)
             waiting.append(job)
-            while (
-                len(waiting) >= READ_AHEAD * self.worker_count
+            while waiting and (
+                waiting[0].is_done()
                 or sum(other.file.size_bytes for other in waiting) > READ_AHEAD_BYTES
             ):
                 self._finish(waiting.popleft())
@@ -264,23 +270,23 @@ class _Run:
         if photo_id and store.is_analysed(self.conn, photo_id, self.model.id):
             return
         self._in_hand.add(job.sha256)
-        job.future = self._workers().submit(data)
+        self._register_model()
+        job.future = self._pool.submit_photo(data)
 
-    def _workers(self) -> worker_pool.WorkerPool:
-        """The pool, made when the first picture needs it: an unchanged folder loads no model."""
-        if self._pool is None:
-            self._pool = worker_pool.WorkerPool(
-                self.model, self.worker_count, min_face_px=self.min_face_px
-            )
-            info = self._pool.describe()
-            with transaction(self.conn):
-                models.register(self.conn, info)
-                index_upkeep.follow(self.conn)
-        return self._pool
+    def _register_model(self) -> None:
+        """Load and register the model with the first new picture: an unchanged folder needs none."""
+        if self._is_registered:
+            return
+        info = self._pool.load()
+        with transaction(self.conn):
+            models.register(self.conn, info)
+            index_upkeep.follow(self.conn)
+        self._is_registered = True
 
     def _finish(self, job: _Job) -> None:
         try:
-            self._await(job)
+            if job.future is not None:
+                job.future.result()
         except PictureError as error:
             job.error = self._broken[job.sha256] = error
         self._batch.append(job)
@@ -289,23 +295,6 @@ class _Run:
             self._write()
         self.done += 1
         self.progress(self.done, self.total, job.file)
-
-    def _await(self, job: _Job) -> None:
-        """Wait for a picture's analysis. Raises PictureError.
-
-        Where a worker died, the picture is tried again: another one may have killed it.
-        """
-        for last in (False, False, True):
-            if job.future is None:
-                return
-            try:
-                worker_pool.result(job.future)
-            except worker_pool.WorkerDied:
-                if last:
-                    raise
-                job.future = self._workers().submit(read_file(job.file))
-            else:
-                return
 
     def _write(self) -> None:
         """Write what is finished, in one transaction."""
@@ -369,15 +358,7 @@ class _Run:
             self.report.missing = store.mark_missing(self.conn, gone)
             scans.forget_errors(self.conn, self.scan.folders)
 
-    def _end(self, error: BaseException | None) -> None:
-        """Keep what is finished, and let the workers go."""
-        try:
-            # After an error of the database itself there is nothing more to write
-            if isinstance(error, KeyboardInterrupt):
-                self._batch = [
-                    job for job in self._batch if job.future is None or job.future.done()
-                ]
-                self._write()
-        finally:
-            if self._pool is not None:
-                self._pool.__exit__(type(error) if error else None, error, None)
+    def _save_finished(self) -> None:
+        """Write what is finished of a batch that was interrupted."""
+        self._batch = [job for job in self._batch if job.is_done()]
+        self._write()
