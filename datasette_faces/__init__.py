@@ -45,18 +45,9 @@ def register_face_indexes(register: Callable[[FaceIndex], None]) -> None:
 
 @hookimpl
 def prepare_connection(conn: Any, database: str, datasette: Any) -> None:
-    from .app.datasette import hidden_tables, state
-    from .app.sql import errors, functions
+    from .app.datasette import connections
 
-    known = datasette.databases.get(database)
-    path = getattr(known, "path", None)
-    kept = state.state_of(datasette)
-    functions.prepare(conn, path, kept.shared(database, path))
-    # Here and not on starting: databases that are added later come by here as well
-    if known is not None:
-        errors.tell(known)
-        hidden_tables.hide(datasette, known)
-        errors.keep_keys_out(known, kept.queries)
+    connections.prepare(datasette, conn, database)
 
 
 @hookimpl
@@ -138,9 +129,9 @@ def permission_allowed(
     if action != "view-table" or not resource:
         return None
     from .app.datasette import permissions
-    from .store import derived
+    from .store import table_privacy
 
-    if not derived.may_be_derived(resource[1]):
+    if not table_privacy.may_be_derived(resource[1]):
         return None
     return permissions.of_derived(datasette, actor, *resource)
 
@@ -161,9 +152,9 @@ def extra_template_vars(datasette: Any, request: Any) -> dict[str, Any]:
 
 @hookimpl
 def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
-    from .app.web import footer
+    from .app.web import page
 
-    footer.prepare(env, datasette)
+    page.add_footer(env, datasette)
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 
 from datasette_faces.app.datasette.compat import V1
 
@@ -32,18 +32,24 @@ PAGES = {
     "Datasette's database": "/faces",
 }
 OURS = [name for name in PAGES if not name.startswith("Datasette")]
-FOCUS_LOOK = """element => {
-    const style = getComputedStyle(element);
-    const box = element.querySelector("rect");
-    return [style.outlineStyle, style.outlineWidth, style.outlineColor, style.borderColor,
-        style.boxShadow, style.backgroundColor, box && getComputedStyle(box).stroke].join("|");
+NUMBER_WHAT_CAN_BE_PRESSED = """() => {
+    const pressed = "section.content :is(a[href], button, input:not([type=hidden]), select)";
+    window.lookOf = (element) => {
+        const style = getComputedStyle(element);
+        const box = element.querySelector("rect");
+        return [style.outlineStyle, style.outlineWidth, style.outlineColor, style.borderColor,
+            style.boxShadow, style.backgroundColor, box && getComputedStyle(box).stroke].join("|");
+    };
+    return [...document.querySelectorAll(pressed)].map((element, place) => {
+        element.dataset.place = place;
+        return lookOf(element);
+    });
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
+"""How each of them looks without the focus; `data-place` says which is which."""
+FOCUSED = """() => {
+    const place = document.activeElement.dataset.place;
+    return place === undefined ? null : [+place, lookOf(document.activeElement)];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -157,20 +163,15 @@ def test_all_that_can_be_pressed_is_reached_by_tab_and_shows_it(
 
 
 def check_that_all_is_reached_by_tab(page: Any) -> None:
-    # Datasette's own menu is a closed <details>: what is in it is not on the page yet
-    page.evaluate("""() => document.querySelectorAll(
-        "section.content :is(a[href], button, input:not([type=hidden]), select)"
-    ).forEach((it, place) => { it.dataset.place = place })""")
     page.add_style_tag(content="* { transition: none !important }")
-    every = page.locator("[data-place]")
-    unfocused = {place: every.nth(place).evaluate(FOCUS_LOOK) for place in range(every.count())}
+    # Datasette's own menu is a closed <details>: what is in it is not on the page yet
+    unfocused = dict(enumerate(page.evaluate(NUMBER_WHAT_CAN_BE_PRESSED)))
     reached: dict[int, str] = {}
     for _ in range(4 * len(unfocused) + 20):
         page.keyboard.press("Tab")
-        now = page.evaluate_handle("document.activeElement").as_element()
-        place = now.get_attribute("data-place")
-        if place is not None:
-            reached[int(place)] = now.evaluate(FOCUS_LOOK)
+        if focused := page.evaluate(FOCUSED):
+            place, look = focused
+            reached[place] = look
         if len(reached) == len(unfocused):
             break
     assert set(reached) == set(unfocused)

@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from galleries import model_info
 from serving import QUERY, Site, copied, site
+from test_browser import opened
 from test_calibration import DIMENSIONS, database, named_db  # noqa: F401
 from test_pages import sql_link
 
@@ -232,11 +233,8 @@ class TestARowsGallery:
 
 
 @pytest.mark.parametrize("width_px", [390, 1280])
-def test_the_page_fits_a_phone_and_a_screen(calibrated: Path, width_px: int) -> None:
-    with serving(calibrated) as address, browser() as chromium:
-        page = chromium.new_page(viewport={"width": width_px, "height": 800})
-        errors: list[str] = []
-        page.on("console", lambda it: errors.append(it.text) if it.type == "error" else None)
+def test_the_page_fits_a_phone_and_a_screen(chromium: Any, calibrated: Path, width_px: int) -> None:
+    with serving(calibrated) as address, opened(chromium, (width_px, 800)) as (page, wrong):
         page.goto(f"{address}/named/-/faces/face/1#nearest")
         page.click("text=chance that it is the same person")
         page.wait_for_selector(".faces-plot svg")
@@ -246,4 +244,4 @@ def test_the_page_fits_a_phone_and_a_screen(calibrated: Path, width_px: int) -> 
             box = plot.bounding_box()
             assert 300 < box["width"] <= width_px
         assert page.get_by_role("img", name="Reliability").count() == 1
-        assert errors == []
+        assert wrong == []

@@ -18,6 +18,8 @@ from datasette_faces.models.base import Engine
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 FACES = """
     select faces.id, x, y, width, height, detection_score, name, person_source
     from faces left join people on people.id = person_id order by photo_id, x, faces.id

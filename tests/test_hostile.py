@@ -20,6 +20,8 @@ from datasette_faces.store import review_queue
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 BASE = "/people/-/faces"
 MARK = "h0st1le"
 NAMES = {

@@ -38,6 +38,8 @@ from datasette_faces.store.connection import Connection, transaction
 from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import Filters
 
+pytestmark = [pytest.mark.once, pytest.mark.slow]
+
 FACES, DIMENSIONS = 400, 48
 TOY = model_info(DIMENSIONS)
 SEEN = "faces.person_id is null or faces.person_id not in (select id from people where hidden)"

@@ -261,6 +261,7 @@ class TestPq:
             best = Searcher(kinds=[]).nearest(conn, query, 10)
             assert {match.face_id for match in best} <= set(found.tolist())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("spoilt", SPOILT)
     def test_that_is_not_sound_is_not_opened_and_made_anew(
         self, gallery: Path, spoilt: str

@@ -14,6 +14,8 @@ from toy_model import BLUE, GREEN, RED, WHITE, YELLOW, ToyModel, draw
 
 from datasette_faces.algorithms import vectors
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:

@@ -132,6 +132,7 @@ class TestUploads:
                 statuses = [post(served, actor=actor).status_code for _ in range(2)]
                 assert statuses == [415, 429]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("setting", [0, False])
     def test_a_site_may_have_no_limit(self, faces_db: Path, setting: Any) -> None:
         with site(faces_db, metadata=metadata_with(uploads_per_minute=setting)) as served:
@@ -197,6 +198,7 @@ def ask(url: str, data: bytes | None = None) -> tuple[int, float, str | None]:
     return status, time.monotonic() - began, again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_minute", [20, 0], ids=["limited", "queue alone"])
 def test_a_flood_of_uploads_is_refused_and_pages_go_on(
     faces_db: Path, tmp_path: Path, per_minute: int
@@ -278,6 +280,7 @@ def test_nothing_of_a_query_photo_is_in_the_log(
     assert not re.search(r"(\\x[0-9a-f]{2}){8}", said)
 
 
+@pytest.mark.slow
 def test_the_server_s_own_log_has_no_key_of_a_query_photo(faces_db: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with serving(faces_db, log=log) as address:

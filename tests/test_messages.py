@@ -55,6 +55,7 @@ def test_what_is_counted_fits_its_number(words, told):
     assert counted(*words) == told
 
 
+@pytest.mark.slow
 def test_a_published_catalogue_is_called_one_and_what_looks_at_it_is_named(database, photos):
     assert faces("people", database, "name", "1", "Ada").exit_code == 0
     out = database.with_name("cat.db")
@@ -88,6 +89,7 @@ ONE_OF_IT = re.compile(
 )
 
 
+@pytest.mark.slow
 def test_of_one_the_commands_speak_as_of_one(database, tmp_path, photos):
     (photos / "1.png").unlink()
     one = tmp_path / "one.db"

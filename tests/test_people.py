@@ -145,6 +145,25 @@ def test_a_split_of_everything_is_refused(conn: Any) -> None:
         people.split(conn, person_of(conn, 1), A)
 
 
+def test_a_split_of_everything_is_refused_of_faces_that_are_walked_once(conn: Any) -> None:
+    with pytest.raises(DecisionError, match="leave one"):
+        people.split(conn, person_of(conn, 1), iter(sorted(A)))
+    assert A in groups(conn)
+
+
+def test_faces_that_are_walked_once_have_their_standings_and_are_assigned(conn: Any) -> None:
+    person_id = person_of(conn, 1)
+    people.name(conn, person_id, "Ada")
+    assert decisions.standings(conn, iter([1, 5])).keys() == {1}
+    conn.execute("update faces set person_id = null")
+    store.assign(conn, iter([1, 5]))
+    assert person_of(conn, 1) == person_id
+    assert person_of(conn, 5) != person_id
+    conn.execute("update people set name = null")
+    store.show(conn, iter([store.by_id(conn, person_id).key]))
+    assert store.by_id(conn, person_id).name == "Ada"
+
+
 def test_a_face_that_is_moved_is_placed(conn: Any) -> None:
     people.move(conn, [1, 5], person_of(conn, 9))
     assert groups(conn).keys() == {A - {1}, B - {5}, C | {1, 5}}
@@ -170,6 +189,13 @@ def test_what_is_no_face_is_hidden(conn: Any) -> None:
         people.name(conn, person.id, "Ada")
     people.undo(conn)
     assert groups(conn).keys() == {A, B, C}
+
+
+def test_somebody_may_be_called_not_a_face(conn: Any) -> None:
+    people.not_a_face(conn, [9])
+    people.name(conn, person_of(conn, 1), "Not a face")
+    assert people.called(conn, "not a face") == person_of(conn, 1) != person_of(conn, 9)
+    assert store.keys_by_name(conn) == {"not a face": [store.by_id(conn, person_of(conn, 1)).key]}
 
 
 def test_hidden_people_stay_together_and_come_back(conn: Any) -> None:
@@ -410,6 +436,7 @@ slow = settings(
 )
 
 
+@pytest.mark.slow
 @slow
 @given(STEPS.map(lambda steps: [it for it in steps if it[0] != "cluster"]))
 def test_any_decisions_undone_to_the_start_give_the_first_state(
@@ -427,6 +454,7 @@ def test_any_decisions_undone_to_the_start_give_the_first_state(
         assert everything(conn) == first
 
 
+@pytest.mark.slow
 @slow
 @given(STEPS)
 def test_no_clustering_moves_a_face_that_a_person_placed(template: Path, steps: list) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 from serving import asked
 from test_browser import (
     NARROW,
@@ -64,12 +64,6 @@ FAINT = """() => {
         .map(it => it.outerHTML.slice(0, 120));
 }"""
 """What has less contrast than WCAG 2 asks for."""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

@@ -89,6 +89,7 @@ def test_hidden_people_and_what_is_no_face(database: Path) -> None:
     assert "not-a-face" in people(database, "history")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -158,6 +159,7 @@ def test_an_import_that_would_show_somebody_hidden_asks_first(
     assert groups(database) == {(None, "1,2,3,4,5,6")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -15,8 +15,8 @@ from desks import FORM, Desk, make_clustered, message
 from serving import Site, asked, copied, metadata_with, site
 
 from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
-from datasette_faces.store import gallery, history, person, wall
-from datasette_faces.store.wall import After
+from datasette_faces.store import gallery, history, people_pages
+from datasette_faces.store.people_pages import After
 
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & {{ 7*7 }}"
 HEBREW = "\u05e2\u05d3\u05d4 \u200f\u05dc\u05d1"
@@ -70,6 +70,7 @@ class TestTheWall:
         assert wall_of(desk, "?show=unnamed") == NOBODY[1:]
         assert wall_of(desk, "?show=named") == [(1, "Ada", 4)]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("part", ["åsa", "Åsa", "ÅSA", "l%", "_x", "back\\"])
     def test_a_name_is_found_by_a_part_of_it(self, desk: Desk, part: str) -> None:
         desk.decide("/people/1", action="name", person=1, name=r"Åsa l% _x back\slash")
@@ -219,6 +220,15 @@ class TestAPerson:
         desk.decide("/people/2", action="cover", person=2, face=8)
         assert desk.get("/people/2.json").json()["person"]["face_id"] == 8
 
+    def test_a_face_of_somebody_called_not_a_face_has_every_button(self, desk: Desk) -> None:
+        reject = 'name="action" value="reject"'
+        desk.decide("/people/2", action="not-a-face", face=[5])
+        desk.decide("/people/1", action="name", person=1, name="Not a face")
+        desk.decide("/people/1", action="hide", person=1)
+        assert reject in desk.get("/face/1").text
+        assert reject in desk.get("/people/1?hidden=1").text
+        assert reject not in desk.get("/face/5").text
+
     def test_somebody_merged_away_is_found_where_they_went(self, desk: Desk) -> None:
         desk.decide("/people/2", action="name", person=2, name="Ada")
         page = desk.decide("/people/1", action="merge", person=1, to="Ada")
@@ -356,6 +366,7 @@ class TestBadInput:
         assert name in unescape(answer.text) or "\x00" in name
         assert wall_of(desk) == NOBODY
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [HOSTILE, HEBREW, "👩\u200d👧", "O'Neill-Ñúñez"])
     def test_names_of_all_kinds_are_shown_as_they_are(self, desk: Desk, name: str) -> None:
         desk.decide("/people/1", action="name", person=1, name=name)
@@ -409,6 +420,7 @@ class TestBadInput:
         answer = desk.send("/people/1", looked_at, action="name", person=1, name="Ada")
         assert answer.status_code == 303
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("path", "fields", "says"),
         [
@@ -616,6 +628,7 @@ class TestWhoMay:
                 assert answer.status_code == 403
                 assert "served as immutable" in answer.text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("table", "refused"),
         [
@@ -726,8 +739,8 @@ def test_no_page_scans_the_faces_or_sorts_all_people(clustered: Path) -> None:
     after = After(0, 4, 1)
     with opened(clustered) as conn:
         walls = [
-            wall.wall_query(show, name=name, after=it, limit=60)
-            for show in wall.SHOWN
+            people_pages.people_query(show, name=name, after=it, limit=60)
+            for show in people_pages.SHOWN
             for name in ("", "ada")
             for it in (None, after)
         ]
@@ -737,9 +750,9 @@ def test_no_page_scans_the_faces_or_sorts_all_people(clustered: Path) -> None:
             assert not any(step.startswith("SCAN faces") for step in steps), steps
             assert not any("TEMP B-TREE" in step for step in steps), steps
         others = [
-            person.faces_query(1, after=None, limit=90),
-            person.faces_query(1, after=2, limit=90),
-            gallery.Query(person.TOGETHER, {"person_id": 1, "limit": 12}),
+            people_pages.faces_query(1, after=None, limit=90),
+            people_pages.faces_query(1, after=2, limit=90),
+            gallery.Query(people_pages.TOGETHER, {"person_id": 1, "limit": 12}),
             history.history_query(before=None, limit=40),
             history.history_query(before=9, limit=40),
         ]

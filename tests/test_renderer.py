@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from serving import QUERY, Site, asked, copied, site
 from test_browser import NARROW, WIDE, opened, show
 
@@ -272,12 +272,6 @@ class TestItsLinks:
             found = links(served.get(f"{base}/faces.faces").text)
             assert shown(" ".join(found))
             assert all(served.get(link).status_code == 200 for link in found)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 from pictures import shipped
 from test_browser import (
     NARROW,
@@ -46,12 +46,6 @@ WORDS = """() => {
     const event = new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: words});
     return document.querySelector("section.content").dispatchEvent(event);
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

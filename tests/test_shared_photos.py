@@ -24,7 +24,7 @@ from datasette_faces.search.query_photos import Wanted
 from datasette_faces.search.searcher import Searcher
 from datasette_faces.store.database import reading
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 MODELS = ("sface", "insightface-mini")
 TOGETHER = {
     "snapshots/two_people.jpg": {"person-22", "person-24"},

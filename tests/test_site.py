@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 from desks import make_clustered
 from serving import Site, site
 from test_browser import NARROW, WIDE, opened, show
@@ -254,12 +254,6 @@ def test_embeddings_are_told_of_also_to_who_may_not_search(database: Path) -> No
     with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
         assert "biometric data" in it.get("/about").text
         assert "/-/faces/search" not in it.get("/").text
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

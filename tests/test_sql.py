@@ -20,6 +20,7 @@ from datasette.utils import sqlite_timelimit
 from serving import QUERY, Site, asked, copied, ids, site
 
 from datasette_faces.app.sql import functions
+from datasette_faces.errors import NoVectorExtension
 from datasette_faces.store.connection import sqlite
 
 BY_SCAN = """
@@ -322,6 +323,17 @@ def test_without_extensions_datasette_says_in_one_line_what_to_do(
     assert len(lines) == 1, done.stderr[-2000:]
     assert str(faces_db) in lines[0]
     assert "pip install pysqlite3" in lines[0]
+
+
+def test_without_extensions_the_functions_name_the_file_and_the_way_out(faces_db: Path) -> None:
+    class Plain(sqlite().Connection):  # type: ignore[misc]
+        enable_load_extension = property()
+
+    with (
+        closing(sqlite().connect(str(faces_db), factory=Plain)) as plain,
+        pytest.raises(NoVectorExtension, match=r"faces\.db holds face vectors.*pip install"),
+    ):
+        functions.prepare(plain, str(faces_db))
 
 
 def test_without_extensions_a_database_without_its_indexes_is_browsed_all_the_same(

@@ -75,8 +75,8 @@ def split(
     """Take faces out of a person: they are somebody else, who is new and has no name yet."""
     person = _there(conn, person_id, by)
     theirs = set(people.faces_of(conn, person.id))
-    taken, left = _theirs(face_ids, theirs, person), sorted(theirs - set(face_ids))
-    if not left:
+    taken = _theirs(face_ids, theirs, person)
+    if theirs.issubset(taken):
         raise DecisionError(
             "All faces of a person are this person: leave one, or rename the person"
         )

@@ -19,7 +19,7 @@ from ..models.base import FaceModel
 from ..models.model_pools import ModelPool, PoolOptions
 from ..models.pipeline import MIN_FACE_PX
 from ..shapes import Face, FloatArray, Match, ModelInfo
-from ..store import matches, models
+from ..store import faces, models
 from ..store.connection import Connection
 from ..store.embeddings import Filters
 from . import probability as probabilities
@@ -206,7 +206,7 @@ def found(conn: Connection, searcher: Searcher, query: Query, wanted: Wanted) ->
 
 def _kept(conn: Connection, best: list[Match], query: Query, wanted: Wanted) -> list[Found]:
     """Of the matches, those of the kind that is wanted."""
-    rows = matches.described(conn, [match.face_id for match in best])
+    rows = faces.describe_faces(conn, [match.face_id for match in best])
     own = {item.sha256 for item in query.examples if item.sha256} if wanted.others else set()
     curve = probabilities.curve_of(conn, query.model)
     kept = []

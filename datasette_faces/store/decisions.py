@@ -226,13 +226,14 @@ def merged_away(conn: Connection) -> dict[str, str]:
 
 def standings(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[int, Standing]:
     """What decisions say of faces, or of all; faces of which nothing is said are left out."""
+    face_ids = None if face_ids is None else set(face_ids)
     photos = _photos_of(conn, face_ids)
     said = _said_of(conn, photos)
     faces = _faces_of(conn, list(said))
     found: dict[int, Standing] = {}
     for photo_id, among in faces.items():
         found |= matched(said[photo_id], among)
-    wanted = found.keys() if face_ids is None else found.keys() & set(face_ids)
+    wanted = found.keys() if face_ids is None else found.keys() & face_ids
     return {face_id: found[face_id] for face_id in wanted}
 
 

@@ -1,13 +1,18 @@
-"""Faces and their embeddings: what an ingest writes of them."""
+"""Faces: what an ingest writes of them and their embeddings, and the facts that lists of faces show."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 from ..algorithms import geometry, vectors
 from ..algorithms.box_matching import may_be_same_face
 from ..shapes import Box, Face
+from . import coerce
 from .connection import Connection
+
+COLUMNS = ("face_id", "photo_id", "path", "x", "y", "width", "height", "taken_at", "sha256")
 
 
 def save_faces(
@@ -116,3 +121,24 @@ def save_embedding(conn: Connection, face_id: int, model_id: str, embedding: byt
 
 def _delete_unplaced_face(conn: Connection, face_id: int) -> None:
     conn.execute("delete from faces where id = ? and person_source is not 'person'", [face_id])
+
+
+def describe_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """COLUMNS of each of these faces that is there, by its id."""
+    query = """
+        select faces.id, photo_id, path, x, y, faces.width, faces.height, taken_at, sha256
+        from faces join photos on photos.id = photo_id
+        where faces.id in (select value from json_each(?))
+    """
+    rows = conn.execute(query, [json.dumps(list(face_ids))])
+    return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}
+
+
+def paths_of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, str]:
+    """The path of the photo of each of these faces; an id of no face is left out."""
+    query = """
+        select faces.id, photos.path from faces join photos on photos.id = faces.photo_id
+        where faces.id in (select value from json_each(:ids))
+    """
+    found = conn.execute(query, {"ids": json.dumps(sorted(set(face_ids)))})
+    return {face_id: coerce.text(path) or "" for face_id, path in found}

@@ -54,9 +54,13 @@ def by_key(conn: Connection, key: str) -> Person | None:
     return _one(conn, "key = ?", key)
 
 
+_NAMED = "name is not null and faces > 0 and key is not ?"
+"""Whom a name can mean: of what is no face, "Not a face" is a label."""
+
+
 def of_name(conn: Connection, name: str) -> list[Person]:
     """Those of this name who have faces; upper and lower case are one."""
-    rows = conn.execute(f"select {_COLUMNS} from people where name is not null and faces > 0")
+    rows = conn.execute(f"select {_COLUMNS} from people where {_NAMED}", [NOT_A_FACE])
     return [it for it in map(_person, rows) if (it.name or "").casefold() == name.casefold()]
 
 
@@ -64,7 +68,7 @@ def keys_by_name(conn: Connection) -> dict[str, list[str]]:
     """The keys of all who have a name and faces, by the name in small letters."""
     found: dict[str, list[str]] = {}
     for name, key in conn.execute(
-        "select name, key from people where name is not null and faces > 0 order by id"
+        f"select name, key from people where {_NAMED} order by id", [NOT_A_FACE]
     ):
         found.setdefault(name.casefold(), []).append(key)
     return found
@@ -122,9 +126,10 @@ def proposed_for(conn: Connection, *keys: str) -> list[int]:
 
 def assign(conn: Connection, face_ids: Iterable[int] | None = None) -> None:
     """Give these faces, or all, to the people whose they are by now; people are made as needed."""
+    face_ids = None if face_ids is None else set(face_ids)
     standings = decisions.standings(conn, face_ids)
     machine = proposed(conn, face_ids)
-    wanted = machine.keys() | standings.keys() if face_ids is None else set(face_ids)
+    wanted = machine.keys() | standings.keys() if face_ids is None else face_ids
     went = decisions.merged_away(conn)
     owners = {
         face_id: _owner(standings.get(face_id, Standing()), machine.get(face_id), went)
@@ -188,8 +193,9 @@ def ensure(conn: Connection, keys: Iterable[str]) -> dict[str, int]:
 
 def show(conn: Connection, keys: Iterable[str] | None = None) -> None:
     """Give these people, or all, the names that were decided, and say who is hidden; then covers."""
+    keys = None if keys is None else set(keys)
     said = _said_of_people(conn, keys)
-    wanted = _keys_of(conn) if keys is None else sorted(set(keys))
+    wanted = _keys_of(conn) if keys is None else keys
     ids = ensure(conn, {*wanted, *said})
     conn.executemany(
         "update people set name = ?1, hidden = ?2 where key = ?3 and (name is not ?1 or hidden != ?2)",
@@ -208,7 +214,7 @@ def _said_of_people(conn: Connection, keys: Iterable[str] | None) -> dict[str, l
     rows = conn.execute(
         f"select person_key, kind, value, id from decisions where {among}{ACTIVE} "
         "and person_key is not null order by id",
-        [] if keys is None else [json.dumps(sorted(set(keys)))],
+        [] if keys is None else [json.dumps(sorted(keys))],
     )
     said: dict[str, list[_Fact]] = defaultdict(list)
     for key, *fact in rows:

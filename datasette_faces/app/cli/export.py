@@ -14,10 +14,11 @@ from typing import Any
 import click
 
 from ...errors import Leak
+from ...library import export as catalogue
 from ...library.audit import run
-from ...library.audit.run import Report
-from ...library.publish import export as catalogue
-from ...library.publish.export import Made, Wanted
+from ...library.audit.findings import AuditReport
+from ...library.export import ExportResult
+from ...library.publish.options import ExportOptions
 from ...library.publish.writer import Advance
 from .group import counted, faces, in_words, printable
 
@@ -77,11 +78,11 @@ def export(database: str, out: str, replace: bool, as_json: bool, **options: Any
     was decided, everybody who is hidden, and faces without a name. Hidden people are blurred in
     others' photos. The result is audited before it is there.
     """
-    wanted = _wanted(options)
+    chosen = _export_options(options)
     started = time.monotonic()
     try:
         with _progress(quiet=as_json) as advance:
-            made = catalogue.export(database, out, wanted, replace=replace, advance=advance)
+            made = catalogue.export(database, out, chosen, replace=replace, advance=advance)
     except Leak as leak:
         _print_report(leak.report, out, as_json=as_json)
         raise
@@ -97,14 +98,14 @@ def export(database: str, out: str, replace: bool, as_json: bool, **options: Any
         click.echo(BIOMETRIC, err=True)
 
 
-def _wanted(options: dict[str, Any]) -> Wanted:
+def _export_options(options: dict[str, Any]) -> ExportOptions:
     url = options["originals_url"]
     if url is not None and not re.fullmatch(r"https://\S*\{id\}\S*", url):
         raise click.UsageError("--originals-url takes an https address with {id} in it")
     mark = options["watermark"]
     if mark is not None and not (0 < len(mark) <= 200 and mark.isprintable()):
         raise click.UsageError("--watermark takes a line of up to 200 characters")
-    return Wanted(**{**options, "gps": bool(options["gps"])})
+    return ExportOptions(**{**options, "gps": bool(options["gps"])})
 
 
 @contextmanager
@@ -146,14 +147,14 @@ def _lines() -> Advance:
     return advance
 
 
-def _as_json(made: Made) -> dict[str, Any]:
+def _as_json(made: ExportResult) -> dict[str, Any]:
     told = asdict(made)
     told["audit"] = _report_json(made.report)
     del told["report"]
     return told
 
 
-def _in_sentences(made: Made, out: str, seconds: float) -> str:
+def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
     size = f"{made.bytes / 1_000_000:.1f} MB, {made.bytes / made.faces / 1_000:.1f} kB a face"
     looked_for = sum(it.looked_for for it in made.report.findings)
     lines = [
@@ -201,16 +202,16 @@ def audit_command(out: str, database: str, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _report_json(report: Report) -> dict[str, Any]:
+def _report_json(report: AuditReport) -> dict[str, Any]:
     findings = [asdict(it) for it in report.findings]
     return {"leaks": report.leaks, "turned_on": _turned_on(report), "checks": findings}
 
 
-def _turned_on(report: Report) -> dict[str, str]:
+def _turned_on(report: AuditReport) -> dict[str, str]:
     return {k: v for k, v in report.notes.items() if k not in ("format", "made_on", "seal")}
 
 
-def _print_report(report: Report, out: str, *, as_json: bool, seconds: float = 0) -> None:
+def _print_report(report: AuditReport, out: str, *, as_json: bool, seconds: float = 0) -> None:
     if as_json:
         click.echo(json.dumps({**_report_json(report), "seconds": seconds}))
         return

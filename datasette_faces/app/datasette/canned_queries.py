@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from json import dumps
 from typing import Any
 
-from ...store import gallery, traits
+from ...store import gallery, table_privacy
 from ...store.connection import Connection
 from . import permissions
 from .compat import V1, allowed
@@ -260,7 +260,7 @@ def _tables(conn: Connection) -> set[str]:
     if not gallery.is_faces_database(conn):
         return set()
     tables = {row[0] for row in conn.execute("select name from sqlite_master")}
-    return tables.difference(traits.unused_tables(conn))
+    return tables.difference(table_privacy.unused_tables(conn))
 
 
 async def _visible(datasette: Any, database: str, actor: Any) -> dict[str, Canned]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...store import derived, gallery, traits
+from ...store import gallery, table_privacy
 from . import permissions
 from .compat import V1
 
@@ -39,8 +39,8 @@ def _wrap_hidden(database: Any) -> None:
 
     async def hidden_table_names() -> list[str]:
         hidden = await listed()
-        ours = await database.execute_fn(derived.internal_tables)
-        ours += await database.execute_fn(traits.unused_tables)
+        ours = await database.execute_fn(table_privacy.internal_tables)
+        ours += await database.execute_fn(table_privacy.unused_tables)
         return [*hidden, *(table for table in ours if table not in hidden)]
 
     database.hidden_table_names = hidden_table_names
@@ -56,7 +56,7 @@ def _wrap_derived(database: Any) -> None:
         return
 
     async def derived_table_dependencies() -> dict[str, str]:
-        return {**await known(), **await database.execute_fn(derived.derived_tables)}
+        return {**await known(), **await database.execute_fn(table_privacy.derived_tables)}
 
     database.derived_table_dependencies = derived_table_dependencies
 
@@ -73,7 +73,7 @@ def _wrap_labels(datasette: Any, database: Any) -> None:
         label: str | None = await labels(table)
         if label is None or not await database.execute_fn(gallery.is_faces_database):
             return label
-        pointing = await database.execute_fn(lambda conn: derived.pointing_to(conn, table))
+        pointing = await database.execute_fn(lambda conn: table_privacy.pointing_to(conn, table))
         as_open = await permissions.is_as_open(datasette, database.name, table, than=pointing)
         return label if as_open else None
 

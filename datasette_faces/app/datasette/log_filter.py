@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from typing import Any
@@ -17,14 +18,14 @@ _CALL = rf"face_query{_SPACE}(?:\(|%28){_SPACE}(?:['\"]|%2[27])"
 _PLACES = re.compile(
     rf"((?:[?&](?:key|not|photo)=|/search/(?:face|photo)/|{_CALL})){KEY}", re.IGNORECASE
 )
-"""Where addresses of ours and of SQL have keys, also such as nobody here knows any more."""
+"""Where our addresses and SQL have keys, expired ones included."""
 _VALUES = re.compile(rf"(=){KEY}(?=&|\s|$)")
 _FUNCTION = "face_query"
 _PLAIN = "/?&=:,()'"
 
 
 class WithoutKeys(logging.Filter):
-    """Takes the keys out of the addresses in a log: those that are held, and what looks like one."""
+    """Takes keys out of the addresses in a log: those in the caches, and what looks like one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,16 +58,32 @@ class WithoutKeys(logging.Filter):
 
 
 def keep_keys_out(store: QueryStore) -> None:
-    """Have the web server's log of what was asked for leave out keys, from now on."""
+    """Have the web server's access log leave out keys, from now on."""
     log = logging.getLogger(ACCESS_LOG)
-    known = next((it for it in log.filters if isinstance(it, WithoutKeys)), None)
-    if known is None:
-        known = WithoutKeys()
-        log.addFilter(known)
-    known.stores.add(store)
+    key_filter = next((item for item in log.filters if isinstance(item, WithoutKeys)), None)
+    if key_filter is None:
+        key_filter = WithoutKeys()
+        log.addFilter(key_filter)
+    key_filter.stores.add(store)
 
 
-def tells_of_a_face(store: QueryStore, sql: str, params: Any) -> bool:
-    """Whether a query, as it would be logged where it fails, names an uploaded face."""
+def keep_failed_queries_out(database: Any, store: QueryStore) -> None:
+    """Have a Datasette database log no failed query that names an uploaded face."""
+    execute_logged = database.execute
+    if getattr(execute_logged, "keeps_keys_out", False):
+        return
+
+    @functools.wraps(execute_logged)
+    async def execute(sql: str, params: Any = None, *arguments: Any, **options: Any) -> Any:
+        if _names_an_upload(store, sql, params):
+            # What may come by position: truncate, the time limit, the page size
+            arguments, options = arguments[:3], {**options, "log_sql_errors": False}
+        return await execute_logged(sql, params, *arguments, **options)
+
+    execute.keeps_keys_out = True  # type: ignore[attr-defined]
+    database.execute = execute
+
+
+def _names_an_upload(store: QueryStore, sql: str, params: Any) -> bool:
     # A key that is not held here may be another process's
     return _FUNCTION in sql.lower() or bool(store.keys_in(f"{sql} {params}"))

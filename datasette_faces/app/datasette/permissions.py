@@ -7,7 +7,7 @@ from typing import Any
 
 from datasette.utils import StartupError, actor_matches_allow
 
-from ...store import derived
+from ...store import table_privacy
 from .compat import V1, allowed
 
 PLUGIN = "datasette-faces"
@@ -210,7 +210,7 @@ async def of_derived(datasette: Any, actor: Any, database: str, table: str) -> b
 
     Nobody sees what is made of itself. On 1.0 `hiding` says both.
     """
-    tables = await datasette.get_database(database).execute_fn(derived.derived_tables)
+    tables = await datasette.get_database(database).execute_fn(table_privacy.derived_tables)
     source = tables.get(table)
     if source is None:
         return None

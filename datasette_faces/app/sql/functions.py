@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import click
-
 from ...algorithms import vectors
 from ...errors import NoVectorExtension, SearchError
 from ...search import probability
@@ -227,14 +225,13 @@ def _borrowed(conn: Connection) -> Callable[[], Connection]:
 def prepare(conn: Connection, path: str | None, shared: Shared | None = None) -> None:
     """Make a Datasette connection ready: sqlite-vec, then the functions.
 
-    Raises ClickException, with the file's name, where its tables cannot be read without.
+    Raises NoVectorExtension, with the file's name, where its tables cannot be read without.
     """
     try:
         load_vector_extension(conn)
     except NoVectorExtension as error:
         if vec_tables.every(conn):
-            # Datasette asks on starting: its command line shows this one as a line
-            raise click.ClickException(
+            raise NoVectorExtension(
                 f"{path or 'This database'} holds face vectors. {error}"
             ) from error
     register(conn, shared)

@@ -13,7 +13,7 @@ from ...algorithms.calibration import Curve, Evaluation
 from ...errors import SearchError
 from ...search import searcher
 from ...shapes import ModelInfo
-from ...store import calibrations, gallery, models, traits
+from ...store import calibrations, gallery, models, table_privacy
 from ...store.calibrations import Kept
 from ...store.connection import Connection
 from ...store.gallery import Query
@@ -63,7 +63,7 @@ async def calibration_url(page: Page, model_id: str) -> str | None:
 @page_view(*TABLES)
 async def calibrated(page: Page) -> Response:
     """The curve, the reliability plot and the accept rates of one model."""
-    if not await page.read(traits.is_searched):
+    if not await page.read(table_privacy.is_searchable):
         raise NotFound("This catalogue was published without a search: nothing is compared in it")
     try:
         shown = await page.read(_shown, page.request.args.get("model") or None)

@@ -16,7 +16,7 @@ from ...errors import (
     NameTaken,
     SeveralOfName,
 )
-from ...store import gallery, history, wall
+from ...store import gallery, history, people_pages
 from ...store.connection import Connection, explained, transaction
 from ...store.gallery import Row
 from ..datasette import permissions
@@ -36,7 +36,7 @@ DECIDED = ("decisions", "decision_faces")
 
 async def require_people(page: Page) -> None:
     """Raise NotFound where the file is of a version that knew no decisions."""
-    if not await page.read(wall.is_kept):
+    if not await page.read(people_pages.has_people):
         raise NotFound(
             f"{page.database} has no people yet: datasette faces cluster {page.database}.db"
         )
@@ -58,7 +58,7 @@ async def context(page: Page) -> dict[str, Any]:
     return {
         "may_edit": may,
         "seen": seen,
-        "known_names": await page.read(wall.known_names, limit=NAMES) if may else [],
+        "known_names": await page.read(people_pages.known_names, limit=NAMES) if may else [],
         "names_url": page.url("/people.json"),
         "done": await _done(page) if may and looks_back else None,
         "looks_back": looks_back,
@@ -186,7 +186,7 @@ async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
         answer |= {"face_id": error.face_id} if isinstance(error, FaceThere) else {}
         return Response.json(answer, status=told.status)
     persons = form.numbers("person")
-    known = await page.read(wall.called, [*persons, *others])
+    known = await page.read(people_pages.people_by_id, [*persons, *others])
     values = {
         "message": str(error),
         "meanwhile": [decision_text.sentence(page, row) for row in rows],

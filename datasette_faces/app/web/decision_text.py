@@ -9,8 +9,6 @@ from markupsafe import Markup, escape
 from ...store.gallery import Row
 from .page import Page
 
-NOT_A_FACE = "Not a face"
-
 
 def sentence(page: Page, row: Row) -> Markup:
     """Who decided what, of a row of the history: "root named 12 faces Ada", people with links."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...store import gallery as browse
-from ...store import traits, wall
+from ...store import people_pages, table_privacy
 from ..datasette import permissions
 from .page import Page
 
@@ -57,13 +57,13 @@ async def _has_gallery(datasette: Any, request: Any, database: str) -> bool:
 async def _has_people(datasette: Any, request: Any, database: str) -> bool:
     if not await permissions.may_view(datasette, request, database, "people"):
         return False
-    return bool(await Page(datasette, request, database, "html").read(wall.is_kept))
+    return bool(await Page(datasette, request, database, "html").read(people_pages.has_people))
 
 
 async def _has_search(datasette: Any, request: Any, database: str) -> bool:
     if not await permissions.may_view(datasette, request, database, *permissions.SEARCHED):
         return False
-    return bool(await Page(datasette, request, database, "html").read(traits.is_searched))
+    return bool(await Page(datasette, request, database, "html").read(table_privacy.is_searchable))
 
 
 def _gallery(datasette: Any, database: str) -> str:

@@ -1,4 +1,4 @@
-"""What every page asks of its request: which database, may this actor, as JSON or HTML."""
+"""What every page asks of its request (database, permissions, JSON or HTML), and its footer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from ...errors import SearchError
 from ...search import probability
-from ...store import catalogue, gallery, models, traits, wall
+from ...store import catalogue, gallery, models, people_pages, table_privacy
 from ...store.connection import sqlite
 from ...store.gallery import Query, Row
 from ..datasette import compat, csp, permissions
@@ -59,10 +59,10 @@ READ_ONCE = frozenset(
         catalogue.is_catalogue,
         models.every,
         probability.only_curve,
-        traits.is_searched,
-        traits.of_file,
-        wall.counts,
-        wall.is_kept,
+        table_privacy.is_searchable,
+        table_privacy.describe_file,
+        people_pages.count_people,
+        people_pages.has_people,
     }
 )
 """Each page asks for these, and they say something of the whole file; what they give is not changed."""
@@ -151,7 +151,7 @@ class Page:
                     "datasette_faces", name
                 ),
                 "json_url": self._json_url(),
-                **await self.read(traits.of_file),
+                **await self.read(table_privacy.describe_file),
                 **context,
             },
             request=self.request,
@@ -289,3 +289,25 @@ def with_links(page: Page, row: Row) -> Row:
 def with_name(row: Row) -> Row:
     """A row with the name of its photo's file, for titles and alternative texts."""
     return {**row, "file_name": os.path.basename(row.get("path") or "")}
+
+
+def add_footer(env: Any, datasette: Any) -> None:
+    """Give templates `faces_footer()`, error pages too: those get none of the other variables."""
+
+    async def faces_footer() -> dict[str, str] | None:
+        """The takedown address and the licence; None where no `site` is configured."""
+        site = _configured_site(datasette)
+        if not site:
+            return None
+        metadata = await compat.instance_metadata(datasette)
+        licence = {name: str(metadata.get(name) or "") for name in ("license", "license_url")}
+        return {"takedown": str(site.get("takedown") or "").strip(), **licence}
+
+    env.globals["faces_footer"] = faces_footer
+
+
+def _configured_site(datasette: Any) -> dict[str, Any]:
+    for database in datasette.databases:
+        if found := permissions.setting(datasette, database, "site"):
+            return dict(found)
+    return {}

@@ -8,11 +8,10 @@ from datasette.utils.asgi import NotFound, Response
 
 from ...store import history as histories
 from ...store import people as store
-from ...store import person as album
-from ...store import photo_names, review_queue, wall
+from ...store import people_pages, photo_names, review_queue
 from ...store.gallery import Query, Row
 from ...store.people import NOT_A_FACE, Person
-from ...store.wall import After
+from ...store.people_pages import After
 from ..datasette import permissions
 from . import decision_post, decision_text
 from .page import BadRequest, Page, id_asked, id_of, page_view, row_id, with_links
@@ -32,12 +31,12 @@ async def people(page: Page) -> Response:
     await decision_post.require_people(page)
     if page.request.method == "POST":
         return await decision_post.edited(page)
-    counts = await page.read(wall.counts)
+    counts = await page.read(people_pages.count_people)
     may = await permissions.may_edit(page.datasette, page.request, page.database)
     show, name, after = _show(page, counts, may), _name(page), _after(page)
-    query = wall.wall_query(show, name=name, after=after, limit=PAGE_PEOPLE)
+    query = people_pages.people_query(show, name=name, after=after, limit=PAGE_PEOPLE)
     one_more = Query(query.sql, {**query.params, "limit": PAGE_PEOPLE + 1})
-    found = await page.read(wall.shown, one_more)
+    found = await page.read(people_pages.read_people, one_more)
     shown = found[:PAGE_PEOPLE]
     chosen = {"show": page.request.args.get("show"), "q": name}
     next_url = page.url("/people", **chosen, after=_key(shown[-1])) if found[PAGE_PEOPLE:] else None
@@ -81,8 +80,8 @@ def _show(page: Page, counts: dict[str, int], may_edit: bool) -> str:
     if not show:
         everybody = may_edit or not counts["named"] or page.as_json or page.request.args.get("q")
         return "all" if everybody else "named"
-    if show not in wall.SHOWN:
-        raise BadRequest(f"show takes one of these: {', '.join(wall.SHOWN)}")
+    if show not in people_pages.SHOWN:
+        raise BadRequest(f"show takes one of these: {', '.join(people_pages.SHOWN)}")
     return show
 
 
@@ -129,15 +128,17 @@ async def person(page: Page) -> Response:
         return Response.redirect(page.url(f"/people/{gone_to}{ending}", done=done))
     after = id_asked(page.request, "after", "the id of a face")
     concealed = found.hidden and page.request.args.get("hidden") != "1"
-    query = album.faces_query(found.id, after=after, limit=PAGE_FACES)
+    query = people_pages.faces_query(found.id, after=after, limit=PAGE_FACES)
     one_more = Query(
         query.sql.replace(", faces.crop", ""), {**query.params, "limit": PAGE_FACES + 1}
     )
-    faces = [] if concealed else await page.read(wall.shown, one_more)
+    faces = [] if concealed else await page.read(people_pages.read_people, one_more)
     more = faces[PAGE_FACES - 1]["face_id"] if faces[PAGE_FACES:] else None
     hidden = "1" if found.hidden else None
     next_url = more and page.url(f"/people/{found.id}", hidden=hidden, after=more)
-    together = [] if concealed else await page.read(album.together, found.id, limit=COMPANY)
+    together = (
+        [] if concealed else await page.read(people_pages.seen_together, found.id, limit=COMPANY)
+    )
     values = {"faces": faces[:PAGE_FACES], "next_url": next_url, "together": together}
     if page.as_json:
         return _person_json(page, found, values)
@@ -158,7 +159,7 @@ async def _gone_to(page: Page, found: Person) -> int | None:
     """Whom somebody was merged into, for those who may see what was decided."""
     if found.faces or not await decision_post.may_look_back(page):
         return None
-    gone_to: int | None = await page.read(album.went_to, found.key)
+    gone_to: int | None = await page.read(people_pages.merged_into, found.key)
     return gone_to
 
 
@@ -181,7 +182,7 @@ async def _person_context(
         "first_url": page.url(f"/people/{found.id}", **hidden) if after else None,
         "unhidden_url": page.url(f"/people/{found.id}", hidden="1"),
         "next_unnamed": (
-            await page.read(wall.next_unnamed, found.faces, found.id) if may else None
+            await page.read(people_pages.next_unnamed, found.faces, found.id) if may else None
         ),
         "sql_url": None if concealed else await page.sql_url(query),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...store import wall
+from ...store import people_pages
 from ...store.gallery import Row
 from ..datasette import permissions
 from .page import Page
@@ -17,12 +17,14 @@ MAX_NAMES = 4
 async def sees_people(page: Page) -> bool:
     """Whether this actor may know who is who, and the file does."""
     may = await permissions.may_view(page.datasette, page.request, page.database, "people")
-    return may and bool(await page.read(wall.is_kept))
+    return may and bool(await page.read(people_pages.has_people))
 
 
 async def people_of(page: Page, face_ids: Iterable[int]) -> dict[int, Row]:
     """The person that each of these faces is of, a row of `people`, by the face's id."""
-    return await page.read(wall.of_faces, face_ids) if await sees_people(page) else {}
+    return (
+        await page.read(people_pages.people_of_faces, face_ids) if await sees_people(page) else {}
+    )
 
 
 async def with_people(page: Page, faces: list[Row]) -> list[Row]:

@@ -15,7 +15,7 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 from ...algorithms.calibration import Curve
 from ...errors import SearchError
 from ...search import probability
-from ...store import catalogue, gallery, listed
+from ...store import catalogue, faces, gallery
 from ...store.gallery import Row
 from ..datasette import permissions
 from ..datasette.compat import V1
@@ -110,7 +110,9 @@ async def _gallery(page: Page, found: Found) -> Response:
     column = await _checked(page, found)
     rows = [_plain(found.columns, row) for row in found.rows]
     named = [_face_id(row.get(name)) for row in rows for name in (column, "other_face_id")]
-    paths = await page.read(listed.paths_of, [face_id for face_id in named if face_id is not None])
+    paths = await page.read(
+        faces.paths_of_faces, [face_id for face_id in named if face_id is not None]
+    )
     shown = [row for row in rows if _face_id(row.get(column)) in paths]
     captions = await _captions(page, paths)
     curve = await page.read(probability.only_curve) if "similarity" in found.columns else None

@@ -7,7 +7,7 @@ from typing import Any
 from datasette.utils.asgi import Response
 
 from ...search import probability, searcher
-from ...store import review_queue, wall
+from ...store import people_pages, review_queue
 from ...store.connection import Connection
 from ...store.review_queue import Beyond
 from . import decision_post
@@ -59,7 +59,7 @@ def _read(conn: Connection, after: Beyond | None, limit: int, faces: int) -> dic
     """
     pairs = review_queue.queue(conn, after=after, limit=limit + 1)
     ids = [it[name] for it in pairs for name in ("first_id", "second_id")]
-    known, best = wall.called(conn, ids), review_queue.best_faces(conn, ids, faces)
+    known, best = people_pages.people_by_id(conn, ids), review_queue.best_faces(conn, ids, faces)
     curves = probability.Curves()
     for pair in pairs:
         model = searcher.model_of(conn, pair["model_id"])

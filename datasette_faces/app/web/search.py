@@ -14,7 +14,7 @@ from ...errors import Busy
 from ...search.searcher import MAX_K
 from ...search.upload_cache import QueryPhoto
 from ...shapes import Match
-from ...store import gallery, models, traits
+from ...store import gallery, models, table_privacy
 from ...store.connection import sqlite
 from ..datasette import compat, csp, permissions
 from ..datasette.slots import Keep
@@ -52,7 +52,7 @@ CSV_COLUMNS = [
 @page_view("faces", "photos", "face_embeddings")
 async def search(page: Page) -> Response:
     """GET shows a search, POST brings pictures to search with."""
-    if not await page.read(traits.is_searched):
+    if not await page.read(table_privacy.is_searchable):
         return await _without(page)
     if page.request.method == "POST":
         return await _upload(page)

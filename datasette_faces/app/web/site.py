@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import FacesError
 from ...search import searcher
-from ...store import gallery, wall
+from ...store import gallery, people_pages
 from ...store.gallery import Filters, Row
 from ..datasette import compat, csp, permissions
 from ..datasette.settings import SHOWN
@@ -58,9 +58,9 @@ async def _page(datasette: Any, request: Any, name: str) -> Page | None:
 
 async def _site(page: Page, limit: int) -> Site:
     told = permissions.setting(page.datasette, page.database, SETTING) or {}
-    sees_people = await _may(page, "people") and await page.read(wall.is_kept)
+    sees_people = await _may(page, "people") and await page.read(people_pages.has_people)
     people = await _people(page, limit) if sees_people else []
-    counts = await page.read(wall.counts) if sees_people else {"named": 0, "all": 0}
+    counts = await page.read(people_pages.count_people) if sees_people else {"named": 0, "all": 0}
     embedded = await page.read(gallery.has_embeddings)
     searched = embedded and await _may(page, *permissions.SEARCHED)
     return {
@@ -97,8 +97,8 @@ async def _may(page: Page, *tables: str) -> bool:
 
 
 async def _people(page: Page, limit: int) -> list[Row]:
-    query = wall.wall_query("named", name="", after=None, limit=limit)
-    return await page.read(wall.shown, query)
+    query = people_pages.people_query("named", name="", after=None, limit=limit)
+    return await page.read(people_pages.read_people, query)
 
 
 async def _faces(page: Page, limit: int) -> list[Row]:

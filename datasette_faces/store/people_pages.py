@@ -1,4 +1,4 @@
-"""What the wall of people reads: a page of them, how many there are, what they are called."""
+"""What the pages of people read: the wall of all of them, and one person's faces, company and merges."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from . import catalogue, coerce
+from . import catalogue, coerce, decisions, people
 from .connection import Connection
-from .gallery import Query, Row, rows
+from .gallery import Query, Row, has_table, rows
 
 SHOWN = {
     "all": (0, None),
@@ -19,6 +19,34 @@ SHOWN = {
 """What a wall can show: whether those are hidden, and whether they have a name, if that counts."""
 NEEDED = {"people": {"id", "key", "name", "cover_face_id", "hidden", "faces"}, "decisions": {"uid"}}
 """Tables and columns of migration 0003, without which there is no wall."""
+SMALL_PX = 40
+"""A face's shorter side. Immich and InsightFace's server take 40 px as the least of good quality."""
+UNSURE_SCORE = 0.7
+"""Immich's least detection score."""
+BLURRED = 30
+"""Sharpness: what the face page calls blurred or very small."""
+
+# Whom a person placed is not in doubt, however bad the picture
+DOUBTFUL = f"""(
+        faces.person_source = 'cluster' and (
+            min(faces.width, faces.height) < {SMALL_PX}
+            or faces.detection_score < {UNSURE_SCORE} or faces.sharpness < {BLURRED}
+        )
+    )"""
+# Without a date: at the end, as no day comes after ~
+_ORDER = f"{DOUBTFUL}, coalesce(faces.photo_taken_at, '~'), faces.id"
+COMPANY_OF = 5_000
+"""Whom somebody is seen with is told of so many of their faces: more take longer than a page may."""
+
+TOGETHER = f"""
+select people.id as person_id, people.name, count(distinct mine.photo_id) as photos,
+    people.faces, people.cover_face_id as face_id
+from (select photo_id from faces where person_id = :person_id limit {COMPANY_OF}) as mine
+join faces as theirs on theirs.photo_id = mine.photo_id
+join people on people.id = theirs.person_id
+where people.id != cast(:person_id as integer) and not people.hidden
+group by people.id order by photos desc, people.id limit :limit
+""".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +58,7 @@ class After:
     person_id: int
 
 
-def is_kept(conn: Connection) -> bool:
+def has_people(conn: Connection) -> bool:
     """Whether a file has people and decisions as these pages need them; a catalogue has no decisions."""
     return all(
         {row[1] for row in conn.execute(f"pragma table_info({table})")} >= columns
@@ -39,7 +67,7 @@ def is_kept(conn: Connection) -> bool:
     )
 
 
-def wall_query(show: str, *, name: str, after: After | None, limit: int) -> Query:
+def people_query(show: str, *, name: str, after: After | None, limit: int) -> Query:
     """People as a query: those without a name first, then by their number of faces."""
     conditions, params = _conditions(show, name, after)
     # Where all are named, or nobody: not an order that SQLite would see through
@@ -91,7 +119,7 @@ def _beyond(after: After, *, every: bool) -> str:
     return f"(people.name is not null) >= {after.named} and ({later} or {fewer})"
 
 
-def counts(conn: Connection) -> dict[str, int]:
+def count_people(conn: Connection) -> dict[str, int]:
     """How many people each of SHOWN has."""
     found = conn.execute(
         "select hidden, name is not null, count(*) from people where faces > 0 group by 1, 2"
@@ -108,11 +136,11 @@ def counts(conn: Connection) -> dict[str, int]:
 
 def known_names(conn: Connection, *, like: str = "", limit: int) -> list[str]:
     """Names to choose from, those of most faces first."""
-    query = wall_query("named", name=like, after=None, limit=limit)
+    query = people_query("named", name=like, after=None, limit=limit)
     return list(dict.fromkeys(row["name"] for row in rows(conn, _without_crops(query))))
 
 
-def shown(conn: Connection, query: Query) -> list[Row]:
+def read_people(conn: Connection, query: Query) -> list[Row]:
     """The people of a wall's query, without the crops."""
     return rows(conn, _without_crops(query))
 
@@ -127,36 +155,77 @@ def _without_crops(query: Query) -> Query:
 def next_unnamed(conn: Connection, faces: int, person_id: int) -> int | None:
     """The person without a name whom the queue has after one of so many faces, or its first."""
     for after in (After(0, faces, person_id), None):
-        for row in shown(conn, wall_query("unnamed", name="", after=after, limit=2)):
+        for row in read_people(conn, people_query("unnamed", name="", after=after, limit=2)):
             if row["person_id"] != person_id:
                 return int(row["person_id"])
     return None
 
 
-def called(conn: Connection, person_ids: Iterable[int | None]) -> dict[int, Row]:
-    """Who these people are, by id: their name, cover, number of faces, and whether they are hidden."""
+def people_by_id(conn: Connection, person_ids: Iterable[int | None]) -> dict[int, Row]:
+    """Who these people are, by id: their name, cover, number of faces, and whether they are hidden.
+
+    reserved: whether it is the one that all belongs to that is no face.
+    """
     wanted = sorted({it for it in person_ids if it is not None})
     found = rows(
         conn,
         Query(
-            "select id as person_id, name, faces, hidden, cover_face_id as face_id from people "
+            "select id as person_id, name, faces, hidden, cover_face_id as face_id, "
+            "key is :reserved as reserved from people "
             "where id in (select value from json_each(:ids))",
-            {"ids": json.dumps(wanted)},
+            {"ids": json.dumps(wanted), "reserved": people.NOT_A_FACE},
         ),
     )
     return {row["person_id"]: row for row in found}
 
 
-def of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, Row]:
+def people_of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, Row]:
     """The person that each of these faces is of, by the face's id; nothing for a face of nobody."""
     found = conn.execute(
         "select id, person_id from faces where id in (select value from json_each(?))",
         [json.dumps(list(face_ids))],
     ).fetchall()
     person_of = {face_id: coerce.row_id(person_id) for face_id, person_id in found}
-    known = called(conn, person_of.values())
+    known = people_by_id(conn, person_of.values())
     return {
         face_id: known[person_id]
         for face_id, person_id in person_of.items()
         if person_id is not None and person_id in known
     }
+
+
+def faces_query(person_id: int, *, after: int | None, limit: int) -> Query:
+    """A person's faces as a query, by their photo's date, those in doubt at the end."""
+    beyond, params = "", {"person_id": person_id, "limit": limit}
+    if after is not None:
+        params["after"] = after
+        beyond = (
+            f"\n        and ({_ORDER}) >\n"
+            f"            (select {_ORDER} from faces where faces.id = cast(:after as integer))"
+        )
+    sql = (
+        "select faces.id as face_id, faces.photo_id, photos.path, photos.taken_at,\n"
+        "    faces.width, faces.height, faces.detection_score, faces.sharpness,\n"
+        f"    faces.person_id, faces.person_source,\n    coalesce({DOUBTFUL}, 0) as doubtful, "
+        "faces.crop\n"
+        "from faces join photos on photos.id = faces.photo_id\n"
+        "where faces.id in (\n"
+        f"    select faces.id from faces where faces.person_id = :person_id{beyond}\n"
+        f"    order by {_ORDER} limit :limit\n"
+        f")\norder by {_ORDER}"
+    )
+    return Query(sql, params)
+
+
+def seen_together(conn: Connection, person_id: int, *, limit: int) -> list[Row]:
+    """Those who are in the most photos with somebody; people who are hidden are left out."""
+    return rows(conn, Query(TOGETHER, {"person_id": person_id, "limit": limit}))
+
+
+def merged_into(conn: Connection, key: str) -> int | None:
+    """The id of the person whom somebody was merged into, at the end of the way."""
+    if not has_table(conn, "decisions"):
+        return None  # a catalogue
+    way = people.way(key, decisions.merged_away(conn))
+    found = people.by_key(conn, way[-1]) if len(way) > 1 else None
+    return found.id if found else None

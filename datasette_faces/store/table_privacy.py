@@ -1,7 +1,8 @@
-"""Tables that tell what others hold, and those that are kept for the plugin alone: which they are."""
+"""How private a table is: which tables hold what others do, are internal, or are not used in this file."""
 
 from __future__ import annotations
 
+from . import catalogue, gallery
 from .connection import Connection
 from .vec_tables import PREFIX
 
@@ -22,6 +23,8 @@ AS_PRIVATE = {
 }
 """Tables that tell what another one holds, and which. That one tells of no third: Datasette 1.0 shows to
 nobody what is derived from a derived table. So a secret is derived from itself."""
+COMPARED = ("face_embeddings", "models")
+"""The tables without which nothing is compared; a catalogue without a search has them empty."""
 
 
 def internal_tables(conn: Connection) -> list[str]:
@@ -59,3 +62,19 @@ def pointing_to(conn: Connection, table: str) -> list[str]:
         where m.type = 'table' and f."table" = ? collate nocase
     """
     return [row[0] for row in conn.execute(query, [table])]
+
+
+def describe_file(conn: Connection) -> dict[str, bool]:
+    """Whether a file of faces is a catalogue, and whether faces can be searched by in it."""
+    return {"catalogue": catalogue.is_catalogue(conn), "searched": is_searchable(conn)}
+
+
+def is_searchable(conn: Connection) -> bool:
+    """False for a catalogue without embeddings: a private file gets its own with the next ingest."""
+    return not catalogue.is_catalogue(conn) or gallery.has_embeddings(conn)
+
+
+def unused_tables(conn: Connection) -> list[str]:
+    """The tables that a catalogue without a search has for nothing."""
+    used = not gallery.is_faces_database(conn) or is_searchable(conn)
+    return [] if used else list(COMPARED)

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from ...errors import CatalogueError
+from ..errors import CatalogueError
 
 BEHIND = ".export"
 """How the folder ends in which a file is made, beside where it goes."""
