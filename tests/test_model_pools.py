@@ -277,7 +277,7 @@ def test_a_picture_in_hand_is_tried_again_when_all_workers_are_lost(begin, pictu
     pool = begin(ToyModel(seconds=0.5))
     pool.load()
     future = pool.submit_query(picture(RED))
-    wait_until(lambda: pool._workers is not None and len(pool._workers._asked) > 0)
+    wait_until(lambda: pool._workers is not None and len(pool._workers._futures) > 0)
     time.sleep(0.2)
     pool._drop_workers(pool._workers)
     assert len(faces(future)) == 1

@@ -36,7 +36,7 @@ LARGE_BYTES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one picture may cost; `nice` is how far its worker stands back for other processes."""
+    """What one picture may cost: seconds, pixels, bytes; nice: of its worker (0..19)."""
 
     seconds: float
     max_pixels: int = limits.MAX_PIXELS
@@ -66,39 +66,39 @@ class WorkerPool:
         self.limits = limits or Limits(PICTURE_SECONDS)
         self._pool = ProcessPool(
             max_workers=workers,
-            initializer=_begin,
+            initializer=_set_up_worker,
             initargs=[self.limits.memory_bytes, self.limits.nice],
-            context=subprocesses.context(__name__),
+            context=subprocesses.make_context(__name__),
         )
-        self._asked: WeakSet[Future[Any]] = WeakSet()
+        self._futures: WeakSet[Future[Any]] = WeakSet()
         self._ending = threading.Lock()
 
     def finish(self) -> None:
-        """End the workers once what was asked is done."""
+        """End the workers once their pictures are done."""
         if self._ending.acquire(blocking=False):
             self._pool.close()
             self._pool.join()
 
     def stop(self) -> None:
-        """End the workers, whatever they do, within STOP_SECONDS; what was asked is cancelled."""
+        """End the workers, whatever they do, within STOP_SECONDS; their pictures are cancelled."""
         if not self._ending.acquire(blocking=False):
             return  # Pebble cannot be ended twice
         self._pool.stop()
         # Pebble leaves them as they are, and who waits for one would wait for ever
-        for future in list(self._asked):
+        for future in list(self._futures):
             future.cancel()
         # Pebble's join can wait for ever for a thread that missed the stop; what is left ends with us
-        last = threading.Thread(target=self._pool.join, daemon=True)
+        joining = threading.Thread(target=self._pool.join, daemon=True)
         with suppress(
             RuntimeError
         ):  # Python at its very end begins no thread; Pebble sees to it then
-            last.start()
-            last.join(STOP_SECONDS)
+            joining.start()
+            joining.join(STOP_SECONDS)
 
     def describe(self) -> ModelInfo:
-        """Load the model in a worker and say what it is. Raises ModelError."""
+        """Load the model in a worker and describe it. Raises ModelError."""
         try:
-            return self._ask(_describe, self.model, seconds=self.limits.load_seconds).result()
+            return self._schedule(_describe, self.model, seconds=self.limits.load_seconds).result()
         except FacesError:
             raise
         # A stranger's model may raise what it likes, kill its worker, or not come to an end
@@ -121,13 +121,13 @@ class WorkerPool:
     def measure(self, data: bytes, manual_box: ManualBox, *, load_seconds: float) -> Future[Face]:
         """Measure and embed the face in a manual box of a photo; otherwise as `analyse`."""
         seconds = self.limits.seconds + load_seconds
-        return self._ask(_measure, self.model, manual_box, data, seconds=seconds)
+        return self._schedule(_measure, self.model, manual_box, data, seconds=seconds)
 
     def _analyse_with(
         self, function: Callable[..., Answer], data: bytes, load_seconds: float
     ) -> Future[Answer]:
         limits = self.limits
-        return self._ask(
+        return self._schedule(
             function,
             self.model,
             self.min_face_px,
@@ -136,11 +136,11 @@ class WorkerPool:
             seconds=limits.seconds + load_seconds,
         )
 
-    def _ask(
+    def _schedule(
         self, function: Callable[..., Answer], *arguments: Any, seconds: float
     ) -> Future[Answer]:
         future: Future[Answer] = self._pool.schedule(function, args=arguments, timeout=seconds)
-        self._asked.add(future)
+        self._futures.add(future)
         return future
 
 
@@ -165,9 +165,9 @@ def wait_for(future: Future[Answer], seconds: float) -> Answer:
         raise PictureError("analysing it takes more memory than is allowed") from None
 
 
-def _begin(memory_bytes: int, nice: int) -> None:
-    """In a worker: leave its end to the parent, stand back, keep to the memory limit."""
-    subprocesses.leave_the_end_to_the_parent()
+def _set_up_worker(memory_bytes: int, nice: int) -> None:
+    """In a worker: end with the parent, yield to other processes, keep to the memory limit."""
+    subprocesses.end_with_parent()
     try:
         import resource
     except ImportError:  # Windows has neither of these
