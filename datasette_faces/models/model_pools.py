@@ -59,6 +59,11 @@ class PoolOptions:
     limits: Limits | None = None
     attempts: int = 1
 
+    @property
+    def capacity(self) -> int:
+        """How many pictures may be in hand: those at work, and those that wait."""
+        return self.workers + self.queue.max_waiting
+
 
 class ModelPool:
     """One model in its processes; use it as a context manager, or close it."""
@@ -145,9 +150,8 @@ class ModelPool:
         return future
 
     def _enter_queue(self) -> None:
-        capacity = self.options.workers + self.options.queue.max_waiting
         with self._queue:
-            while not self._closed and self._in_hand >= capacity:
+            while not self._closed and self._in_hand >= self.options.capacity:
                 if self.options.queue.when_full == "refuse":
                     raise Busy(
                         f"{self._in_hand} uploaded pictures are being looked at already; "

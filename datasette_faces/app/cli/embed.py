@@ -30,8 +30,8 @@ from .group import counted, faces, in_words, progress_of, say_licence, workers_o
 def embed(database: str, model_id: str, workers: int | None, as_json: bool) -> None:
     """Add another model's embeddings to the photographs of a database.
 
-    The files have to be where they were: they are looked at again. Faces that are known keep their
-    rows, their names and their other embeddings.
+    The files have to be where they were: they are analysed again. Known faces keep their rows, names
+    and other embeddings.
     """
     model = registry.model(model_id)
     with reading(database) as conn:
@@ -50,5 +50,5 @@ def embed(database: str, model_id: str, workers: int | None, as_json: bool) -> N
     click.echo(
         f"{counted(report.faces, 'face')} by {model.id} in {counted(report.analysed_again, 'photo')} "
         f"({report.seconds:.1f} s); {counted(report.missing, 'photo is', 'photos are')} missing\n"
-        f"Group them by it: datasette faces cluster {database} --model {model.id}"
+        f"To group faces by this model: datasette faces cluster {database} --model {model.id}"
     )

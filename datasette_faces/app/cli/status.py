@@ -17,7 +17,7 @@ from .group import counted, faces, in_words, printable
 @click.option("--json", "as_json", is_flag=True, help="Print numbers as JSON")
 @in_words
 def status(database: str, as_json: bool) -> None:
-    """Say what is in a database, and which files gave no photo, and why."""
+    """Show what is in a database, and which files failed, and why."""
     with reading(database) as conn:
         counts, errors = summary.counts(conn), summary.errors(conn)
     if as_json:
@@ -30,8 +30,8 @@ def status(database: str, as_json: bool) -> None:
         facts = "by {id}, {dimensions} dimensions; licence: {licence}".format(**model)
         click.echo(f"model     {found} {facts}")
         if model["waiting"]:
-            wait = counted(model["waiting"], "photo waits", "photos wait", width=12)
-            click.echo(f"          {wait} to be ingested with it")
+            wait = counted(model["waiting"], "photo is", "photos are", width=12)
+            click.echo(f"          {wait} not ingested with it yet")
     for index in counts["indexes"]:
         click.echo(f"index     {index}")
     for error in errors:
@@ -65,6 +65,6 @@ def models(as_json: bool) -> None:
         default = " (default)" if item["id"] == registry.DEFAULT_MODEL else ""
         click.secho(f"{item['id']}{default}", bold=True)
         click.echo(f"    {item['name']}, {item['dimensions']} dimensions")
-        click.echo(f"    same person from a cosine similarity of {item['threshold']} on")
+        click.echo(f"    same person at a cosine similarity of {item['threshold']} or more")
         click.echo(f"    licence: {item['licence']}")
         click.echo(f"    weights: {item['missing'] or 'installed'}")
