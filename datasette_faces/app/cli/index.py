@@ -14,7 +14,7 @@ from ...store import summary
 from ...store.database import changing, reading
 from .group import counted, faces, in_words
 
-STILL_WORKS = "Searching works without: it compares every face, which takes longer."
+STILL_WORKS = "Searches work without indexes: they compare every face, which takes longer."
 
 
 @faces.command(name="index")
@@ -25,13 +25,13 @@ STILL_WORKS = "Searching works without: it compares every face, which takes long
 def index_command(database: str, drop: bool, as_json: bool) -> None:
     """Rebuild the indexes of a database from its embeddings.
 
-    A file without indexes gives the same answers, but takes longer.
+    They can be dropped at any time: without them a search gives the same answers, more slowly.
     """
     started = time.monotonic()
     try:
         done = _drop(database) if drop else _rebuild(database, quiet=as_json)
     except KeyboardInterrupt:
-        click.echo(f"\nStopped. {STILL_WORKS} The same line makes the indexes.", err=True)
+        click.echo(f"\nStopped. {STILL_WORKS} Run the same command again to build them.", err=True)
         sys.exit(1)
     done["seconds"] = round(time.monotonic() - started, 2)
     click.echo(json.dumps(done) if as_json else _in_sentences(done, database))

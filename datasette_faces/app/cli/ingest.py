@@ -45,18 +45,18 @@ _open_option = click.option(
     type=Number(min=0),
     default=MIN_FACE_PX,
     show_default=True,
-    help="Leave out faces whose shorter side has fewer pixels",
+    help="Skip faces whose shorter side has fewer pixels",
 )
 @click.option(
     "--cluster/--no-cluster",
     "clustered",
     default=True,
-    help="Group the new faces into people, which is the default, or leave that",
+    help="Group the new faces into people, which is the default, or not",
 )
 @click.option(
     "--names/--no-names",
     default=True,
-    help="Name faces as other programs did (XMP, Picasa, Takeout), which is the default, or leave that",
+    help="Import the names from other programs (XMP, Picasa, Takeout), which is the default, or not",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @_open_option
@@ -74,12 +74,12 @@ def ingest_command(
 ) -> None:
     """Find the faces in folders, files and globs of photographs.
 
-    DATABASE is made where there is none. Photographs are known by their content: run the same line
+    DATABASE is created if it does not exist. Photographs are known by their content: run the same command
     again after adding, moving or editing some, or after it was stopped, and only what is new is
     analysed.
     """
     if as_json and open_browser:
-        raise click.UsageError("--json prints JSON and nothing else; it goes without --open")
+        raise click.UsageError("--json cannot be combined with --open")
     model = registry.model(model_id)
     if not as_json:
         say_licence(model)
@@ -97,7 +97,7 @@ def ingest_command(
             )
     except KeyboardInterrupt:
         click.echo(
-            "\nStopped; all that was finished is kept. The same line goes on from here.", err=True
+            "\nStopped; all that was finished is kept. Run the same command to continue.", err=True
         )
         sys.exit(1)
     click.echo(json.dumps(_as_json(report)) if as_json else _in_sentences(report, database))
@@ -147,8 +147,8 @@ def _in_sentences(report: IngestReport, database: str) -> str:
         ("analysed with another model", report.analysed_again),
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
-        ("drawn by hand, added again", report.drawn),
-        (f"face{'' if report.named == 1 else 's'} with a name from another program", report.named),
+        ("manual faces, recreated", report.drawn),
+        (f"face{'' if report.named == 1 else 's'} named by other programs", report.named),
         ("without a picture", len(report.errors)),
     ):
         if count:
