@@ -869,7 +869,7 @@ class TestKeys:
 
     def test_expire_after_an_hour(self, two: Site) -> None:
         now = [0.0]
-        state_of(two.datasette).queries = UploadCache(clock=lambda: now[0])
+        state_of(two.datasette).upload_cache = UploadCache(clock=lambda: now[0])
         keys = self.made(two)
         now[0] = 3599
         assert two.json(f"{PAGE}.json?key={keys[0]}")["results"]
@@ -915,7 +915,7 @@ class TestKeys:
         upload(two, b"no picture", names=("Aunt-Secret.jpg",))
         upload(two, drawn(WHITE), to=f"{PAGE}.json", names=("Aunt-Secret.jpg",))
         two.get(f"{PAGE}?key={key}&face=1")
-        vector = vectors.encode(state_of(two.datasette).queries.vector("various", key)[1])
+        vector = vectors.encode(state_of(two.datasette).upload_cache.vector("various", key)[1])
         out, err = capfd.readouterr()
         kept = out + err + caplog.text
         if hasattr(two.datasette, "get_internal_database"):
@@ -1129,7 +1129,7 @@ class TestModelsThatAreNotThere:
             answer = upload(it, drawn(RED), to="/m/-/faces/search.json")
             assert answer.status_code == 501
             assert "weights" in answer.json()["error"]
-            assert state_of(it.datasette).queries.size_bytes == 0
+            assert state_of(it.datasette).upload_cache.size_bytes == 0
             state_of(it.datasette).close()
 
 
