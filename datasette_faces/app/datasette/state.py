@@ -11,7 +11,7 @@ from ...models.base import FaceModel
 from ...models.inference import Inference
 from ...search.searcher import Searcher
 from ...search.upload_cache import UploadCache
-from ..sql.functions import Shared
+from ..sql.functions import SharedState
 
 READERS = 4
 """Originals that are read at once; others wait."""
@@ -34,7 +34,7 @@ class State:
         self._lock = threading.Lock()
         self._parts: dict[type[Any], Any] = {}
         self._inferences: dict[tuple[str, str], Inference] = {}
-        self._shared: dict[str, tuple[str | None, Shared]] = {}
+        self._shared: dict[str, tuple[str | None, SharedState]] = {}
         self._caches: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
     def cache_of(self, database: Any) -> dict[Any, Any]:
@@ -48,7 +48,7 @@ class State:
                 self._parts[kind] = kind()
             return cast(Part, self._parts[kind])
 
-    def shared(self, database: str, path: str | None) -> Shared:
+    def shared(self, database: str, path: str | None) -> SharedState:
         """What the SQL functions of a database's connections share: its indexes, its query faces.
 
         path: its file; None for whichever that is.
@@ -57,7 +57,7 @@ class State:
             known = self._shared.get(database)
             # Another file may come under a known name
             if known is None or path not in (None, known[0]):
-                shared = Shared(Searcher(path), lambda key: self.queries.vector(database, key))
+                shared = SharedState(Searcher(path), lambda key: self.queries.vector(database, key))
                 known = self._shared[database] = path, shared
             return known[1]
 
