@@ -23,7 +23,7 @@ TERMS = [cell for cell in ROW.findall(TERMS_PART) if cell not in HEADS]
 RETIRED = [
     word for cell in ROW.findall(RETIRED_PART) if cell not in HEADS for word in cell.split(", ")
 ]
-STILL_IN_NAMES = {"told", "anew", "at hand"}
+STILL_IN_NAMES = {"told", "anew"}
 """Retired words that names in the package still have; to be emptied."""
 RETIRED_NAMES = re.findall(r"^\| `(\w+)` \|", NAMES_PART, re.M)
 SCHEMA_COMMENT = re.compile(r"\bcreate table\b", re.I)
