@@ -35,7 +35,7 @@ from datasette_faces.app.datasette.upload_options import make_upload_options
 from datasette_faces.errors import ModelError
 from datasette_faces.models.base import Engine
 from datasette_faces.models.model_pools import ModelPool, QueuePolicy
-from datasette_faces.models.worker_pool import Limits
+from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.search.upload_cache import UploadCache
 
 PAGE = "/various/-/faces/search"
@@ -869,7 +869,7 @@ class TestKeys:
 
     def test_expire_after_an_hour(self, two: Site) -> None:
         now = [0.0]
-        state_of(two.datasette).queries = UploadCache(clock=lambda: now[0])
+        state_of(two.datasette).upload_cache = UploadCache(clock=lambda: now[0])
         keys = self.made(two)
         now[0] = 3599
         assert two.json(f"{PAGE}.json?key={keys[0]}")["results"]
@@ -915,7 +915,7 @@ class TestKeys:
         upload(two, b"no picture", names=("Aunt-Secret.jpg",))
         upload(two, drawn(WHITE), to=f"{PAGE}.json", names=("Aunt-Secret.jpg",))
         two.get(f"{PAGE}?key={key}&face=1")
-        vector = vectors.encode(state_of(two.datasette).queries.vector("various", key)[1])
+        vector = vectors.encode(state_of(two.datasette).upload_cache.vector("various", key)[1])
         out, err = capfd.readouterr()
         kept = out + err + caplog.text
         if hasattr(two.datasette, "get_internal_database"):
@@ -960,7 +960,7 @@ class TestHarm:
     def test_a_picture_that_does_harm_is_400_and_the_server_goes_on(
         self, fresh: Site, colour: Colour, reason: str
     ) -> None:
-        begin(fresh, limits=Limits(seconds=1, memory_bytes=1024**3))
+        begin(fresh, limits=WorkerLimits(seconds=1, memory_bytes=1024**3))
         answer = upload(fresh, drawn(colour), to=f"{PAGE}.json", names=("bad.png",))
         assert answer.status_code == 400
         assert answer.json()["error"].startswith("bad.png: ")
@@ -1129,7 +1129,7 @@ class TestModelsThatAreNotThere:
             answer = upload(it, drawn(RED), to="/m/-/faces/search.json")
             assert answer.status_code == 501
             assert "weights" in answer.json()["error"]
-            assert state_of(it.datasette).queries.size_bytes == 0
+            assert state_of(it.datasette).upload_cache.size_bytes == 0
             state_of(it.datasette).close()
 
 

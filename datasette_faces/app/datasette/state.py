@@ -24,7 +24,7 @@ class State:
     """One server's query faces, its upload models and caches."""
 
     def __init__(self) -> None:
-        self.queries = UploadCache()
+        self.upload_cache = UploadCache()
         self.pools = ModelPools(options=make_upload_options())
         """The models at work for uploads."""
         self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
@@ -58,7 +58,9 @@ class State:
             known = self._shared.get(database)
             # Another file may come under a known name
             if known is None or path not in (None, known[0]):
-                shared = SharedState(Searcher(path), lambda key: self.queries.vector(database, key))
+                shared = SharedState(
+                    Searcher(path), lambda key: self.upload_cache.vector(database, key)
+                )
                 known = self._shared[database] = path, shared
             return known[1]
 

@@ -57,13 +57,13 @@ async def analyse(page: Page, request: SearchRequest, pictures: Pictures) -> lis
         info = await page.read(searcher.model_of, request.model)
     except SearchError as error:
         raise BadRequest(str(error)) from None
-    queries = state_of(page.datasette).queries
+    cache = state_of(page.datasette).upload_cache
     kept_for = {"database": page.database, "model_id": info.id}
     keys = []
     for file_name, data in pictures:
         analysed = await _analyse_picture(page, info, file_name, data)
         keys.append(
-            queries.add_photo(
+            cache.add_photo(
                 analysed.analysis, file_name=file_name, reason=analysed.reason, **kept_for
             )
         )
