@@ -20,6 +20,15 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in a process for each core, unless `-n` says how many; a file alone in one."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    in_a_worker = hasattr(config, "workerinput")
+    if everything and not in_a_worker and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses = "auto"
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what drives Chromium as `browser`, and what looks at all the real photographs as `slow`."""
     for item in items:
