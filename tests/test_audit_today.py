@@ -18,7 +18,7 @@ from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 
 ROOM = "free pages, and bytes that belong to no row"
-FAULTS = "pages that belong to nothing, or say otherwise"
+FAULTS = "unused or inconsistent pages"
 HEADER = "numbers in the header"
 PEOPLE = "people"
 SEAL = "the seal of the export"

@@ -217,12 +217,12 @@ def rectangle(page: Any, selector: str) -> dict[str, float]:
 def test_filters_and_pages_work(chromium: Any, address: str, scripts: bool) -> None:
     with opened(chromium, java_script_enabled=scripts) as (page, wrong):
         page.goto(f"{address}/various/-/faces")
-        page.get_by_label("Size from").fill("30")
+        page.get_by_label("Minimum size").fill("30")
         page.get_by_label("Taken from").fill("2018-11-01")
         page.get_by_label("Model").select_option("toy")
         follow(page, page.get_by_role("button", name="Filter"))
         assert "min_size=30" in page.url
-        assert page.get_by_label("Size from").input_value() == "30"
+        assert page.get_by_label("Minimum size").input_value() == "30"
         assert page.get_by_label("Taken from").input_value() == "2018-11-01"
         first = shown_faces(page)
         assert len(first) == 60
@@ -234,7 +234,7 @@ def test_filters_and_pages_work(chromium: Any, address: str, scripts: bool) -> N
         follow(page, page.get_by_role("link", name="First page"))
         assert shown_faces(page) == first
         follow(page, page.get_by_role("link", name="Show all"))
-        assert page.get_by_label("Size from").input_value() == ""
+        assert page.get_by_label("Minimum size").input_value() == ""
         assert shown_faces(page) != first
         assert wrong == []
 
@@ -256,9 +256,9 @@ def test_one_goes_from_photo_to_photo_to_face_and_to_sql(chromium: Any, address:
         follow(page, page.get_by_role("link", name="Next photo"))
         assert page.url.endswith("/photo/2")
         assert page.get_by_role("link", name="Next photo").count() == 0
-        follow(page, page.get_by_role("link", name="Photo before"))
+        follow(page, page.get_by_role("link", name="Previous photo"))
         assert page.url.endswith("/photo/1")
-        assert page.get_by_role("link", name="Photo before").count() == 0
+        assert page.get_by_role("link", name="Previous photo").count() == 0
         follow(page, page.locator(".faces-boxes a").first)
         assert "/face/" in page.url
         follow(page, page.get_by_role("link", name="View and edit SQL"))

@@ -112,14 +112,14 @@ def test_options_say_which_faces_are_published(private, tmp_path, options, count
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--people", HIDDEN), "Nobody called"),
-        (("--people", "Nobody"), "Nobody called"),
+        (("--people", HIDDEN), "No one called"),
+        (("--people", "Nobody"), "No one called"),
         (("--query", "select path from photos"), "other values than ids"),
         (("--query", "delete from faces"), "no ids of faces"),
         (("--query", "nonsense"), "no ids of faces"),
         (("--query", "select 1 where 0"), "of the 3 that can be, none is among those chosen"),
         (("--query", "select id from faces where id = 3"), "of the 3 that can be, none"),
-        (("--people", "2"), "Nobody called"),
+        (("--people", "2"), "No one called"),
         (("--watermark", "a\U00013000b"), "No font here has"),
     ],
 )
@@ -182,7 +182,7 @@ def test_nothing_is_written_over_the_private_file_or_its_log(private, tmp_path, 
     arguments = (taken, "--replace") if option == "OUT" else (tmp_path / "o.db", "--names", taken)
     result = faces("export", own, *arguments, "--replace")
     assert result.exit_code == 1
-    assert "take the place of the private file" in result.output
+    assert "would replace the private file" in result.output
     assert own.read_bytes() == private.read_bytes()
     assert [it.name for it in tmp_path.iterdir()] == ["own.db"]
 
@@ -395,7 +395,7 @@ def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
     everybody = {"plugins": {"datasette-faces": {"permissions": {"faces-upload": True}}}}
     with site(immutables=[str(out)], metadata=everybody) as served:
         page = served.get("/catalogue/-/faces/search").text
-    assert "does not take photos" in page
+    assert "does not accept photos" in page
     assert "pip install" not in page
 
 

@@ -203,7 +203,7 @@ REPORTED: dict[str, tuple[str, Any]] = {
     "a box outside the picture": ("boxes", ["update faces set x = 5000 where id = 1"]),
     "a box to the left of the picture": ("boxes", ["update faces set x = -500 where id = 1"]),
     "a box without width": ("boxes", ["update faces set width = 0 where id = 1"]),
-    "a box that is no number": ("boxes", ["update faces set x = 'x' where id = 1"]),
+    "a box that is not a number": ("boxes", ["update faces set x = 'x' where id = 1"]),
     "landmarks that are no JSON": (
         "landmarks",
         ["update faces set landmarks = '[[1' where id = 1"],

@@ -35,7 +35,7 @@ def send(desk: Desk, **changes: Any) -> Any:
 
 def test_a_missed_face_is_drawn_named_undone_and_redone(desk: Desk, database: Path) -> None:
     page = desk.decide("/photo/1", action="draw", photo=1, to="Ada", **BOX)
-    assert message(page).startswith("root drew a box round a face")
+    assert message(page).startswith("root drew a box around a face")
     [(face_id, *box, whose)] = rows(database, DRAWN)
     assert (box, whose) == ([42, 1, 38, 38], 1)
     assert f"/people/-/faces/face/{face_id}" in page.text

@@ -265,7 +265,7 @@ def test_a_full_disk_is_one_line_and_what_was_saved_is_kept(
 ):
     monkeypatch.setattr(ingesting, "BATCH_PHOTOS", 1)
     small_disk.pages = pages
-    assert "is full; free some space and run the same line again" in refused(database, some)
+    assert "is full; free some space and run the same command again" in refused(database, some)
     assert beside(database) == []
     assert rows(database, "pragma integrity_check") == [("ok",)]
     assert rows(database, "pragma journal_mode") == [("delete",)]

@@ -129,7 +129,7 @@ def test_of_one_the_commands_speak_as_of_one(database, tmp_path, photos):
         "1 face by toy, ",
         "Indexing 1 embedding…",
         "1 of them is no face (",
-        "1 face is somebody new (",
+        "1 face is a new person (",
         "1 face is not Ada (",
         "1 crop: ",
         "1 sidecar written, 0 were up to date",

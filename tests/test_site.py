@@ -114,7 +114,7 @@ def test_the_page_about_the_site_tells_how_many_people_have_a_name(
     def told(path: str) -> str:
         return re.sub(r"<[^>]+>", "", served.get(path).text)
 
-    assert "12 faces in 12 photographs. 3 people are told apart, of whom 2 have a name." in told(
+    assert "12 faces in 12 photographs. 3 people are shown, 2 of them with a name." in told(
         "/about"
     )
     assert "2 people with a name, 12 faces" in told("/")

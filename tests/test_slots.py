@@ -89,7 +89,7 @@ def test_who_finds_no_place_uses_nothing_up(faces_db: Path) -> None:
                 refused = post(served, path=f"/faces/-/faces/search{ending}")
                 assert refused.status_code == 429, refused.text
                 assert refused.headers["retry-after"] == "2"
-                assert "uploads from here are in hand" in refused.text
+                assert "uploads from this address are already in progress" in refused.text
             with state.slots.taken("somebody"):
                 refused = post(served, actor="ann")
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")

@@ -70,7 +70,7 @@ _OPTIONS = (
         multiple=True,
         type=click.Path(),
         metavar="IMAGE",
-        help="A photo of somebody who looks alike and is not meant; may be repeated",
+        help="A photo of a look-alike who is not meant; may be repeated",
     ),
     click.option(
         "--face",
@@ -91,7 +91,7 @@ _OPTIONS = (
         type=click.Choice(list(FORMATS)),
         default="table",
         show_default=True,
-        help="How to print what was found",
+        help="Output format",
     ),
 )
 
@@ -110,7 +110,7 @@ def _search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--min-face",
     "min_face_px",
     type=Number(min=0),
-    help="Leave out faces whose shorter side has fewer pixels; of query photos, "
+    help="Skip faces whose shorter side has fewer pixels; of query photos, "
     f"{MIN_FACE_PX} if nothing is named",
 )
 @click.option(
@@ -149,7 +149,7 @@ def search_command(
     type=Number(min=0),
     default=MIN_FACE_PX,
     show_default=True,
-    help="Leave out faces whose shorter side has fewer pixels",
+    help="Skip faces whose shorter side has fewer pixels",
 )
 @model_option
 @workers_option

@@ -45,9 +45,7 @@ def as_table(query: Query, found: Sequence[Found]) -> str:
     above = True
     for item, box in zip(found, boxes, strict=True):
         if above and item.similarity < model.threshold:
-            lines.append(
-                f"--- below {model.threshold:g} {model.id} takes two faces for two persons ---"
-            )
+            lines.append(f"--- below {model.threshold:g}: different people, by {model.id} ---")
             above = False
         path = printable(item.path)
         chance = percent(item.probability)

@@ -151,10 +151,10 @@ QUERIES = {
     ),
     "near_duplicates": Canned(
         "Pairs of near-duplicates",
-        "Pairs of nearly identical faces in different photos. threshold: from which similarity on "
+        "Pairs of nearly identical faces in different photos. threshold: the minimum similarity "
         "(0.9). faces: how many of the newest are compared with all of the file (300, down to 30 in "
-        "a large one), of each the 7 most like it; fewer where that takes too long. before: go on "
-        "below this id, as compared_down_to says. Each may be left empty.",
+        "a large one), of each the 7 most like it; fewer where that takes too long. before: "
+        "continue below this id, as given by compared_down_to. Each may be left empty.",
         FACES,
         NEAR_DUPLICATES,
         ("threshold", "faces", "before"),
@@ -169,8 +169,8 @@ QUERIES = {
     ),
     "faces_without_person": Canned(
         "Faces without a person",
-        "Faces of which nobody has said who it is, the newest first. limit: how many (100 if left "
-        "empty). before: go on below this id, that of the last one seen.",
+        "Faces that no person is assigned to, the newest first. limit: how many (100 if left "
+        "empty). before: continue below this id, that of the last one seen.",
         ("faces", "photos", "people"),
         FACES_WITHOUT_PERSON,
         ("limit", "before"),

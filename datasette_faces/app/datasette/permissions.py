@@ -21,7 +21,7 @@ RIGHTS = {
     VIEW: "See the pages, pictures and JSON about faces",
     UPLOAD: "Search by the faces of an uploaded picture",
     EDIT: "Decide who is who: name, merge, correct, hide and undo",
-    ORIGINALS: "See photos in full, as their files lie on the disk",
+    ORIGINALS: "See original photo files",
 }
 OPEN = (VIEW, UPLOAD)
 """Everyone has these who may see the tables, unless a rule names who alone has them; the others only
@@ -106,7 +106,7 @@ def why_not(datasette: Any, database: str) -> str:
     if datasette.get_database(database).is_mutable:
         return f"Permission denied: {EDIT}"
     return (
-        f"{database} is served as immutable: nobody can decide anything here. "
+        f"{database} is served as immutable, so no decisions can be made here. "
         "Serve the file without -i to name and correct people"
     )
 

@@ -53,7 +53,9 @@ class Slots:
     def _begin(self, client: str) -> None:
         with self._lock:
             if self._clients[client] >= self._of_one:
-                raise ClientBusy(f"{self._of_one} uploads from here are in hand already")
+                raise ClientBusy(
+                    f"{self._of_one} uploads from this address are already in progress"
+                )
             if self._clients.total() >= self._requests:
                 raise Busy(f"{self._requests} people are uploading pictures already; {WAIT}")
             self._clients[client] += 1

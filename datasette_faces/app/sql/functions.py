@@ -98,7 +98,7 @@ class Functions:
         found = self._shared.query_vector(str(key))
         if found is None:
             raise SearchError(
-                "there is no query face of this key: it is kept for an hour; upload the photo again"
+                "no query face has this key: keys are kept for an hour; upload the photo again"
             )
         return self._shared.origins.note(vectors.encode(found[1]), found[0])
 

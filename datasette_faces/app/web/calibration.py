@@ -64,7 +64,7 @@ async def calibration_url(page: Page, model_id: str) -> str | None:
 async def calibrated(page: Page) -> Response:
     """The curve, the reliability plot and the accept rates of one model."""
     if not await page.read(table_privacy.is_searchable):
-        raise NotFound("This catalogue was published without a search: nothing is compared in it")
+        raise NotFound("This catalogue was published without a search: it has no embeddings")
     try:
         shown = await page.read(_shown, page.request.args.get("model") or None)
     except SearchError as error:

@@ -45,7 +45,7 @@ async def require_people(page: Page) -> None:
 async def require_decisions(page: Page) -> None:
     """Raise NotFound where nothing is kept of what was decided."""
     if not await page.read(gallery.has_table, "decisions"):
-        raise NotFound(f"{page.database} is a catalogue: nothing can be decided here")
+        raise NotFound(f"{page.database} is a catalogue: no decisions can be made here")
 
 
 async def context(page: Page) -> dict[str, Any]:

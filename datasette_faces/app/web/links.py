@@ -30,13 +30,13 @@ async def for_database(datasette: Any, request: Any, database: str) -> list[dict
     if not await _has_gallery(datasette, request, database):
         return []
     gallery = _gallery(datasette, database)
-    browse_them = "Every face in these photographs, with filters"
+    browse_them = "Every face in these photos, with filters"
     links = [{"href": gallery, "label": "Browse faces", "description": browse_them}]
     if await _has_people(datasette, request, database):
-        who = "Everybody in these photographs, by name"
+        who = "Everyone in these photos, by name"
         links.append({"href": f"{gallery}/people", "label": "People", "description": who})
     if await _has_search(datasette, request, database):
-        who = "Who is it? With a photo of yours, or a face from here"
+        who = "Find a person with your own photo, or with a face from here"
         links.append({"href": f"{gallery}/search", "label": "Search by a face", "description": who})
     return links
 

@@ -203,7 +203,7 @@ def row_id(request: Any) -> int:
     """The id in the address; one that SQLite could not hold is not found."""
     value = id_of(request.url_vars["id"])
     if value is None:
-        raise NotFound("There is nothing of that id")
+        raise NotFound("Nothing has that id")
     return value
 
 

@@ -215,7 +215,7 @@ async def _choose(page: Page, wanted: Asked) -> Response:
     queries = state_of(page.datasette).queries
     photo = queries.photo(page.database, key)
     if photo is None:
-        raise NoSuchQuery("This picture is not here any more: it is kept for an hour")
+        raise NoSuchQuery("This picture is no longer available: it is kept for an hour")
     context = {
         "asked": wanted,
         "photo": photo,
@@ -342,7 +342,7 @@ def _with_photos(page: Page, wanted: Asked, photos: list[str], *, choose: bool) 
 
 def _query_picture(page: Page, body: bytes | None) -> Response:
     if body is None:
-        raise NotFound("This picture is not here any more: it is kept for an hour")
+        raise NotFound("This picture is no longer available: it is kept for an hour")
     told = {"cache-control": "private, no-store", **csp.of_picture(page.datasette)}
     return Response(body, headers=told, content_type="image/jpeg")
 

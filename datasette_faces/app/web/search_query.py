@@ -195,7 +195,7 @@ def _compare(made_by: str, model: str) -> None:
     if made_by != model:
         raise BadRequest(
             f"A face of this search is by the model {made_by}; it cannot be compared with those of "
-            f"{model}: search with each by itself"
+            f"{model}: search with each on its own"
         )
 
 
@@ -263,8 +263,8 @@ async def _uploaded(
     vector = state.queries.vector(page.database, key)
     if vector is None:
         raise NoSuchQuery(
-            "This query face is not here any more: an uploaded photo is kept for an hour, in memory "
-            "only. Upload it again"
+            "This query face is no longer available: an uploaded photo is kept in memory for an "
+            "hour. Upload it again"
         )
     return vector
 

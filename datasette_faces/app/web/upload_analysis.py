@@ -145,7 +145,7 @@ def described(page: Page, key: str) -> dict[str, Any]:
 
 
 def _crowded_out() -> Overloaded:
-    return Overloaded("More pictures came than are kept at once: upload this one again")
+    return Overloaded("Too many pictures were uploaded at once: upload this one again")
 
 
 def _face(page: Page, key: str) -> dict[str, Any]:

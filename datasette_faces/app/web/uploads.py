@@ -84,7 +84,7 @@ async def read_pictures(request: Any, *, caps: Caps = CAPS, keep: Keep = _forget
     if kind.startswith(b"image/") or kind == b"application/octet-stream":
         return await _read_raw(request, caps, keep)
     sent = _shown(content_type) if content_type else "no Content-Type"
-    raise WrongType(f"{sent} is no picture. {how_to(request)}")
+    raise WrongType(f"{sent} is not a picture. {how_to(request)}")
 
 
 def how_to(request: Any) -> str:
@@ -141,7 +141,7 @@ async def _read_form(request: Any, boundary: bytes, caps: Caps, keep: Keep) -> U
         await caps.body.read(request, take)
     except FormParserError:
         # What the parser says is for programmers
-        raise BadRequest("The form is broken: it is no multipart/form-data") from None
+        raise BadRequest("The form is broken: it is not multipart/form-data") from None
     if not form.ended:
         raise BadRequest("The form is broken: it stops before its end; try again")
     if not form.pictures:

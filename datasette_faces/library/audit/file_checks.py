@@ -53,11 +53,7 @@ def check_pages(catalogue: CatalogueFile) -> list[AuditFinding]:
     """Every index says what its table says, and every page belongs to one of them."""
     lines = [row[0] for row in catalogue.conn.execute("pragma integrity_check(20)")]
     pages = catalogue.conn.execute("pragma page_count").fetchone()[0]
-    return [
-        AuditFinding.of(
-            "pages that belong to nothing, or say otherwise", pages, set(lines) - {"ok"}
-        )
-    ]
+    return [AuditFinding.of("unused or inconsistent pages", pages, set(lines) - {"ok"})]
 
 
 def check_free_space(catalogue: CatalogueFile) -> list[AuditFinding]:

@@ -75,8 +75,8 @@ def _find_people(private: Connection, given: Iterable[str]) -> set[int]:
         meant = by_number or {person for person, name in people if _is_same_name(name, text)}
         if not meant:
             raise CatalogueError(
-                f"Nobody called {text!r} can be published; who is hidden, or has no face, is "
-                "left out. Who is there: datasette faces people DB list --named"
+                f"No one called {text!r} can be published; hidden people and people without "
+                "faces are left out. List people with: datasette faces people DB list --named"
             )
         found |= meant
     return found
