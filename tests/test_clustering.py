@@ -477,6 +477,7 @@ def test_labelled_people_are_separate_and_each_is_one_cluster(real_people):
     assert measured.pair_precision == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_labelled_people_who_come_later_join_their_own(real_people):
     """Half of the photos first, then the others, one after another."""

@@ -196,6 +196,7 @@ class TestWhatIsFound:
         "face=5&folder=/nowhere",
     )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("search", SEARCHES)
     def test_page_json_csv_and_sql_give_the_same_rows_in_the_same_order(
         self, served: Site, search: str
@@ -233,6 +234,7 @@ class TestWhatIsFound:
         for face, told in rows:
             assert told == pytest.approx(similarity[face], abs=1e-5)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("k", [1, 2, 47, 48, 100])
     @pytest.mark.parametrize(
         "search", ["face=1", "face=1&face=2", "face=1&not=150", "face=1&not=2"]
@@ -389,6 +391,7 @@ class TestWhatIsFound:
             assert answer.status_code == 400
             assert "none yet" in answer.json()["error"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "broken", [b"", b"abc", b"\0" * 12, b"\xff" * 12, b"\0\0\x80?", "text"]
     )
