@@ -8,12 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from odd_models import AbsentModel, HangingModel, NiceModel, RaisingModel, SlowModel
 from pictures import encoded, shipped, small
 from PIL import Image
 from toy_model import (
@@ -32,7 +31,6 @@ from toy_model import (
 
 from datasette_faces.errors import Busy, ModelError, PictureError
 from datasette_faces.models import worker_pool
-from datasette_faces.models.base import Engine
 from datasette_faces.models.inference import LIMITS, MAX_PIXELS, Inference
 from datasette_faces.models.pipeline import MIN_FACE_PX
 from datasette_faces.models.sface import SFace
@@ -45,62 +43,6 @@ pytestmark = pytest.mark.once
 SECONDS = 60
 """An answer takes no longer, also where a worker has to begin anew on a busy machine."""
 Begin = Callable[..., Inference]
-
-
-@dataclass
-class NiceModel(ToyModel):
-    """A model whose embedding of a face points to the niceness of its process beside 10."""
-
-    id: str = "nice"
-
-    def load(self) -> Engine:
-        engine = super().load()
-        nice = np.array([[os.nice(0), 10, 0]], np.float32)
-        return Engine(engine.info, engine.detect, lambda faces: nice.repeat(len(faces), 0))
-
-
-@dataclass
-class RaisingModel(ToyModel):
-    """A stranger's model with a mistake in it."""
-
-    id: str = "raising"
-
-    def load(self) -> Engine:
-        raise ZeroDivisionError("the weights broke")
-
-
-@dataclass
-class AbsentModel(ToyModel):
-    """A model that needs what is not installed."""
-
-    id: str = "absent"
-
-    def missing(self) -> str | None:
-        return "the model absent needs pip install absent"
-
-
-@dataclass
-class SlowModel(ToyModel):
-    """A model that takes a while to load, and writes down that it did."""
-
-    id: str = "slow"
-
-    def load(self) -> Engine:
-        time.sleep(0.5)
-        with open(self.log, "a") as log:
-            log.write("loaded\n")
-        return super().load()
-
-
-@dataclass
-class HangingModel(ToyModel):
-    """A model that never finishes loading."""
-
-    id: str = "hanging"
-
-    def load(self) -> Engine:
-        time.sleep(3600)
-        raise AssertionError
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import numpy as np
 import pytest
 from archive import FACES, make_archive
+from odd_models import AbsentModel, TellingModel
 from pictures import encoded, shipped, small, with_exif
 from PIL import Image
 from serving import QUERY, Site, asked, copied, ids, metadata_with, site
-from test_inference import AbsentModel, turned
+from test_inference import turned
 from test_pages import sql_link
 from test_pictures import png
 from test_uploads import FORM, form, part
@@ -31,8 +31,6 @@ from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RED, WHITE, Colour, ToyMo
 from datasette_faces.algorithms import vectors
 from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
 from datasette_faces.app.datasette.state import state_of
-from datasette_faces.errors import ModelError
-from datasette_faces.models.base import Engine
 from datasette_faces.models.inference import Inference
 from datasette_faces.models.worker_pool import Limits
 from datasette_faces.search.upload_cache import QueryStore
@@ -44,21 +42,6 @@ ANN = {"id": "ann"}
 IN_PHOTO_4 = (10 + 16 * 3, 5 + 20 * 6, 250 - 16 * 3)
 """The colour of face 37 of the archive."""
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
-
-
-@dataclass
-class TellingModel(ToyModel):
-    """A model that cannot be used for a reason, which it gives before it is loaded, or then."""
-
-    id: str = "telling"
-    reason: str = ""
-    when: str = ""
-
-    def missing(self) -> str | None:
-        return self.reason if self.when == "missing" else None
-
-    def load(self) -> Engine:
-        raise ModelError(self.reason)
 
 
 @pytest.fixture(scope="module")
