@@ -440,11 +440,11 @@ class TestFaceProbability:
         with pytest.raises(Exception, match="user-defined function raised exception"):
             probability(conn, similarity)
         with pytest.raises(SearchError, match=re.escape(says)):
-            probabilities.of(calibration.published_curve(SFACE), similarity)
+            probabilities.estimate(calibration.published_curve(SFACE), similarity)
 
     def test_nan_is_no_similarity(self) -> None:
         with pytest.raises(FacesError, match="not nan"):
-            probabilities.of(calibration.published_curve(SFACE), math.nan)
+            probabilities.estimate(calibration.published_curve(SFACE), math.nan)
 
     def test_rounding_beyond_one_is_forgiven(self, conn: Any) -> None:
         assert probability(conn, 1.0000001) == MAX_PROBABILITY

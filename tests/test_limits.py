@@ -23,8 +23,7 @@ from serving import QUERY, Site, metadata_with, site
 
 from datasette_faces.app.datasette.compat import V1
 from datasette_faces.app.datasette.log_filter import WithoutKeys
-from datasette_faces.app.datasette.rates import RateLimit, network
-from datasette_faces.app.datasette.state import state_of
+from datasette_faces.app.web.upload_limits import RateLimit, client_network, limits_of
 
 SEARCH = "/faces/-/faces/search.json"
 JUNK = b"\xff\xd8\xff" + b"x" * 100_000
@@ -79,7 +78,7 @@ class TestBuckets:
         assert [limit.take("a", 3, per_minute=0.5) for _ in range(2)] == [0, 120]
 
     def test_so_many_clients_are_remembered_and_no_more(self) -> None:
-        limit = RateLimit(clients=3, clock=Clock())
+        limit = RateLimit(max_clients=3, clock=Clock())
         for client in "abcad":
             limit.take(client, per_minute=1)
         assert set(limit._buckets) == {"c", "a", "d"}
@@ -102,7 +101,7 @@ class TestBuckets:
         ],
     )
     def test_an_address_stands_for_its_network(self, address: str, client: str) -> None:
-        assert network(address) == client
+        assert client_network(address) == client
 
 
 def post(served: Site, *, actor: str | None = None, path: str = SEARCH, **headers: str) -> Any:
@@ -179,7 +178,7 @@ class TestUploads:
         settings = metadata_with(uploads_per_minute=1, permissions={"faces-upload": False})
         with site(faces_db, metadata=settings) as served:
             assert [post(served).status_code for _ in range(3)] == [403] * 3
-            assert not state_of(served.datasette).rates._buckets
+            assert not limits_of(served.datasette).rate._buckets
 
 
 def ask(url: str, data: bytes | None = None) -> tuple[int, float, str | None]:

@@ -429,7 +429,11 @@ class TestBadInput:
         [
             ("/people/1", {"action": "split", "person": 1, "face": [1, 2, 3, 4]}, "leave one"),
             ("/people/1", {"action": "split", "person": 1}, "No face is chosen"),
-            ("/people/1", {"action": "split", "person": 1, "face": 5}, "no longer of person 1"),
+            (
+                "/people/1",
+                {"action": "split", "person": 1, "face": 5},
+                "no longer belongs to person 1",
+            ),
             ("/people/1", {"action": "move", "person": 1, "to": "Ada"}, "No face is chosen"),
             ("/people/1", {"action": "move", "face": 99, "to": "Ada"}, "no longer exists"),
             ("/people/1", {"action": "move", "face": 1, "to": ""}, "A name is needed"),

@@ -33,7 +33,7 @@ from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
 from datasette_faces.app.datasette.state import state_of
 from datasette_faces.models.inference import Inference
 from datasette_faces.models.worker_pool import Limits
-from datasette_faces.search.upload_cache import QueryStore
+from datasette_faces.search.upload_cache import UploadCache
 
 PAGE = "/various/-/faces/search"
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & {{ 7*7 }}"
@@ -854,7 +854,7 @@ class TestKeys:
 
     def test_expire_after_an_hour(self, two: Site) -> None:
         now = [0.0]
-        state_of(two.datasette).queries = QueryStore(clock=lambda: now[0])
+        state_of(two.datasette).queries = UploadCache(clock=lambda: now[0])
         keys = self.made(two)
         now[0] = 3599
         assert two.json(f"{PAGE}.json?key={keys[0]}")["results"]

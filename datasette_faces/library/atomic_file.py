@@ -54,7 +54,7 @@ def refuse_what_is_there(path: str, what: str, *, replace: bool, ours: bool) -> 
             )
     if os.path.lexists(path):
         if not replace:
-            raise CatalogueError(f"{path} is there already; --replace puts a new one in its place")
+            raise CatalogueError(f"{path} exists already; --replace replaces it")
         if not ours:
             raise CatalogueError(
                 f"{path} is there, and is {what}; name another file, or remove it yourself"

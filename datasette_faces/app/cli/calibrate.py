@@ -20,7 +20,7 @@ from .group import counted, faces, in_words
 
 @faces.command(name="calibrate")
 @click.argument("database", type=click.Path(dir_okay=False))
-@click.option("--model", "model_id", help="One model of the database; all, if none is named")
+@click.option("--model", "model_id", help="One model of the database; by default all")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, nothing else")
 @in_words
 def calibrate_command(database: str, model_id: str | None, as_json: bool) -> None:
@@ -104,16 +104,16 @@ def _how_good(kept: Kept) -> list[str]:
     ]
     for rate in found.rates:
         if rate.tar is None:
-            told = _row(f"{rate.far:g}", "-", "-", "too few pairs")
+            line = _row(f"{rate.far:g}", "-", "-", "too few pairs")
         else:
             matching = f"{rate.accepted_matching:,} of {kept.matching_pairs:,} pass"
             others = (
                 f"and {rate.accepted_other:,} of {kept.photo_pairs + kept.people_pairs:,} others"
             )
-            told = _row(
+            line = _row(
                 f"{rate.far:g}", f"{rate.threshold:.3f}", f"{rate.tar:.1%}", f"{matching}, {others}"
             )
-        lines.append(told)
+        lines.append(line)
     return lines
 
 

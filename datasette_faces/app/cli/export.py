@@ -136,13 +136,13 @@ def _bars(shown: ExitStack) -> Advance:
 
 
 def _lines() -> Advance:
-    said: set[tuple[str, int]] = set()
+    printed: set[tuple[str, int]] = set()
 
     def advance(what: str, done: int, total: int) -> None:
         tenth = 10 * done // max(total, 1)
-        if (what, tenth) in said:
+        if (what, tenth) in printed:
             return
-        said.add((what, tenth))
+        printed.add((what, tenth))
         if tenth == 10 or what != "audit":
             click.echo(f"{what}: {done:,} of {total:,}", err=True)
 
@@ -150,10 +150,10 @@ def _lines() -> Advance:
 
 
 def _as_json(made: ExportResult) -> dict[str, Any]:
-    told = asdict(made)
-    told["audit"] = _report_json(made.report)
-    del told["report"]
-    return told
+    answer = asdict(made)
+    answer["audit"] = _report_json(made.report)
+    del answer["report"]
+    return answer
 
 
 def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:

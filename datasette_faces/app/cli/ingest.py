@@ -122,7 +122,7 @@ def ingest_command(
 def demo(database: str, model_id: str, serve: bool, port: int) -> None:
     """Take the five-minute tour: faces from pictures that installed packages ship.
 
-    DATABASE is where the result goes, faces-demo.db if none is named.
+    DATABASE is where the result goes, by default faces-demo.db.
     """
     pictures = demo_pictures.find_demo_pictures()
     report = ingest(database, pictures, registry.model(model_id))

@@ -13,7 +13,7 @@ TABLES = ("faces", "photos", "people", "decisions", "face_embeddings")
 """Tables whose menu leads to the gallery."""
 
 
-async def for_menu(datasette: Any, request: Any) -> list[dict[str, str]]:
+async def menu_links(datasette: Any, request: Any) -> list[dict[str, str]]:
     """A link to the gallery of each database that holds faces."""
     # Datasette 1.0 refuses another site's request with a page that knows no request, nor an actor
     if request is None:
@@ -25,7 +25,7 @@ async def for_menu(datasette: Any, request: Any) -> list[dict[str, str]]:
     ]
 
 
-async def for_database(datasette: Any, request: Any, database: str) -> list[dict[str, str]]:
+async def database_links(datasette: Any, request: Any, database: str) -> list[dict[str, str]]:
     """Links to the database's gallery, and to the search in it."""
     if not await _has_gallery(datasette, request, database):
         return []
@@ -41,11 +41,11 @@ async def for_database(datasette: Any, request: Any, database: str) -> list[dict
     return links
 
 
-async def for_table(
+async def table_links(
     datasette: Any, request: Any, database: str, table: str
 ) -> list[dict[str, str]]:
     """The same from the tables that the gallery shows."""
-    return await for_database(datasette, request, database) if table in TABLES else []
+    return await database_links(datasette, request, database) if table in TABLES else []
 
 
 async def _has_gallery(datasette: Any, request: Any, database: str) -> bool:

@@ -83,7 +83,7 @@ def _values_behind_columns(copy: Path) -> Iterator[str]:
                 some = f"coalesce({', '.join(columns)}) is not null"
                 count = conn.execute(f"select count(*) from {table} where {some}").fetchone()[0]
             except sqlite().OperationalError as error:
-                yield f"{table} cannot be looked at ({error})"
+                yield f"{table} cannot be checked ({error})"
                 continue
             if count:
                 yield f"{count:,} rows of {table} with more values than it has columns"

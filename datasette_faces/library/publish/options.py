@@ -106,9 +106,7 @@ def _explain_nothing(private: Connection, options: ExportOptions) -> str:
     """Why no face can be published, and what helps."""
     count = selection.count_publishable(private, unnamed=options.unnamed)
     if count:
-        return (
-            f"There is no face to publish: of the {count:,} that can be, none is among those chosen"
-        )
+        return f"There is no face to publish: none of the {count:,} publishable faces is chosen"
     left_out = selection.left_out(private)
     mend = "name people first (datasette faces people DB name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
