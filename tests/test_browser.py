@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive import make_archive
 from browser import serving
 
 from datasette_faces.app.datasette.compat import V1
@@ -54,13 +53,12 @@ NUMBER_WHAT_CAN_BE_PRESSED = """() => {
 
 @pytest.fixture(scope="module")
 def address(
-    chromium: Any, faces_db: Path, tmp_path_factory: pytest.TempPathFactory
+    chromium: Any, faces_db: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """Two databases of faces, served by a process of its own, originals and all."""
-    folder = tmp_path_factory.mktemp("served")
-    metadata = folder / "metadata.json"
+    metadata = tmp_path_factory.mktemp("served") / "metadata.json"
     metadata.write_text(json.dumps({"plugins": {"datasette-faces": {"serve_originals": True}}}))
-    with serving(faces_db, make_archive(folder), "-m", metadata) as it:
+    with serving(faces_db, archive, "-m", metadata) as it:
         yield it
 
 
