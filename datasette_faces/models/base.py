@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..errors import MissingWeights
+from ..errors import MissingWeights, WrongWeights
 from ..media import crop
 from ..media.decode import Picture
 from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
@@ -59,6 +59,18 @@ class FaceModel(ABC):
         return None
 
     def fetch(self) -> None:
-        """Bring weights that are not at hand, where that can be done. Raises ModelError."""
+        """Download weights that are missing, where that can be done. Raises ModelError."""
         if reason := self.missing():
             raise MissingWeights(reason)
+
+
+def check_weights(info: ModelInfo, loaded: ModelInfo | None) -> None:
+    """Refuse a model whose vectors differ from those in a file. Raises WrongWeights.
+
+    info: what the file knows of the model; loaded: what the model is here.
+    """
+    if loaded is None or info.weights_sha256 != loaded.weights_sha256:
+        raise WrongWeights(
+            f"The weights of {info.id} here are not those that made this file's embeddings; install "
+            "the same ones, name the folder of their pack, or use another model of the file"
+        )
