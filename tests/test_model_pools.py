@@ -110,6 +110,7 @@ def test_an_upload_gives_its_faces(begin, picture):
     assert [face.embedding.tolist() for face in found.analysis.faces] == [[1, 0, 0], [0, 1, 0]]
 
 
+@pytest.mark.slow
 def test_the_model_loads_on_first_use_once_and_says_so_meanwhile(begin, picture, tmp_path):
     pool = begin(SlowModel(log=str(tmp_path / "loads")))
     assert (pool.state, pool.info) == ("cold", None)

@@ -491,6 +491,7 @@ class TestUploads:
         assert "Which face?" in text
         assert text.count("<rect ") == 2
 
+    @pytest.mark.slow
     def test_of_several_faces_json_takes_the_largest_and_describes_all(
         self, portraits: Site
     ) -> None:
@@ -546,6 +547,7 @@ class TestUploads:
             assert answer.status_code == 501
             assert "the model other" in answer.json()["error"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["one face", "six faces"])
     def test_a_photo_of_the_database_finds_itself(self, portraits: Site, name: str) -> None:
         data = shipped(name).read_bytes()
@@ -554,6 +556,7 @@ class TestUploads:
         assert best["similarity"] >= 0.999
         assert best["path"].endswith(shipped(name).name)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("image", "reason"),
         [
@@ -580,6 +583,7 @@ class TestUploads:
         assert [photo["reason"] is None for photo in beside["photos"]] == [False, True]
         assert len(beside["results"]) == 7
 
+    @pytest.mark.slow
     def test_pictures_of_every_kind_are_taken(self, portraits: Site) -> None:
         portrait = small("one face", 512)
         cut = portrait.crop((0, 0, 500, 400))
@@ -721,6 +725,7 @@ class TestWhatIsRefused:
         assert answer.json()["error"]
         assert served.post(PAGE, b"hello", kind).status_code == status
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("search", "status", "says"),
         [
@@ -934,6 +939,7 @@ class TestHarm:
             yield it
             state_of(it.datasette).close()
 
+    @pytest.mark.slow
     @posix
     @pytest.mark.parametrize(
         ("colour", "reason"),
@@ -956,6 +962,7 @@ class TestHarm:
         assert (page.status_code, reason in message(page)) == (400, True)
         assert ids(found_by(fresh, drawn(IN_PHOTO_4))["results"])[0] == 37
 
+    @pytest.mark.slow
     def test_more_than_the_server_takes_at_once_is_503_with_when_to_try_again(
         self, fresh: Site
     ) -> None:
@@ -1058,6 +1065,7 @@ class TestModelsThatAreNotThere:
         with site(self.made(various, tmp_path, *renamed), metadata=setting) as it:
             self.stored_works_and_uploads_say(it, "the folder of one holds no model pack (*.onnx)")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "reason",
         [
@@ -1153,6 +1161,7 @@ class TestPermissions:
             if rule:
                 assert 'type="file"' in it.get(PAGE, actor="ann").text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("table", ["faces", "photos", "face_embeddings", None])
     def test_what_shows_private_tables_is_refused(
         self, various: Path, toy_plugin: None, table: str | None
@@ -1246,6 +1255,7 @@ class TestHostileWords:
         with site(copied(various, tmp_path / "p.db", (sql, [f"/{HOSTILE}.png"]))) as it:
             self.is_tame(it.get("/p/-/faces/search?face=1&face=2"))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["two words", "a.b", "50%", "über", "a'b\"c<i>", "search"])
     def test_in_a_database_s_name_are_encoded_in_every_link(
         self, various: Path, tmp_path: Path, toy_plugin: None, name: str
@@ -1257,6 +1267,7 @@ class TestHostileWords:
                 self.links_work(it, it.get(url).text)
             state_of(it.datasette).close()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("prefix", ["", "/a/b"])
     def test_behind_a_prefix_every_link_works(
         self, various: Path, toy_plugin: None, prefix: str
