@@ -37,13 +37,13 @@ from datasette_faces.models import worker_pool
 from datasette_faces.models.model_pools import ModelPool, QueuePolicy
 from datasette_faces.models.pipeline import MIN_FACE_PX
 from datasette_faces.models.sface import SFace
-from datasette_faces.models.worker_pool import Limits
+from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.shapes import QueryAnalysis
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
 SECONDS = 60
-"""An answer takes no longer, also where a worker has to begin anew on a busy machine."""
+"""An answer takes no longer, also where a worker has to be replaced on a busy machine."""
 Begin = Callable[..., ModelPool]
 
 
@@ -184,7 +184,7 @@ def test_a_harmful_picture_costs_only_itself(begin, picture, colour, reason):
 
 @pytest.mark.slow
 def test_a_picture_that_hangs_is_given_up(begin, picture):
-    pool = begin(ToyModel(), limits=Limits(seconds=1))
+    pool = begin(ToyModel(), limits=WorkerLimits(seconds=1))
     assert looks(pool, picture(HANGS)) == "decoding it took over 1 seconds"
     assert looks(pool, picture(RED)) == "faces"
 
@@ -206,7 +206,7 @@ def faces(future: Future[QueryAnalysis]) -> tuple[Any, ...]:
 
 
 @posix
-def test_workers_that_were_ended_while_idle_are_begun_anew(begin, picture):
+def test_workers_that_were_killed_while_idle_are_replaced(begin, picture):
     pool = begin(ToyModel())
     assert looks(pool, picture(RED)) == "faces"
     for pid in pids(pool):

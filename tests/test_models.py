@@ -62,11 +62,11 @@ def test_a_damaged_cache_of_the_prepared_graph_is_prepared_anew(tmp_path, monkey
     noise = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     wanted = SFace().load().embed([noise])
     kept = cache_file(sface._read_weights(sface.RECOGNISER_FILE))
-    whole = kept.read_bytes()
-    for damage in (b"", b"nonsense", whole[:-7], whole[:200] + b"\0" + whole[201:]):
+    complete = kept.read_bytes()
+    for damage in (b"", b"nonsense", complete[:-7], complete[:200] + b"\0" + complete[201:]):
         kept.write_bytes(damage)
         assert np.array_equal(SFace().load().embed([noise]), wanted)
-        assert kept.read_bytes() == whole
+        assert kept.read_bytes() == complete
 
 
 def test_weights_that_are_not_the_published_ones_are_refused(monkeypatch):

@@ -34,7 +34,7 @@ from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
 from datasette_faces.app.datasette.state import state_of
 from datasette_faces.app.datasette.upload_options import make_upload_options
 from datasette_faces.models.model_pools import ModelPool, QueuePolicy
-from datasette_faces.models.worker_pool import Limits
+from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.search.upload_cache import UploadCache
 
 PAGE = "/various/-/faces/search"
@@ -953,7 +953,7 @@ class TestHarm:
     def test_a_picture_that_does_harm_is_400_and_the_server_goes_on(
         self, fresh: Site, colour: Colour, reason: str
     ) -> None:
-        begin(fresh, limits=Limits(seconds=1, memory_bytes=1024**3))
+        begin(fresh, limits=WorkerLimits(seconds=1, memory_bytes=1024**3))
         answer = upload(fresh, drawn(colour), to=f"{PAGE}.json", names=("bad.png",))
         assert answer.status_code == 400
         assert answer.json()["error"].startswith("bad.png: ")

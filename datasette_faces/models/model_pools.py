@@ -21,7 +21,7 @@ from ..shapes import Analysis, Face, ManualBox, ModelInfo, QueryAnalysis
 from . import registry, worker_pool
 from .base import FaceModel, check_weights
 from .pipeline import MIN_FACE_PX
-from .worker_pool import Limits, WorkerDied, WorkerPool
+from .worker_pool import WorkerDied, WorkerLimits, WorkerPool
 
 Answer = TypeVar("Answer", Analysis, QueryAnalysis, Face)
 Ask = Callable[[WorkerPool, float], Future[Answer]]
@@ -56,7 +56,7 @@ class PoolOptions:
     workers: int = 1
     queue: QueuePolicy = QueuePolicy(max_waiting=0, when_full="block")
     min_face_px: float = MIN_FACE_PX
-    limits: Limits | None = None
+    limits: WorkerLimits | None = None
     attempts: int = 1
 
     @property

@@ -31,11 +31,11 @@ MEMORY_BYTES = 3 * 1024**3
 """What one worker may allocate: the largest picture allowed, decoded twice, and a large model."""
 
 LARGE_BYTES = 2_000_000
-"""A file of this size gives a picture whose memory is given back at once."""
+"""From this file size on, the memory of a picture is released at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WorkerLimits:
     """What one picture may cost: seconds, pixels, bytes; nice: of its worker (0..19)."""
 
     seconds: float
@@ -54,7 +54,7 @@ class WorkerPool:
         workers: int,
         *,
         min_face_px: float,
-        limits: Limits | None = None,
+        limits: WorkerLimits | None = None,
     ) -> None:
         """model is pickled to the workers, which load it on their first picture."""
         try:
@@ -63,7 +63,7 @@ class WorkerPool:
             raise MissingExtra(f"Looking for faces needs pebble: {EXTRA_MEND}") from None
         self.model = model
         self.min_face_px = min_face_px
-        self.limits = limits or Limits(PICTURE_SECONDS)
+        self.limits = limits or WorkerLimits(PICTURE_SECONDS)
         self._pool = ProcessPool(
             max_workers=workers,
             initializer=_set_up_worker,
@@ -84,14 +84,13 @@ class WorkerPool:
         if not self._ending.acquire(blocking=False):
             return  # Pebble cannot be ended twice
         self._pool.stop()
-        # Pebble leaves them as they are, and who waits for one would wait for ever
+        # Pebble leaves them pending, and their readers would wait for ever
         for future in list(self._futures):
             future.cancel()
-        # Pebble's join can wait for ever for a thread that missed the stop; what is left ends with us
+        # Pebble's join may never return where a thread missed the stop; the rest ends with this process
         joining = threading.Thread(target=self._pool.join, daemon=True)
-        with suppress(
-            RuntimeError
-        ):  # Python at its very end begins no thread; Pebble sees to it then
+        # Python starts no thread while it exits; Pebble's own exit handler ends the workers then
+        with suppress(RuntimeError):
             joining.start()
             joining.join(STOP_SECONDS)
 
@@ -126,15 +125,9 @@ class WorkerPool:
     def _analyse_with(
         self, function: Callable[..., Answer], data: bytes, load_seconds: float
     ) -> Future[Answer]:
-        limits = self.limits
-        return self._schedule(
-            function,
-            self.model,
-            self.min_face_px,
-            limits.max_pixels,
-            data,
-            seconds=limits.seconds + load_seconds,
-        )
+        seconds = self.limits.seconds + load_seconds
+        settings = self.model, self.min_face_px, self.limits.max_pixels
+        return self._schedule(function, *settings, data, seconds=seconds)
 
     def _schedule(
         self, function: Callable[..., Answer], *arguments: Any, seconds: float
@@ -145,7 +138,7 @@ class WorkerPool:
 
 
 class WorkerDied(PictureError):
-    """The worker ended before it had an answer: by this picture, or by one that it had just begun."""
+    """The worker died before it had an answer: because of this picture, or of the one before it."""
 
 
 def wait_for(future: Future[Answer], seconds: float) -> Answer:
@@ -215,7 +208,7 @@ def _measure(model: FaceModel, manual_box: ManualBox, data: bytes) -> Face:
 
 @contextmanager
 def _blame_picture(data: bytes) -> Iterator[None]:
-    """Turn whatever goes wrong into a PictureError, and give back what a large picture took."""
+    """Turn any error into a PictureError, and release the memory of a large picture."""
     try:
         yield
     except (FacesError, MemoryError):
@@ -229,7 +222,7 @@ def _blame_picture(data: bytes) -> Iterator[None]:
 
 
 def _load_once(model: FaceModel) -> Engine:
-    """The model in this worker's memory, loaded once: each task brings only its description."""
+    """Load the model once in this worker: each task brings only its description."""
     if model.id not in _engines:
         _engines[model.id] = model.load()
     return _engines[model.id]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from ...models.model_pools import PoolOptions, QueuePolicy
-from ...models.worker_pool import Limits
+from ...models.worker_pool import WorkerLimits
 
 MAX_PIXELS = 64 * 2**20
 """Of an upload: more than any full-frame camera makes (61 million); 200 MB when decoded."""
-LIMITS = Limits(
+LIMITS = WorkerLimits(
     seconds=20,
     max_pixels=MAX_PIXELS,
     memory_bytes=2 * 1024**3,
