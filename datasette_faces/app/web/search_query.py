@@ -110,7 +110,7 @@ def _parse_filters(given: dict[str, str]) -> SearchFilters:
 
 def uploads_of(page: Page) -> DatabaseUploads:
     """The query faces of a page's database."""
-    return DatabaseUploads(state_of(page.datasette).queries, page.database)
+    return DatabaseUploads(state_of(page.datasette).upload_cache, page.database)
 
 
 async def prepare(page: Page, request: SearchRequest) -> PreparedSearch | None:
