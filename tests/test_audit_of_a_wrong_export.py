@@ -15,6 +15,8 @@ from datasette_faces.library.export import export
 from datasette_faces.library.publish import public_ids, public_rows, selection, writer
 from datasette_faces.library.publish.options import ExportOptions
 
+pytestmark = pytest.mark.slow
+
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 BARRED, PEOPLE = "faces of hidden or unnamed people", "people"
