@@ -182,5 +182,5 @@ def test_a_file_in_a_folder_that_cannot_be_written_is_audited(
     def refuse(*args: Any, **options: Any) -> Any:
         raise CatalogueError("cannot be written")
 
-    monkeypatch.setattr(atomic_file, "folder_beside", refuse)
+    monkeypatch.setattr(atomic_file, "temporary_folder_beside", refuse)
     assert found(out, private) == {}

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ...shapes import Box
+from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ...store.people import NOT_A_FACE
-from .findings import PICTURE_COLUMNS, AuditFinding, Catalogue, read_rows
+from .findings import AuditFinding, Catalogue, read_rows
 
 KNOWN_NOTES = {
     "format": r"1",
