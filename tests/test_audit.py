@@ -25,6 +25,8 @@ from datasette_faces.search.indexes.vec0 import SqliteVec
 from datasette_faces.store.connection import load_vector_extension, sqlite, transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 Plant = Callable[[Path, Path], None]
 
 

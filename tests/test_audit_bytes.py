@@ -40,6 +40,8 @@ from datasette_faces.library.audit import byte_checks, run
 from datasette_faces.library.audit import needles as kept
 from datasette_faces.store.connection import load_vector_extension, sqlite
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED, LIKE_IT = "Maximilian Schneider-Bach", "Maximilian Schneider-Geheim"
 BETWEEN = "Maximilian Schneider, Jan Schneider-Bach"
 """Begins and ends as the published name does."""

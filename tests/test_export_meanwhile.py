@@ -31,6 +31,7 @@ def private(faces_db: Path, tmp_path: Path) -> Path:
     return make_private(faces_db, tmp_path / "private.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("options", [(), ("--replace",)])
 def test_a_log_that_sqlite_would_take_for_the_catalogues_is_refused(
@@ -69,6 +70,7 @@ def test_folders_of_ended_exports_go_and_those_of_running_ones_stay(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_people_are_named_while_an_export_goes_on(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +88,7 @@ def test_people_are_named_while_an_export_goes_on(
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def test_no_two_parts_of_the_app_are_in_a_circle():
     assert [pair for pair in circles(PACKAGE, 2) if any("app/" in part for part in pair)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "line"),
     [
@@ -167,6 +168,7 @@ def test_no_check_of_an_audit_calls_the_code_that_exports():
     }
 
 
+@pytest.mark.slow
 def test_a_circle_is_found(tmp_path):
     package = shutil.copytree(PACKAGE, tmp_path / "datasette_faces")
     with (package / "library/ingest/lock.py").open("a") as source:
@@ -233,6 +235,7 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from publishing import DAY, NAMED, OTHER, make_private
 from running import rows
 from serving import Site, copied, site
@@ -269,12 +269,6 @@ def title(text: str) -> str:
 def address(searched_db: Path, private: Path) -> Iterator[str]:
     """The catalogue and the private file, served by a process of its own."""
     with serving(searched_db, private) as it:
-        yield it
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
         yield it
 
 

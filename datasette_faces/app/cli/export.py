@@ -23,12 +23,12 @@ from ...library.publish.writer import Advance
 from .group import counted, faces, in_words, printable
 
 BIOMETRIC = (
-    "Note: the catalogue holds embeddings. They are biometric data: whoever has the file can find "
+    "Note: the catalogue holds embeddings. They are biometric data: anyone who has the file can find "
     "these people in any other photographs."
 )
 LEFT_OUT = {
     "hidden": "of hidden people",
-    "unnamed": "of nobody, or of people without a name (--unnamed)",
+    "unnamed": "without a person, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }
 
@@ -43,7 +43,9 @@ LEFT_OUT = {
     help="Only this person, by their name or number; repeat it for more",
 )
 @click.option("--query", metavar="SQL", help="Only the faces whose ids this query gives")
-@click.option("--unnamed", is_flag=True, help="Faces of nobody, and of people without a name, too")
+@click.option(
+    "--unnamed", is_flag=True, help="Also faces without a person, and of people without a name"
+)
 @click.option(
     "--embeddings", is_flag=True, help="Vectors, so that search works. They are biometric data"
 )
@@ -68,15 +70,15 @@ LEFT_OUT = {
 @click.option(
     "--portable", is_flag=True, help="Leave out what a Datasette without the plugin lacks"
 )
-@click.option("--replace", is_flag=True, help="Put it in the place of an OUT that is there")
+@click.option("--replace", is_flag=True, help="Replace OUT if it exists")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @in_words
 def export(database: str, out: str, replace: bool, as_json: bool, **options: Any) -> None:
     """Make a catalogue to publish: named people's faces, and nothing else.
 
-    OUT is a new file. Left out are paths, places, cameras, exact times, landmarks, embeddings, what
-    was decided, everybody who is hidden, and faces without a name. Hidden people are blurred in
-    others' photos. The result is audited before it is there.
+    OUT is a new file. Left out are paths, places, cameras, exact times, landmarks, embeddings,
+    decisions, hidden people, and faces without a name. Hidden people are blurred in
+    others' photos. It is audited before it is saved.
     """
     chosen = _export_options(options)
     started = time.monotonic()
@@ -87,7 +89,7 @@ def export(database: str, out: str, replace: bool, as_json: bool, **options: Any
         _print_report(leak.report, out, as_json=as_json)
         raise
     except KeyboardInterrupt:
-        click.echo("\nStopped: there is no catalogue. The same line makes it.", err=True)
+        click.echo("\nStopped: there is no catalogue. Run the same command again.", err=True)
         sys.exit(1)
     seconds = round(time.monotonic() - started, 2)
     if as_json:
@@ -134,13 +136,13 @@ def _bars(shown: ExitStack) -> Advance:
 
 
 def _lines() -> Advance:
-    said: set[tuple[str, int]] = set()
+    printed: set[tuple[str, int]] = set()
 
     def advance(what: str, done: int, total: int) -> None:
         tenth = 10 * done // max(total, 1)
-        if (what, tenth) in said:
+        if (what, tenth) in printed:
             return
-        said.add((what, tenth))
+        printed.add((what, tenth))
         if tenth == 10 or what != "audit":
             click.echo(f"{what}: {done:,} of {total:,}", err=True)
 
@@ -148,10 +150,10 @@ def _lines() -> Advance:
 
 
 def _as_json(made: ExportResult) -> dict[str, Any]:
-    told = asdict(made)
-    told["audit"] = _report_json(made.report)
-    del told["report"]
-    return told
+    answer = asdict(made)
+    answer["audit"] = _report_json(made.report)
+    del answer["report"]
+    return answer
 
 
 def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
@@ -165,10 +167,10 @@ def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
             for reason, count in made.left_out.items()
             if count
         ),
-        f"audit: nothing was found that must not be there ({looked_for:,} looked for)",
+        f"audit: no leaks found ({looked_for:,} looked for)",
         f"({seconds:.1f} s)",
         f"look at it: datasette -i {printable(out)}",
-        "publish it, so that nobody can download the whole file: docs/publishing.md has the settings",
+        "publish it, so that no one can download the whole file: docs/publishing.md has the settings",
     ]
     return "\n".join(lines)
 
@@ -185,7 +187,7 @@ def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else")
 @in_words
 def audit_command(out: str, database: str, as_json: bool) -> None:
-    """Look for everything in a catalogue that must not be published.
+    """Look for leaks in a catalogue: anything that must not be published.
 
     Reads its bytes, its schema, each cell and each picture. Exit status 1 if there is a leak.
     """
@@ -196,7 +198,7 @@ def audit_command(out: str, database: str, as_json: bool) -> None:
     if report.leaks and not as_json:
         again = f"datasette faces export {printable(database)} {printable(out)} --replace"
         click.echo(
-            f"Do not publish this file; make it anew, with the same options: {again}", err=True
+            f"Do not publish this file; export it again, with the same options: {again}", err=True
         )
     if report.leaks:
         sys.exit(1)

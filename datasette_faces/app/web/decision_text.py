@@ -12,7 +12,7 @@ from .page import Page
 
 def sentence(page: Page, row: Row) -> Markup:
     """Who decided what, of a row of the history: "root named 12 faces Ada", people with links."""
-    actor = escape(row["actor"]) if row["actor"] else "Somebody"
+    actor = escape(row["actor"]) if row["actor"] else "Someone"
     return Markup("{} {}").format(actor, _said(page, row))
 
 
@@ -30,7 +30,7 @@ def as_json(page: Page, row: Row) -> dict[str, Any]:
 
 def _said(page: Page, row: Row) -> Markup:
     if row["kind"] in ("undo", "redo"):
-        verb = "took back" if row["kind"] == "undo" else "did again"
+        verb = "undid" if row["kind"] == "undo" else "redid"
         if row["target"] is None:
             return Markup("{} a decision that is not here").format(verb)
         target = row["target"]
@@ -64,14 +64,14 @@ _PATTERNS = {
         "unhide": "showed {person} again",
         "cover": "chose another cover for {person}",
         "import": "says that {faces} {are} {called}",
-        "draw": "drew a box round a face",
+        "draw": "drew a box around a face",
     }.items()
 }
 
 
 def _person(page: Page, person: Row | None, *, called: str | None = None) -> Markup:
     if person is None:
-        return escape(called or "somebody who is gone")
+        return escape(called or "someone who is gone")
     name = called or person["name"] or f"person {person['person_id']}"
     # bdi: a name from right to left turns nothing else round
     link = Markup('<a href="{}"><bdi>{}</bdi></a>')

@@ -64,7 +64,7 @@ def match_faces(private: Connection, conn: Connection) -> list[int]:
     if public and not known:
         raise CatalogueError(
             "The catalogue was not made of this private file, which knows none of its faces. Was the "
-            "private file made again, or is it a copy of before the first export? Export again"
+            "private file rebuilt, or is it a copy from before the first export? Export again"
         )
     return known
 

@@ -53,11 +53,7 @@ def check_pages(catalogue: CatalogueFile) -> list[AuditFinding]:
     """Every index is consistent with its table, and every page belongs to one of them."""
     lines = [row[0] for row in catalogue.conn.execute("pragma integrity_check(20)")]
     pages = catalogue.conn.execute("pragma page_count").fetchone()[0]
-    return [
-        AuditFinding.of(
-            "pages that belong to nothing, or say otherwise", pages, set(lines) - {"ok"}
-        )
-    ]
+    return [AuditFinding.of("unused or inconsistent pages", pages, set(lines) - {"ok"})]
 
 
 def check_free_space(catalogue: CatalogueFile) -> list[AuditFinding]:
@@ -87,7 +83,7 @@ def _values_behind_columns(copy: Path) -> Iterator[str]:
                 some = f"coalesce({', '.join(columns)}) is not null"
                 count = conn.execute(f"select count(*) from {table} where {some}").fetchone()[0]
             except sqlite().OperationalError as error:
-                yield f"{table} cannot be looked at ({error})"
+                yield f"{table} cannot be checked ({error})"
                 continue
             if count:
                 yield f"{count:,} rows of {table} with more values than it has columns"

@@ -115,7 +115,7 @@ def _read_notes(out: str) -> dict[str, str]:
     with _open(out) as (conn, _):
         notes = tables.notes_of(conn)
     if notes is None:
-        raise CatalogueError(f"{out} is no catalogue; make one with: datasette faces export")
+        raise CatalogueError(f"{out} is not a catalogue; make one with: datasette faces export")
     return notes
 
 

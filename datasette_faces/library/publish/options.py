@@ -77,8 +77,8 @@ def _find_people(private: Connection, given: Iterable[str]) -> set[int]:
         meant = by_number or {person for person, name in people if _is_same_name(name, text)}
         if not meant:
             raise CatalogueError(
-                f"Nobody called {text!r} can be published; who is hidden, or has no face, is "
-                "left out. Who is there: datasette faces people DB list --named"
+                f"No one called {text!r} can be published; hidden people and people without "
+                "faces are left out. List people with: datasette faces people DB list --named"
             )
         found |= meant
     return found
@@ -108,9 +108,7 @@ def _explain_nothing(private: Connection, options: ExportOptions) -> str:
     """Why no face can be published, and what helps."""
     count = selection.count_publishable(private, unnamed=options.unnamed)
     if count:
-        return (
-            f"There is no face to publish: of the {count:,} that can be, none is among those chosen"
-        )
+        return f"There is no face to publish: none of the {count:,} publishable faces is chosen"
     left_out = selection.count_left_out(private)
     mend = "name people first (datasette faces people DB name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
