@@ -131,7 +131,7 @@ def test_imports_go_down_only():
     assert imports_upwards(PACKAGE) == []
 
 
-@pytest.mark.parametrize("depth", [1])
+@pytest.mark.parametrize("depth", [1, 2])
 def test_no_two_rooms_are_in_a_circle(depth):
     assert circles(PACKAGE, depth) == []
 

@@ -1,8 +1,7 @@
-"""The comparison of an audit: the private file is exported once more, and both results are the same.
+"""The comparison of an audit: a new export of the private file gives the same catalogue.
 
-This module alone calls the code that exports. It shows that a catalogue is what an export makes of the
-private file today, and that nobody changed it since; that an export makes no mistake, the other checks
-show, which know nothing of it.
+No other module here calls the code that exports. This one shows that a catalogue is up to date and
+unchanged; whether an export makes a mistake, the other checks show, which have rules of their own.
 """
 
 from __future__ import annotations

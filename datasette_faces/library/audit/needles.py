@@ -29,7 +29,9 @@ BATCH = 16_384
 BASE64 = np.frombuffer(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8
 )
-LOWER, UPPER = (np.frombuffer(it, np.uint8) for it in (b"0123456789abcdef", b"0123456789ABCDEF"))
+LOWER, UPPER = (
+    np.frombuffer(digits, np.uint8) for digits in (b"0123456789abcdef", b"0123456789ABCDEF")
+)
 
 
 def names(conn: Connection) -> set[str]:

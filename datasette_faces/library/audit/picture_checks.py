@@ -1,7 +1,6 @@
 """The checks of an audit on pictures: plain JPEGs, each of its own photo or face, without hidden people.
 
-Pictures are compared with those of the private file by their pixels; nothing is asked of the code that
-redacts them.
+Pictures are compared with the private file's by their pixels, without the code that exports them.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Edges = tuple[int, int, int, int]
 SPECS = {"photos": redact.THUMBNAIL, "faces": redact.CROP}
 """The size and quality of the pictures of each table."""
 MAX_COMPARED = 500
-"""Pictures of each kind to compare: of a larger catalogue, so many that are spread over it."""
+"""Pictures of each kind to compare, spread over a larger catalogue."""
 COARSE_PX = 3
 """Two pictures of one photo have the same colours in 3 x 3 cells, also where faces are blurred."""
 MAX_COARSE_DIFFERENCE = 22.0
@@ -102,7 +101,7 @@ def _unblurred(catalogue: Catalogue, photo_id: int, boxes: list[Box]) -> Iterato
 
 
 def _area_in_crop(box: Box, landmarks: FloatArray) -> Area:
-    """The area of a face's crop, perhaps outside of it, that a box is in; all if that is unknown.
+    """The area of a face's crop that a box covers, perhaps outside of it; all of it if that is unknown.
 
     landmarks: those of the face.
     """

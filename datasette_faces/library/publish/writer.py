@@ -51,14 +51,14 @@ class ExportJob:
         return self.embeddings and "portable" not in self.notes
 
 
-def write_catalogue(private: Connection, whole: Path, job: ExportJob) -> None:
+def write_catalogue(private: Connection, path: Path, job: ExportJob) -> None:
     """Write the chosen faces, with their photos and people, into a compact file. Raises FacesError.
 
-    whole: the path of the new file.
+    path: of the new file, in a folder of its own.
     """
-    draft = whole.with_name("draft")
+    draft = path.with_name("draft")
     conn = sqlite().connect(str(draft), isolation_level=None)
-    with closing(conn), explained(str(whole)):
+    with closing(conn), explained(str(path)):
         load_vector_extension(conn)
         for pragma in (f"page_size = {PAGE_BYTES}", "journal_mode = off", "synchronous = off"):
             conn.execute(f"pragma {pragma}")
@@ -75,7 +75,7 @@ def write_catalogue(private: Connection, whole: Path, job: ExportJob) -> None:
                 index_upkeep.follow(conn)
             index_upkeep.settle(conn)
             tables.forget_moments(conn, job.notes["made_on"])
-        conn.execute("vacuum into ?", [str(whole)])
+        conn.execute("vacuum into ?", [str(path)])
     draft.unlink()
 
 
