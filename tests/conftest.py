@@ -34,7 +34,7 @@ def warm_workers() -> None:
     with pytest.MonkeyPatch.context() as patch:
         # Python 3.11 does not hand its own path over
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-        subprocesses.context("preloaded")
+        subprocesses.make_context("preloaded")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A box that somebody drew gives the face in it, as the detector would have."""
+"""A manual box gives the face in it, as the detector would have."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def test_where_no_detector_sees_it_landmarks_are_estimated(
     guessed = drawn(blind(engine), astronaut_png, ManualBox(face.detection.box))
     assert guessed.detection.score == 0
     assert similarity(face, guessed) > 0.6
-    told = ManualBox(face.detection.box, landmarks=face.detection.landmarks)
-    assert similarity(face, drawn(blind(engine), astronaut_png, told)) > 0.99
+    guided = ManualBox(face.detection.box, landmarks=face.detection.landmarks)
+    assert similarity(face, drawn(blind(engine), astronaut_png, guided)) > 0.99
 
 
 @pytest.mark.parametrize("box", [Box(10, 20, 100, 139), Box(0, 0, 300, 100), Box(5, 5, 40, 400)])

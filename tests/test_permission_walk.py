@@ -289,7 +289,7 @@ def keys(served: Site) -> dict[str, str]:
     detection = Detection(Box(0, 0, 9, 9), 1.0, np.zeros((5, 2), np.float32))
     face = Face(detection, 1.0, Pose(0, 0, 0), b"\xff\xd8\xff", vector)
     photo = Photo(9, 9, "JPEG", None, None, None, None, b"\xff\xd8\xff")
-    store = state_of(served.datasette).queries
+    store = state_of(served.datasette).upload_cache
     told = {"database": "people", "model_id": "toy", "file_name": "query.jpg"}
     key = store.add_photo(Analysis(photo, (face,)), **told, reason=None)
     found = store.photo("people", key)

@@ -309,7 +309,7 @@ def test_a_model_of_the_file_that_is_not_known_here_asks_for_its_folder(photos, 
         assert "'stranger', which is not known here; name the folder of that pack" in said
 
 
-def test_weights_that_are_not_at_hand_are_not_fetched_unless_named(database, toy, query):
+def test_weights_that_are_not_installed_are_not_downloaded_unless_named(database, toy, query):
     toy.missing = lambda: "the toy is in the attic"  # type: ignore[method-assign]
     said = failure("search", database, query)
     assert "the toy is in the attic; or name it here: --model toy" in said

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from archive import FACES, make_archive
 from pictures import encoded, shipped, small, with_exif
 from PIL import Image
 from serving import QUERY, Site, asked, copied, ids, metadata_with, site
-from test_inference import AbsentModel, turned
+from test_model_pools import AbsentModel, turned
 from test_pages import sql_link
 from test_pictures import png
 from test_uploads import FORM, form, part
@@ -31,10 +31,11 @@ from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RED, WHITE, Colour, ToyMo
 from datasette_faces.algorithms import vectors
 from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
 from datasette_faces.app.datasette.state import state_of
+from datasette_faces.app.datasette.upload_options import make_upload_options
 from datasette_faces.errors import ModelError
 from datasette_faces.models.base import Engine
-from datasette_faces.models.inference import Inference
-from datasette_faces.models.worker_pool import Limits
+from datasette_faces.models.model_pools import ModelPool, QueuePolicy
+from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.search.upload_cache import UploadCache
 
 PAGE = "/various/-/faces/search"
@@ -868,7 +869,7 @@ class TestKeys:
 
     def test_expire_after_an_hour(self, two: Site) -> None:
         now = [0.0]
-        state_of(two.datasette).queries = UploadCache(clock=lambda: now[0])
+        state_of(two.datasette).upload_cache = UploadCache(clock=lambda: now[0])
         keys = self.made(two)
         now[0] = 3599
         assert two.json(f"{PAGE}.json?key={keys[0]}")["results"]
@@ -914,7 +915,7 @@ class TestKeys:
         upload(two, b"no picture", names=("Aunt-Secret.jpg",))
         upload(two, drawn(WHITE), to=f"{PAGE}.json", names=("Aunt-Secret.jpg",))
         two.get(f"{PAGE}?key={key}&face=1")
-        vector = vectors.encode(state_of(two.datasette).queries.vector("various", key)[1])
+        vector = vectors.encode(state_of(two.datasette).upload_cache.vector("various", key)[1])
         out, err = capfd.readouterr()
         kept = out + err + caplog.text
         if hasattr(two.datasette, "get_internal_database"):
@@ -935,8 +936,8 @@ def everything_in(conn: Any) -> str:
 def begin(it: Site, **options: Any) -> None:
     """Have the toy model at work within other limits."""
     model = options.pop("model", ToyModel())
-    made = Inference(model, **{"workers": 1, **options})
-    state_of(it.datasette)._inferences[model.id, "None"] = made
+    pool = ModelPool(model, replace(make_upload_options(), **{"workers": 1, **options}))
+    state_of(it.datasette).pools._pools[model.id, "None"] = pool
 
 
 class TestHarm:
@@ -959,7 +960,7 @@ class TestHarm:
     def test_a_picture_that_does_harm_is_400_and_the_server_goes_on(
         self, fresh: Site, colour: Colour, reason: str
     ) -> None:
-        begin(fresh, limits=Limits(seconds=1, memory_bytes=1024**3))
+        begin(fresh, limits=WorkerLimits(seconds=1, memory_bytes=1024**3))
         answer = upload(fresh, drawn(colour), to=f"{PAGE}.json", names=("bad.png",))
         assert answer.status_code == 400
         assert answer.json()["error"].startswith("bad.png: ")
@@ -971,7 +972,9 @@ class TestHarm:
     def test_more_than_the_server_takes_at_once_is_503_with_when_to_try_again(
         self, fresh: Site
     ) -> None:
-        begin(fresh, model=ToyModel(seconds=1), waiting=0)
+        begin(
+            fresh, model=ToyModel(seconds=1), queue=QueuePolicy(max_waiting=0, when_full="refuse")
+        )
         body = form(part("picture", drawn(RED), file="a.png"))
         headers = {"content-type": FORM, "authorization": "Bearer none"}
 
@@ -1126,7 +1129,7 @@ class TestModelsThatAreNotThere:
             answer = upload(it, drawn(RED), to="/m/-/faces/search.json")
             assert answer.status_code == 501
             assert "weights" in answer.json()["error"]
-            assert state_of(it.datasette).queries.size_bytes == 0
+            assert state_of(it.datasette).upload_cache.size_bytes == 0
             state_of(it.datasette).close()
 
 
@@ -1159,7 +1162,7 @@ class TestPermissions:
             assert it.post(f"{PAGE}.json", body(), FORM, actor="bob").status_code == 403
             assert read == []
             state = state_of(it.datasette)
-            assert state._inferences == {}
+            assert state.pools._pools == {}
             if rule:
                 assert 'type="file"' in it.get(PAGE, actor="ann").text
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ...library.ingest import demo as demo_pictures
-from ...library.ingest.run import Report, ingest
+from ...library.ingest.run import IngestReport, ingest
 from ...models import registry
 from ...models.pipeline import MIN_FACE_PX
 from ..datasette import serve as serving
@@ -76,7 +76,7 @@ def ingest_command(
 
     DATABASE is created if it does not exist. Photographs are known by their content: run the same command
     again after adding, moving or editing some, or after it was stopped, and only what is new is
-    looked at.
+    analysed.
     """
     if as_json and open_browser:
         raise click.UsageError("--json cannot be combined with --open")
@@ -131,13 +131,13 @@ def demo(database: str, model_id: str, serve: bool, port: int) -> None:
         serving.serve(database, port=port, announce=click.echo)
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def _as_json(report: IngestReport) -> dict[str, Any]:
     values = asdict(report)
     values["photos"] = report.pictures
     return values
 
 
-def _in_sentences(report: Report, database: str) -> str:
+def _in_sentences(report: IngestReport, database: str) -> str:
     found = f"{counted(report.faces, 'face')} found" if report.faces else "No new faces"
     lines = [f"{found} in {counted(report.found, 'file')} ({report.seconds:.1f} s): {database}"]
     for name, count in (
@@ -155,7 +155,7 @@ def _in_sentences(report: Report, database: str) -> str:
             lines.append(f"{count:>8,} {name}")
     if report.people:
         people = counted(report.people, "person", "people", width=8)
-        lines.append(f"{people}")
+        lines.append(people)
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")

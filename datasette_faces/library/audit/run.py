@@ -123,7 +123,7 @@ def _read_notes(out: str) -> dict[str, str]:
 def _executor(size: int) -> Iterator[Executor]:
     """What searches a file of so many bytes beside this thread: a process, or a thread for a small one."""
     if size >= PROCESS_FROM_BYTES:
-        with subprocesses.worker(__name__) as process:
+        with subprocesses.open_worker(__name__) as process:
             yield process
         return
     with ThreadPoolExecutor(1, thread_name_prefix="audit") as thread:
