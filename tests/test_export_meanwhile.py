@@ -43,7 +43,7 @@ def test_a_log_that_sqlite_would_take_for_the_catalogues_is_refused(
     (tmp_path / f"out.db{ending}").write_bytes(b"x")
     result = faces("export", private, out, *options)
     assert result.exit_code == 1
-    assert f"out.db{ending} is there" in result.output
+    assert f"out.db{ending} exists" in result.output
 
 
 def test_where_out_is_a_link_its_target_is_replaced(private: Path, tmp_path: Path) -> None:

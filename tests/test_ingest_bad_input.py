@@ -419,7 +419,7 @@ def test_the_bytes_of_a_name_open_the_file(photos):
 def test_interrupting_is_left_to_the_parent():
     """Ctrl-C in a terminal reaches all processes: a worker goes on, and its parent still stops at it."""
     before = signal.getsignal(signal.SIGINT)
-    with subprocesses.worker("datasette_faces.models.subprocesses") as process:
+    with subprocesses.open_worker("datasette_faces.models.subprocesses") as process:
         worker = process.submit(os.getpid).result()
         os.kill(worker, signal.SIGINT)
         assert process.submit(os.getpid).result() == worker
