@@ -18,6 +18,8 @@ from datasette_faces.library.publish.options import ExportOptions
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 BARRED, PEOPLE = "faces of hidden or unnamed people", "people"

@@ -75,6 +75,7 @@ def test_somebody_hidden_since_is_a_leak_also_in_the_background(out, private, tm
     assert set(found(out, later)) == {SEAL, PICTURES, BLURRED}
 
 
+@pytest.mark.slow
 def test_what_lies_between_rows_is_found_whatever_it_is(out, private):
     with closing(sqlite().connect(str(out))) as conn:
         [(size,)] = conn.execute("pragma page_size").fetchall()

@@ -46,6 +46,7 @@ def test_a_log_that_sqlite_would_take_for_the_catalogues_is_refused(
     assert f"out.db{ending} exists" in result.output
 
 
+@pytest.mark.slow
 def test_where_out_is_a_link_its_target_is_replaced(private: Path, tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     target, link = tmp_path / "served" / "a.db", tmp_path / "link.db"
@@ -107,6 +108,7 @@ def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
     assert not (tmp_path / "out.db").exists()
 
 
+@pytest.mark.slow
 def test_a_private_file_that_nobody_can_write_is_exported(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ def blind(engine: Engine) -> Engine:
     return replace(engine, detect=lambda image: [], detect_faint=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("across", "down"), [(1, 1), (1.3, 1.3), (0.8, 0.8), (1.5, 1.1)])
 def test_a_box_drawn_wider_or_tighter_gives_the_same_face(
     engine: Engine, astronaut_png: Path, across: float, down: float
@@ -57,6 +58,7 @@ def test_a_box_drawn_wider_or_tighter_gives_the_same_face(
     assert len(same.crop) > 1000
 
 
+@pytest.mark.slow
 def test_each_box_of_a_crowd_gives_its_own_face(engine: Engine, t1_jpg: Path) -> None:
     faces = found(engine, t1_jpg)
     for face in faces:
@@ -106,6 +108,7 @@ def test_any_box_in_the_picture_gives_a_face(engine: Engine, astronaut_png: Path
     assert abs(float(face.embedding @ face.embedding) - 1) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_small_face_in_a_large_jpeg_is_decoded_larger(
     engine: Engine, astronaut_png: Path, tmp_path: Path
 ) -> None:

@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from odd_models import AbsentModel, HangingModel, NiceModel, RaisingModel, SlowModel
 from pictures import encoded, shipped, small
 from PIL import Image
 from toy_model import (
@@ -34,7 +34,6 @@ from toy_model import (
 from datasette_faces.app.datasette.upload_options import LIMITS, MAX_PIXELS, make_upload_options
 from datasette_faces.errors import Busy, ModelError, PictureError
 from datasette_faces.models import worker_pool
-from datasette_faces.models.base import Engine
 from datasette_faces.models.model_pools import ModelPool, QueuePolicy
 from datasette_faces.models.pipeline import MIN_FACE_PX
 from datasette_faces.models.sface import SFace
@@ -43,66 +42,9 @@ from datasette_faces.shapes import QueryAnalysis
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
-pytestmark = pytest.mark.once
 SECONDS = 60
 """An answer takes no longer, also where a worker has to be replaced on a busy machine."""
 Begin = Callable[..., ModelPool]
-
-
-@dataclass
-class NiceModel(ToyModel):
-    """A model whose embedding of a face points to the niceness of its process beside 10."""
-
-    id: str = "nice"
-
-    def load(self) -> Engine:
-        engine = super().load()
-        nice = np.array([[os.nice(0), 10, 0]], np.float32)
-        return Engine(engine.info, engine.detect, lambda faces: nice.repeat(len(faces), 0))
-
-
-@dataclass
-class RaisingModel(ToyModel):
-    """A stranger's model with a mistake in it."""
-
-    id: str = "raising"
-
-    def load(self) -> Engine:
-        raise ZeroDivisionError("the weights broke")
-
-
-@dataclass
-class AbsentModel(ToyModel):
-    """A model that needs what is not installed."""
-
-    id: str = "absent"
-
-    def missing(self) -> str | None:
-        return "the model absent needs pip install absent"
-
-
-@dataclass
-class SlowModel(ToyModel):
-    """A model that takes a while to load, and writes down that it did."""
-
-    id: str = "slow"
-
-    def load(self) -> Engine:
-        time.sleep(0.5)
-        with open(self.log, "a") as log:
-            log.write("loaded\n")
-        return super().load()
-
-
-@dataclass
-class HangingModel(ToyModel):
-    """A model that never finishes loading."""
-
-    id: str = "hanging"
-
-    def load(self) -> Engine:
-        time.sleep(3600)
-        raise AssertionError
 
 
 @pytest.fixture
@@ -168,6 +110,7 @@ def test_an_upload_gives_its_faces(begin, picture):
     assert [face.embedding.tolist() for face in found.analysis.faces] == [[1, 0, 0], [0, 1, 0]]
 
 
+@pytest.mark.slow
 def test_the_model_loads_on_first_use_once_and_says_so_meanwhile(begin, picture, tmp_path):
     pool = begin(SlowModel(log=str(tmp_path / "loads")))
     assert (pool.state, pool.info) == ("cold", None)

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import numpy as np
 import pytest
 from archive import FACES, make_archive
+from odd_models import AbsentModel, TellingModel
 from pictures import encoded, shipped, small, with_exif
 from PIL import Image
 from serving import QUERY, Site, asked, copied, ids, metadata_with, site
-from test_model_pools import AbsentModel, turned
+from test_model_pools import turned
 from test_pages import sql_link
 from test_pictures import png
 from test_uploads import FORM, form, part
@@ -32,8 +33,6 @@ from datasette_faces.algorithms import vectors
 from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
 from datasette_faces.app.datasette.state import state_of
 from datasette_faces.app.datasette.upload_options import make_upload_options
-from datasette_faces.errors import ModelError
-from datasette_faces.models.base import Engine
 from datasette_faces.models.model_pools import ModelPool, QueuePolicy
 from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.search.upload_cache import UploadCache
@@ -45,21 +44,6 @@ ANN = {"id": "ann"}
 IN_PHOTO_4 = (10 + 16 * 3, 5 + 20 * 6, 250 - 16 * 3)
 """The colour of face 37 of the archive."""
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
-
-
-@dataclass
-class TellingModel(ToyModel):
-    """A model that cannot be used for a reason, which it gives before it is loaded, or then."""
-
-    id: str = "telling"
-    reason: str = ""
-    when: str = ""
-
-    def missing(self) -> str | None:
-        return self.reason if self.when == "missing" else None
-
-    def load(self) -> Engine:
-        raise ModelError(self.reason)
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +181,7 @@ class TestWhatIsFound:
         "face=5&folder=/nowhere",
     )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("search", SEARCHES)
     def test_page_json_csv_and_sql_give_the_same_rows_in_the_same_order(
         self, served: Site, search: str
@@ -234,6 +219,7 @@ class TestWhatIsFound:
         for face, told in rows:
             assert told == pytest.approx(similarity[face], abs=1e-5)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("k", [1, 2, 47, 48, 100])
     @pytest.mark.parametrize(
         "search", ["face=1", "face=1&face=2", "face=1&not=150", "face=1&not=2"]
@@ -390,6 +376,7 @@ class TestWhatIsFound:
             assert answer.status_code == 400
             assert "none yet" in answer.json()["error"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "broken", [b"", b"abc", b"\0" * 12, b"\xff" * 12, b"\0\0\x80?", "text"]
     )
@@ -504,6 +491,7 @@ class TestUploads:
         assert "Which face?" in text
         assert text.count("<rect ") == 2
 
+    @pytest.mark.slow
     def test_of_several_faces_json_takes_the_largest_and_describes_all(
         self, portraits: Site
     ) -> None:
@@ -559,6 +547,7 @@ class TestUploads:
             assert answer.status_code == 501
             assert "the model other" in answer.json()["error"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["one face", "six faces"])
     def test_a_photo_of_the_database_finds_itself(self, portraits: Site, name: str) -> None:
         data = shipped(name).read_bytes()
@@ -567,6 +556,7 @@ class TestUploads:
         assert best["similarity"] >= 0.999
         assert best["path"].endswith(shipped(name).name)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("image", "reason"),
         [
@@ -593,6 +583,7 @@ class TestUploads:
         assert [photo["reason"] is None for photo in beside["photos"]] == [False, True]
         assert len(beside["results"]) == 7
 
+    @pytest.mark.slow
     def test_pictures_of_every_kind_are_taken(self, portraits: Site) -> None:
         portrait = small("one face", 512)
         cut = portrait.crop((0, 0, 500, 400))
@@ -734,6 +725,7 @@ class TestWhatIsRefused:
         assert answer.json()["error"]
         assert served.post(PAGE, b"hello", kind).status_code == status
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("search", "status", "says"),
         [
@@ -947,6 +939,7 @@ class TestHarm:
             yield it
             state_of(it.datasette).close()
 
+    @pytest.mark.slow
     @posix
     @pytest.mark.parametrize(
         ("colour", "reason"),
@@ -969,6 +962,7 @@ class TestHarm:
         assert (page.status_code, reason in message(page)) == (400, True)
         assert ids(found_by(fresh, drawn(IN_PHOTO_4))["results"])[0] == 37
 
+    @pytest.mark.slow
     def test_more_than_the_server_takes_at_once_is_503_with_when_to_try_again(
         self, fresh: Site
     ) -> None:
@@ -1071,6 +1065,7 @@ class TestModelsThatAreNotThere:
         with site(self.made(various, tmp_path, *renamed), metadata=setting) as it:
             self.stored_works_and_uploads_say(it, "the folder of one holds no model pack (*.onnx)")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "reason",
         [
@@ -1166,6 +1161,7 @@ class TestPermissions:
             if rule:
                 assert 'type="file"' in it.get(PAGE, actor="ann").text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("table", ["faces", "photos", "face_embeddings", None])
     def test_what_shows_private_tables_is_refused(
         self, various: Path, toy_plugin: None, table: str | None
@@ -1259,6 +1255,7 @@ class TestHostileWords:
         with site(copied(various, tmp_path / "p.db", (sql, [f"/{HOSTILE}.png"]))) as it:
             self.is_tame(it.get("/p/-/faces/search?face=1&face=2"))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["two words", "a.b", "50%", "über", "a'b\"c<i>", "search"])
     def test_in_a_database_s_name_are_encoded_in_every_link(
         self, various: Path, tmp_path: Path, toy_plugin: None, name: str
@@ -1270,6 +1267,7 @@ class TestHostileWords:
                 self.links_work(it, it.get(url).text)
             state_of(it.datasette).close()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("prefix", ["", "/a/b"])
     def test_behind_a_prefix_every_link_works(
         self, various: Path, toy_plugin: None, prefix: str

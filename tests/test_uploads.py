@@ -109,6 +109,7 @@ def refused(
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 1_000, 10**9])
 def test_a_form_gives_its_pictures_and_fields_however_it_arrives(chunk_bytes):
     parts = [

@@ -81,20 +81,8 @@ class InsightFacePack(FaceModel):
         if reason := self.missing():
             raise MissingWeights(reason)
         face_analysis = _import_insightface()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # see onnx_graphs.open_session
         try:
-            pack = face_analysis(
-                name=self.folder,
-                allowed_modules=["detection", "recognition"],
-                providers=["CPUExecutionProvider"],
-                sess_options=options,
-                static_shape_sessions=False,
-            )
-            pack.prepare(ctx_id=-1)
+            pack = self._open_pack(face_analysis)
             recogniser = pack.models["recognition"]
             assert tuple(recogniser.input_size) == (geometry.ALIGNED_PX, geometry.ALIGNED_PX)
         except (AssertionError, KeyError):
@@ -110,6 +98,23 @@ class InsightFacePack(FaceModel):
             align=align,
             detect_faint=lambda image_rgb: detect_faint(pack.det_model, image_rgb),
         )
+
+    def _open_pack(self, face_analysis: Any) -> Any:
+        """The pack as `FaceAnalysis` opens it, one onnxruntime thread."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # see onnx_graphs.open_session
+        pack = face_analysis(
+            name=self.folder,
+            allowed_modules=["detection", "recognition"],
+            providers=["CPUExecutionProvider"],
+            sess_options=options,
+            static_shape_sessions=False,
+        )
+        pack.prepare(ctx_id=-1)
+        return pack
 
     def _describe(self, recogniser: Any) -> ModelInfo:
         probe = np.zeros((geometry.ALIGNED_PX, geometry.ALIGNED_PX, 3), np.uint8)

@@ -150,13 +150,13 @@ def _analyse(path: str, unlike: bool, pool: ModelPool) -> Example:
         return Example(shown, unlike, reason=str(error))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        looked = pool.submit_query(data).result()
+        analysed = pool.submit_query(data).result()
     except PictureError as error:
         return Example(shown, unlike, sha256, reason=str(error))
-    faces = looked.analysis.faces
+    faces = analysed.analysis.faces
     from_left = tuple(sorted(faces, key=lambda face: face.detection.box.x))
     # An analysis gives the largest first
-    return Example(shown, unlike, sha256, from_left, faces[0] if faces else None, looked.reason)
+    return Example(shown, unlike, sha256, from_left, faces[0] if faces else None, analysed.reason)
 
 
 def _read(path: str) -> bytes:

@@ -232,10 +232,10 @@ async def _hidden_here(
     return {"faces": every - shown, "url": page.url(f"/photo/{photo_id}", hidden="1")}
 
 
-async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
-    found: Row | None = await page.read(function, wanted_id)
+async def _found(page: Page, function: Any, kind: str, item_id: int) -> Row:
+    found: Row | None = await page.read(function, item_id)
     if found is None:
-        raise NotFound(f"There is no {kind} {wanted_id}")
+        raise NotFound(f"There is no {kind} {item_id}")
     return found
 
 
