@@ -84,7 +84,7 @@ def test_ids_stay_the_same_whatever_else_is_published(private, tmp_path):
 def test_ids_are_in_the_order_of_days():
     key = b"k" * 32
     ids = [
-        public_ids.number(key, "face", "a", day=it)
+        public_ids.make_public_id(key, "face", "a", day=it)
         for it in (None, "1930", "1999-05", "2020-02-03")
     ]
     assert ids == sorted(ids)

@@ -75,7 +75,7 @@ READERS: tuple[tuple[str, str, Callable[[Any], Any], Any], ...] = (
     ("indexes", "face_indexes", summary.indexed, []),
     ("the review queue", "likely_pairs", lambda conn: review_queue.queue(conn, limit=9), []),
     ("the review queue", "decisions", lambda conn: review_queue.queue(conn, limit=9), []),
-    ("the export's key", "face_keys", selection.key, None),
+    ("the export's key", "face_keys", selection.read_secret, None),
 )
 
 

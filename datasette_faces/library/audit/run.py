@@ -158,7 +158,7 @@ def _open_both(out: str, database: str, notes: dict[str, str]) -> Iterator[Catal
 
 @contextmanager
 def _open(path: str) -> Iterator[tuple[Any, Any]]:
-    """A connection to the file as it lies there, and its bytes."""
+    """A read-only connection to a file, and its bytes."""
     address = Path(path).resolve().as_uri() + "?mode=ro&immutable=1"
     with explained(path), open(path, "rb") as file:
         if not os.path.getsize(path):
