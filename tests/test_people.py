@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from datasette_faces.errors import DecisionError, EditedMeanwhile, NameTaken
 from datasette_faces.people import decide as people
+from datasette_faces.people import decision_log
 from datasette_faces.people.decide import Editor
-from datasette_faces.store import decisions, decisions_jsonl
+from datasette_faces.store import decisions
 from datasette_faces.store import people as store
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
@@ -489,12 +490,12 @@ class TestALog:
         with in_memory(template) as other:
             for decide in deciding:
                 decide(other)
-            return list(decisions_jsonl.lines(other))
+            return list(decision_log.export_log(other))
 
     def takes(self, conn: Any, log: list[str], **options: bool) -> tuple[int, int]:
         conn.execute("begin")
         try:
-            counts = people.take_in(conn, log, **options)
+            counts = decision_log.import_log(conn, log, **options)
         except DecisionError:
             conn.execute("rollback")
             raise

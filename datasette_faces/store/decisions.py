@@ -24,11 +24,16 @@ MEMBER, APART = "member", "apart"
 EXAMPLE, OTHER, COVER, DRAWN = "example", "other", "cover", "drawn"
 """It shows who the person is, or the other one; stands for the person; was missed by the detector."""
 
+MERGE, HIDE, UNHIDE = "merge", "hide", "unhide"
+"""Kinds that the rows of people follow from: the second person is the first; a person is hidden, or not."""
+UNDO, REDO = "undo", "redo"
+"""Kinds that say whether another decision holds."""
+
 # What is undone is what was undone last and not redone since
-ACTIVE = """(
-    decisions.kind not in ('undo', 'redo') and 'undo' is not (
+ACTIVE = f"""(
+    decisions.kind not in ('{UNDO}', '{REDO}') and '{UNDO}' is not (
         select kind from decisions as later
-        where later.target = decisions.uid and later.kind in ('undo', 'redo')
+        where later.target = decisions.uid and later.kind in ('{UNDO}', '{REDO}')
         order by later.id desc limit 1
     )
 )"""
@@ -145,7 +150,7 @@ def last_undone(conn: Connection) -> Decision | None:
         f"""
         select undoing.target from decisions as undoing
         join decisions on decisions.uid = undoing.target and not {ACTIVE}
-        where undoing.kind = 'undo' order by undoing.id desc limit 1
+        where undoing.kind = '{UNDO}' order by undoing.id desc limit 1
         """
     ).fetchone()
     return by_uid(conn, row[0]) if row else None
@@ -171,10 +176,13 @@ def last_about(conn: Connection, keys: Sequence[str]) -> int:
 
 def every(conn: Connection) -> Iterator[Decision]:
     """All decisions, the first one first."""
-    for (decision_id,) in conn.execute("select id from decisions order by id").fetchall():
-        found = by_id(conn, decision_id)
-        if found is not None:
-            yield found
+    after, batch = 0, True
+    while batch:
+        ids = "select id from decisions where id > ? order by id limit ?"
+        found = _several(conn, f"decisions.id in ({ids})", after, BATCH)
+        yield from found
+        batch = bool(found)
+        after = found[-1].id if found else after
 
 
 def newest(conn: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
@@ -203,20 +211,17 @@ def about_person(conn: Connection, key: str) -> list[Decision]:
     return [_decision(row) for row in rows]
 
 
-def telling_apart(conn: Connection) -> list[Decision]:
-    """The decisions that hold and say of faces that they are not one person."""
-    rows = conn.execute(
-        f"select id from decisions where kind in ('reject', 'split', 'move', 'apart') "
-        f"and {ACTIVE} order by id"
-    ).fetchall()
-    return [found for row in rows if (found := by_id(conn, row[0])) is not None]
+def active_of_kinds(conn: Connection, kinds: Iterable[str]) -> list[Decision]:
+    """The decisions of these kinds that hold, the first one first."""
+    among = "decisions.kind in (select value from json_each(?))"
+    return _several(conn, f"{among} and {ACTIVE}", json.dumps(sorted(kinds)))
 
 
 def merged_away(conn: Connection) -> dict[str, str]:
     """Where people went who were merged into others: key -> key."""
     went: dict[str, str] = {}
     rows = conn.execute(
-        f"select person_key, other_key from decisions where kind = 'merge' and {ACTIVE} order by id"
+        f"select person_key, other_key from decisions where kind = '{MERGE}' and {ACTIVE} order by id"
     )
     for into, gone in rows:
         went.pop(into, None)
@@ -241,6 +246,19 @@ def faces_of(conn: Connection, decision: Decision, *roles: str) -> list[int]:
     """The faces that a decision names, as far as they are there now."""
     wanted = [ref for ref in decision.faces if not roles or ref.role in roles]
     return [face_id for face_id in found_again(conn, wanted) if face_id is not None]
+
+
+def faces_by_role(conn: Connection, made: Sequence[Decision]) -> list[defaultdict[str, list[int]]]:
+    """Of each decision, the faces that are there now, by their role in it."""
+    found = iter(found_again(conn, [ref for decision in made for ref in decision.faces]))
+    by_role: list[defaultdict[str, list[int]]] = []
+    for decision in made:
+        faces: defaultdict[str, list[int]] = defaultdict(list)
+        for ref, face_id in zip(decision.faces, found, strict=False):
+            if face_id is not None:
+                faces[ref.role].append(face_id)
+        by_role.append(faces)
+    return by_role
 
 
 def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]:
@@ -354,26 +372,32 @@ def matched(said: Said, faces: dict[int, Box]) -> dict[int, Standing]:
     return found
 
 
+BATCH = 200
+"""Decisions that are read at once: each may be about thousands of faces."""
 _COLUMNS = "id, uid, made_at, actor, kind, person_key, other_key, value, target"
 
 
 def _one(conn: Connection, where: str, *bound: Any) -> Decision | None:
-    row = conn.execute(
-        f"select {_COLUMNS}, {ACTIVE} as active from decisions where {where} "
-        "order by id desc limit 1",
-        bound,
-    ).fetchone()
-    if row is None:
-        return None
+    last = f"select decisions.id from decisions where {where} order by id desc limit 1"
+    found = _several(conn, f"decisions.id = ({last})", *bound)
+    return found[0] if found else None
+
+
+def _several(conn: Connection, where: str, *bound: Any) -> list[Decision]:
+    """Decisions with their faces, the first one first, in two queries however many they are."""
     rows = conn.execute(
-        "select role, sha256, x, y, width, height from decision_faces where decision_id = ? "
-        "order by rowid",
-        [row[0]],
+        f"select {_COLUMNS}, {ACTIVE} as active from decisions where {where} order by id", bound
+    ).fetchall()
+    refs = conn.execute(
+        "select decision_id, role, sha256, x, y, width, height from decision_faces "
+        "where decision_id in (select value from json_each(?)) order by decision_id, rowid",
+        [json.dumps([row[0] for row in rows])],
     )
-    faces = (
-        FaceRef(role, coerce.text(sha256) or "", coerce.box(*box)) for role, sha256, *box in rows
-    )
-    return _decision(row, tuple(faces))
+    faces: dict[int, list[FaceRef]] = defaultdict(list)
+    for decision_id, role, sha256, *box in refs:
+        ref = FaceRef(role, coerce.text(sha256) or "", coerce.box(*box))
+        faces[decision_id].append(ref)
+    return [_decision(row, tuple(faces[row[0]])) for row in rows]
 
 
 def _decision(row: Sequence[Any], faces: tuple[FaceRef, ...] = ()) -> Decision:

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import coerce, decisions
 from .connection import Connection
-from .decisions import ACTIVE, Standing
+from .decisions import ACTIVE, HIDE, UNHIDE, Standing
 from .migrations import make_people
 
 NOT_A_FACE = "not-a-face"
@@ -228,7 +228,7 @@ def _facts(said: list[_Fact], key: str) -> tuple[str | None, int]:
     name, hidden = None, False
     for kind, value, _ in said:
         name = value if value is not None else name
-        hidden = kind == "hide" if kind in ("hide", "unhide") else hidden
+        hidden = kind == HIDE if kind in (HIDE, UNHIDE) else hidden
     return name, int(hidden)
 
 
