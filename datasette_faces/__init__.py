@@ -55,17 +55,17 @@ def startup(datasette: Any) -> Awaitable[None]:
     from .app.datasette import canned_queries as canned
     from .app.datasette import log_filter, permissions, settings, state
 
-    settings.check(datasette)
-    permissions.check(datasette)
+    settings.check_settings(datasette)
+    permissions.check_rules(datasette)
     log_filter.keep_keys_out(state.state_of(datasette).queries)
-    return canned.add(datasette)
+    return canned.add_queries(datasette)
 
 
 @hookimpl
 def canned_queries(datasette: Any, database: str) -> Awaitable[dict[str, dict[str, Any]]]:
     from .app.datasette import canned_queries as canned
 
-    return canned.of_database(datasette, database)
+    return canned.list_queries(datasette, database)
 
 
 @hookimpl
@@ -83,7 +83,7 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
         return None
     from .app.datasette import canned_queries as canned
 
-    return canned.denied(datasette, actor)
+    return canned.deny_queries(datasette, actor)
 
 
 @hookimpl
@@ -105,7 +105,7 @@ def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
     def wrap(app: Any) -> Any:
         from .app.datasette import csp
 
-        return csp.wrapped(datasette, app)
+        return csp.wrap_app(datasette, app)
 
     return wrap
 
@@ -114,7 +114,7 @@ def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
 def register_actions() -> list[Any]:
     from .app.datasette import permissions
 
-    return permissions.actions()
+    return permissions.list_actions()
 
 
 @hookimpl
@@ -133,7 +133,7 @@ def permission_allowed(
 
     if not table_privacy.may_be_derived(resource[1]):
         return None
-    return permissions.of_derived(datasette, actor, *resource)
+    return permissions.may_view_derived(datasette, actor, *resource)
 
 
 @hookimpl
@@ -147,7 +147,7 @@ def register_routes() -> list[tuple[str, Any]]:
 def extra_template_vars(datasette: Any, request: Any) -> dict[str, Any]:
     from .app.web import site
 
-    return site.for_templates(datasette, request)
+    return site.template_vars(datasette, request)
 
 
 @hookimpl
@@ -166,7 +166,9 @@ def render_cell(
         return None
     from .app.datasette import render_cell as cells
 
-    return cells.render(row, value, column, table, f"{datasette.urls.database(database)}/-/faces")
+    return cells.render_cell(
+        row, value, column, table, f"{datasette.urls.database(database)}/-/faces"
+    )
 
 
 @hookimpl
@@ -180,25 +182,25 @@ def register_output_renderer(datasette: Any) -> dict[str, Any]:
 def menu_links(datasette: Any, actor: Any, request: Any) -> Links:
     from .app.web import links
 
-    return lambda: links.for_menu(datasette, request)
+    return lambda: links.menu_links(datasette, request)
 
 
 @hookimpl
 def homepage_actions(datasette: Any, actor: Any, request: Any) -> Links:
     from .app.web import links
 
-    return lambda: links.for_menu(datasette, request)
+    return lambda: links.menu_links(datasette, request)
 
 
 @hookimpl
 def database_actions(datasette: Any, actor: Any, database: str, request: Any) -> Links:
     from .app.web import links
 
-    return lambda: links.for_database(datasette, request, database)
+    return lambda: links.database_links(datasette, request, database)
 
 
 @hookimpl
 def table_actions(datasette: Any, actor: Any, database: str, table: str, request: Any) -> Links:
     from .app.web import links
 
-    return lambda: links.for_table(datasette, request, database, table)
+    return lambda: links.table_links(datasette, request, database, table)

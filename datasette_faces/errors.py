@@ -10,6 +10,7 @@ FacesError                 one line for a person: names the thing, and the mend
 │   └── WrongWeights       the weights are not those that they should be
 ├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
+│   └── UnknownFace        a face to search with is not there, or not any more
 ├── Busy                   the server has its hands full, or is ending; later it may go
 │   └── ClientBusy         with this client's own
 ├── WorkerEnded            a process that helped is gone; nothing was done
@@ -71,6 +72,10 @@ class SearchError(FacesError):
     """What was searched for makes no sense; the message says what would."""
 
 
+class UnknownFace(SearchError):
+    """A face to search with is not there: a wrong id or key, or an upload that has expired."""
+
+
 class Busy(FacesError):
     """More pictures wait than the server takes at once; the same request may go in a moment."""
 
@@ -109,8 +114,7 @@ class WorkerEnded(FacesError):
     def __init__(self) -> None:
         """The same message for all."""
         super().__init__(
-            "A process that did a part of the work was ended from outside, perhaps for want of memory: "
-            "nothing was kept; try again"
+            "A worker process was killed, perhaps for lack of memory: nothing was kept; try again"
         )
 
 

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm import WarmProcess, begin
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -51,12 +51,7 @@ def browser() -> Iterator[Any]:
 def serving(*arguments: str | Path, log: Path | None = None) -> Iterator[str]:
     """The address of `datasette ARGUMENTS`, on a port that the system chose; log: all that it says."""
     with open(log or os.devnull, "w") as printed:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "datasette", *map(str, arguments), "-p", "0"],
-            stdout=printed,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = begin("datasette", *arguments, "-p", "0", stdout=printed)
     try:
         yield _address(process)
     finally:
@@ -67,7 +62,7 @@ def serving(*arguments: str | Path, log: Path | None = None) -> Iterator[str]:
                 said.write(complaints)
 
 
-def _address(process: subprocess.Popen[str]) -> str:
+def _address(process: WarmProcess | subprocess.Popen[str]) -> str:
     said = ""
     assert process.stderr is not None
     for line in process.stderr:

@@ -5,15 +5,36 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from archive import make_archive
+from browser import browser
 from desks import Desk
 from pictures import shipped
 from serving import Site, site
 from toy_model import ToyModel
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the marker `browser` to every test that drives Chromium."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> None:
+    """Workers begin at once: the process that they are forked from has imported what they need."""
+    from datasette_faces.models import subprocesses
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Python 3.11 does not hand its own path over
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        subprocesses.context("preloaded")
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +70,13 @@ def shared() -> Path:
     if os.environ.get("DATASETTE_FACES_REQUIRE_SHARED"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for the tests of a file; it ends with them, as no loop of asyncio runs beside it."""
+    with browser() as launched:
+        yield launched
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from pathlib import Path
 from pictures import shipped
 from publishing import make_private
 
+from datasette_faces.library.export import export
 from datasette_faces.library.ingest.run import ingest
-from datasette_faces.library.publish.export import Wanted, export
+from datasette_faces.library.publish.options import ExportOptions
 from datasette_faces.models.sface import SFace
 
 
@@ -18,7 +19,7 @@ def make_catalogue(out: Path, faces_db: Path) -> Path:
     """Export named people of a faces database, with embeddings."""
     with tempfile.TemporaryDirectory() as scratch:
         private = make_private(faces_db, Path(scratch) / "private.db")
-        export(str(private), str(out), Wanted(embeddings=True))
+        export(str(private), str(out), ExportOptions(embeddings=True))
     return out
 
 

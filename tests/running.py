@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
 from toy_model import BLUE, RED, SHY, WHITE, ToyModel, draw
+from warm import WarmProcess, begin
 
 from datasette_faces.store.connection import load_vector_extension, sqlite
 
@@ -38,22 +39,12 @@ def ingest(database: Path, *arguments: object, model: str = "toy") -> dict[str, 
     return dict(report)
 
 
-def start(model: ToyModel, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+def start(
+    model: ToyModel, *arguments: object, env: Mapping[str, str] | None = None
+) -> WarmProcess | subprocess.Popen[str]:
     """Start a command in a process (and session) of its own, which knows the toy model."""
-    return subprocess.Popen(
-        [
-            sys.executable,
-            HERE / "toy_datasette.py",
-            model.as_argument(),
-            "faces",
-            *map(str, arguments),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **options,
-    )
+    script = str(HERE / "toy_datasette.py")
+    return begin(script, model.as_argument(), "faces", *arguments, env=env)
 
 
 def with_a_missed_face(database: Path, photos: Path) -> Path:

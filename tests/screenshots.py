@@ -14,9 +14,10 @@ from PIL import Image
 from serving import asked, copied
 
 from datasette_faces.app.datasette.compat import V1
+from datasette_faces.library.export import export
 from datasette_faces.library.ingest import demo
 from datasette_faces.library.ingest.run import ingest
-from datasette_faces.library.publish.export import Wanted, export
+from datasette_faces.library.publish.options import ExportOptions
 from datasette_faces.models.sface import SFace
 from datasette_faces.people import decide
 from datasette_faces.store.connection import transaction
@@ -75,7 +76,7 @@ def catalogue(ingested: Path, out: Path) -> None:
         faces = [row[0] for row in conn.execute("select id from faces order by id")]
         for face, name in zip(faces, NAMES, strict=False):
             decide.give(conn, [face], None, name, by=decide.NOBODY)
-    export(str(ingested), str(out), Wanted(embeddings=True))
+    export(str(ingested), str(out), ExportOptions(embeddings=True))
     with serving(out, *AS_A_SITE) as address, browser() as chromium:
         page = chromium.new_page(viewport={"width": WIDTH_PX, "height": MAX_HEIGHT_PX})
         together = "(select count(*) from faces as others where others.photo_id = faces.photo_id)"

@@ -12,12 +12,32 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from datasette.app import Datasette
 from datasette.utils import PrefixedUrlString, tilde_encode
+from jinja2.bccache import Bucket, BytecodeCache
 
 from datasette_faces.app.datasette.compat import V1
 from datasette_faces.store.connection import load_vector_extension, sqlite
 
 QUERY = "/-/query" if V1 else ""
 """What follows a database's address where SQL is run."""
+
+
+class CompiledTemplates(BytecodeCache):
+    """Templates that one Datasette compiled, for the next one; a changed template is compiled again."""
+
+    def __init__(self) -> None:
+        self._bytecode: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill the bucket of a template, if it was compiled before."""
+        if bucket.key in self._bytecode:
+            bucket.bytecode_from_string(self._bytecode[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template that was compiled."""
+        self._bytecode[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED_TEMPLATES = CompiledTemplates()
 
 
 class Site:
@@ -27,6 +47,8 @@ class Site:
         self._loop = asyncio.new_event_loop()
         self.datasette = Datasette([str(path) for path in paths], **options)
         self._loop.run_until_complete(self.datasette.invoke_startup())
+        templates = self.datasette.get_jinja_environment() if V1 else self.datasette.jinja_env
+        templates.bytecode_cache = COMPILED_TEMPLATES
 
     def get(
         self, url: str, *, actor: str | None = None, follow: bool = False, **headers: str

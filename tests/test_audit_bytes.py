@@ -40,6 +40,8 @@ from datasette_faces.library.audit import byte_checks, run
 from datasette_faces.library.audit import needles as kept
 from datasette_faces.store.connection import load_vector_extension, sqlite
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED, LIKE_IT = "Maximilian Schneider-Bach", "Maximilian Schneider-Geheim"
 BETWEEN = "Maximilian Schneider, Jan Schneider-Bach"
 """Begins and ends as the published name does."""
@@ -227,7 +229,7 @@ def test_a_watermark_makes_no_name_public(private, plain, tmp_path):
 
 def test_numbers_are_written_as_python_writes_them():
     raw = np.random.default_rng(3).normal(0, 0.3, (500, 8)).astype("<f4")
-    written = list(kept._vectors_written([row.tobytes() for row in raw]))
+    written = list(kept._encode_vectors([row.tobytes() for row in raw]))
     said = [{bytes(row) for row in some} for some in written]
     for row in raw:
         assert row.tobytes()[:8].hex().encode() in said[2]

@@ -18,11 +18,12 @@ from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 
 ROOM = "free pages, and bytes that belong to no row"
-FAULTS = "pages that belong to nothing, or say otherwise"
+FAULTS = "unused or inconsistent pages"
 HEADER = "numbers in the header"
 PEOPLE = "people"
 SEAL = "the seal of the export"
 PICTURES = "pictures of what is not published"
+BLURRED = "faces to blur that are not blurred"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,7 @@ def overwrite(out: Path, place: int, content: bytes) -> None:
     out.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_somebody_hidden_since_is_a_leak_also_in_the_background(out, private, tmp_path):
     """OTHER has no face in the photo in which NAMED is; there a face of nobody becomes one to hide."""
     later = tmp_path / "later.db"
@@ -70,7 +72,7 @@ def test_somebody_hidden_since_is_a_leak_also_in_the_background(out, private, tm
         [(person,)] = conn.execute("select person_id from faces where id = 4").fetchall()
         decide.hide(conn, person)
     assert found(out, private) == {}
-    assert set(found(out, later)) == {SEAL, PICTURES}
+    assert set(found(out, later)) == {SEAL, PICTURES, BLURRED}
 
 
 def test_what_lies_between_rows_is_found_whatever_it_is(out, private):
@@ -97,6 +99,7 @@ def test_a_page_that_nobody_knows_is_found(out, private):
     assert {ROOM, FAULTS} <= set(found(out, private))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nulls", [0, 1, 40])
 @pytest.mark.parametrize("table", ["photos", "faces", "people"])
 def test_a_value_behind_the_last_column_is_found(out, private, table, nulls):
@@ -137,6 +140,7 @@ def test_an_index_that_says_something_else_is_found(out, private):
     assert FAULTS in found(out, private)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [20, 48, 60, 64, 68, 72, 91])
 def test_the_header_keeps_nothing(out, private, place):
     if place != 20:  # which would make all pages others
@@ -144,6 +148,7 @@ def test_the_header_keeps_nothing(out, private, place):
         assert HEADER in found(out, private)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -159,6 +164,7 @@ def test_a_person_of_whom_something_else_is_said_is_found(out, private, statemen
     assert PEOPLE in found(out, private)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -176,7 +182,7 @@ def test_a_file_in_a_folder_that_cannot_be_written_is_audited(
     out: Path, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from datasette_faces.errors import CatalogueError
-    from datasette_faces.library.publish import atomic_file
+    from datasette_faces.library import atomic_file
 
     def refuse(*args: Any, **options: Any) -> Any:
         raise CatalogueError("cannot be written")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 
 from datasette_faces.app.datasette.compat import V1
 
@@ -32,18 +32,24 @@ PAGES = {
     "Datasette's database": "/faces",
 }
 OURS = [name for name in PAGES if not name.startswith("Datasette")]
-FOCUS_LOOK = """element => {
-    const style = getComputedStyle(element);
-    const box = element.querySelector("rect");
-    return [style.outlineStyle, style.outlineWidth, style.outlineColor, style.borderColor,
-        style.boxShadow, style.backgroundColor, box && getComputedStyle(box).stroke].join("|");
+NUMBER_WHAT_CAN_BE_PRESSED = """() => {
+    const pressed = "section.content :is(a[href], button, input:not([type=hidden]), select)";
+    window.lookOf = (element) => {
+        const style = getComputedStyle(element);
+        const box = element.querySelector("rect");
+        return [style.outlineStyle, style.outlineWidth, style.outlineColor, style.borderColor,
+            style.boxShadow, style.backgroundColor, box && getComputedStyle(box).stroke].join("|");
+    };
+    return [...document.querySelectorAll(pressed)].map((element, place) => {
+        element.dataset.place = place;
+        return lookOf(element);
+    });
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
+"""How each of them looks without the focus; `data-place` says which is which."""
+FOCUSED = """() => {
+    const place = document.activeElement.dataset.place;
+    return place === undefined ? null : [+place, lookOf(document.activeElement)];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -157,20 +163,15 @@ def test_all_that_can_be_pressed_is_reached_by_tab_and_shows_it(
 
 
 def check_that_all_is_reached_by_tab(page: Any) -> None:
-    # Datasette's own menu is a closed <details>: what is in it is not on the page yet
-    page.evaluate("""() => document.querySelectorAll(
-        "section.content :is(a[href], button, input:not([type=hidden]), select)"
-    ).forEach((it, place) => { it.dataset.place = place })""")
     page.add_style_tag(content="* { transition: none !important }")
-    every = page.locator("[data-place]")
-    unfocused = {place: every.nth(place).evaluate(FOCUS_LOOK) for place in range(every.count())}
+    # Datasette's own menu is a closed <details>: what is in it is not on the page yet
+    unfocused = dict(enumerate(page.evaluate(NUMBER_WHAT_CAN_BE_PRESSED)))
     reached: dict[int, str] = {}
     for _ in range(4 * len(unfocused) + 20):
         page.keyboard.press("Tab")
-        now = page.evaluate_handle("document.activeElement").as_element()
-        place = now.get_attribute("data-place")
-        if place is not None:
-            reached[int(place)] = now.evaluate(FOCUS_LOOK)
+        if focused := page.evaluate(FOCUSED):
+            place, look = focused
+            reached[place] = look
         if len(reached) == len(unfocused):
             break
     assert set(reached) == set(unfocused)
@@ -215,12 +216,12 @@ def rectangle(page: Any, selector: str) -> dict[str, float]:
 def test_filters_and_pages_work(chromium: Any, address: str, scripts: bool) -> None:
     with opened(chromium, java_script_enabled=scripts) as (page, wrong):
         page.goto(f"{address}/various/-/faces")
-        page.get_by_label("Size from").fill("30")
+        page.get_by_label("Minimum size").fill("30")
         page.get_by_label("Taken from").fill("2018-11-01")
         page.get_by_label("Model").select_option("toy")
         follow(page, page.get_by_role("button", name="Filter"))
         assert "min_size=30" in page.url
-        assert page.get_by_label("Size from").input_value() == "30"
+        assert page.get_by_label("Minimum size").input_value() == "30"
         assert page.get_by_label("Taken from").input_value() == "2018-11-01"
         first = shown_faces(page)
         assert len(first) == 60
@@ -232,7 +233,7 @@ def test_filters_and_pages_work(chromium: Any, address: str, scripts: bool) -> N
         follow(page, page.get_by_role("link", name="First page"))
         assert shown_faces(page) == first
         follow(page, page.get_by_role("link", name="Show all"))
-        assert page.get_by_label("Size from").input_value() == ""
+        assert page.get_by_label("Minimum size").input_value() == ""
         assert shown_faces(page) != first
         assert wrong == []
 
@@ -254,9 +255,9 @@ def test_one_goes_from_photo_to_photo_to_face_and_to_sql(chromium: Any, address:
         follow(page, page.get_by_role("link", name="Next photo"))
         assert page.url.endswith("/photo/2")
         assert page.get_by_role("link", name="Next photo").count() == 0
-        follow(page, page.get_by_role("link", name="Photo before"))
+        follow(page, page.get_by_role("link", name="Previous photo"))
         assert page.url.endswith("/photo/1")
-        assert page.get_by_role("link", name="Photo before").count() == 0
+        assert page.get_by_role("link", name="Previous photo").count() == 0
         follow(page, page.locator(".faces-boxes a").first)
         assert "/face/" in page.url
         follow(page, page.get_by_role("link", name="View and edit SQL"))

@@ -118,6 +118,7 @@ class TestWhatTheyGive:
         assert "face_query()" in answer["error"]
         assert rows(served, "faces_like_query", key="") == []
 
+    @pytest.mark.slow
     def test_near_duplicates_are_the_pairs_that_comparing_all_finds(
         self, faces_db: Path, tmp_path: Path
     ) -> None:
@@ -136,6 +137,7 @@ class TestWhatTheyGive:
                 pages += more
             assert {row["face_id"] for row in pages} == {face_id for face_id, _ in right}
 
+    @pytest.mark.slow
     def test_near_duplicates_stay_in_the_time_limit(self, faces_db: Path, tmp_path: Path) -> None:
         path = many_faces(faces_db, tmp_path / "many.db", MANY)
         with site(path, settings={"sql_time_limit_ms": BUSY_LIMIT_MS}) as served:
@@ -231,10 +233,12 @@ def pairs_by_hand(database: Path, threshold: float) -> list[tuple[int, int]]:
 
 
 class TestWhoSeesThem:
+    @pytest.mark.slow
     def test_everybody_by_default(self, served: Site) -> None:
         assert listed(served) == set(QUERIES)
         assert runnable(served) == set(QUERIES)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("table", ["faces", "photos", "face_embeddings", "models", "people"])
     def test_who_may_not_see_a_table_is_refused_what_reads_it(
         self, faces_db: Path, table: str
@@ -251,6 +255,7 @@ class TestWhoSeesThem:
             assert listed(served) == left
             assert runnable(served) == left
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("level", ["database", "instance"])
     def test_a_private_database_keeps_them(self, faces_db: Path, level: str) -> None:
         allow = {"allow": ONLY_ANN}
@@ -259,6 +264,7 @@ class TestWhoSeesThem:
             assert runnable(served) == set()
             assert runnable(served, actor="ann") == set(QUERIES)
 
+    @pytest.mark.slow
     def test_queries_of_the_owners_own_are_left_in_place_and_leak_nothing(
         self, faces_db: Path
     ) -> None:

@@ -24,13 +24,15 @@ from PIL import Image
 from publishing import DAY, HIDDEN, NAMED, OTHER, SECRET_PLACE, make_private
 from running import faces, rows
 from serving import Site, site
+from warm import begin
 
 from datasette_faces.app.datasette.compat import V1
 from datasette_faces.errors import CatalogueError
+from datasette_faces.library import export as catalogue
 from datasette_faces.library.audit import run as audit
-from datasette_faces.library.publish import export as catalogue
+from datasette_faces.library.audit.findings import AuditFinding, AuditReport
 from datasette_faces.library.publish import public_ids, selection
-from datasette_faces.library.publish.export import Wanted
+from datasette_faces.library.publish.options import ExportOptions
 from datasette_faces.media import redact
 from datasette_faces.media.redact import THUMBNAIL, redact_picture
 from datasette_faces.store import people as store
@@ -69,6 +71,7 @@ def test_a_catalogue_holds_named_people_and_neither_paths_nor_hidden_people(priv
     assert rows(out, "select count(*) from face_embeddings") == [(0,)]
 
 
+@pytest.mark.slow
 def test_ids_stay_the_same_whatever_else_is_published(private, tmp_path):
     first = made(private, tmp_path)
     before = set(rows(first, "select id, photo_id, person_id from faces"))
@@ -87,6 +90,7 @@ def test_ids_are_in_the_order_of_days():
     assert ids == sorted(ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "count"),
     [
@@ -108,14 +112,14 @@ def test_options_say_which_faces_are_published(private, tmp_path, options, count
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--people", HIDDEN), "Nobody called"),
-        (("--people", "Nobody"), "Nobody called"),
+        (("--people", HIDDEN), "No one called"),
+        (("--people", "Nobody"), "No one called"),
         (("--query", "select path from photos"), "other values than ids"),
         (("--query", "delete from faces"), "no ids of faces"),
         (("--query", "nonsense"), "no ids of faces"),
-        (("--query", "select 1 where 0"), "of the 3 that can be, none is among those chosen"),
-        (("--query", "select id from faces where id = 3"), "of the 3 that can be, none"),
-        (("--people", "2"), "Nobody called"),
+        (("--query", "select 1 where 0"), "none of the 3 publishable faces is chosen"),
+        (("--query", "select id from faces where id = 3"), "none of the 3 publishable faces"),
+        (("--people", "2"), "No one called"),
         (("--watermark", "a\U00013000b"), "No font here has"),
     ],
 )
@@ -136,6 +140,7 @@ def test_options_that_make_no_sense_are_wrong_usage(private, tmp_path, options):
     assert faces("export", private, tmp_path / "out.db", *options).exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(private, tmp_path):
     out = tmp_path / "catalogue.db"
     out.write_text("mine")
@@ -177,7 +182,7 @@ def test_nothing_is_written_over_the_private_file_or_its_log(private, tmp_path, 
     arguments = (taken, "--replace") if option == "OUT" else (tmp_path / "o.db", "--names", taken)
     result = faces("export", own, *arguments, "--replace")
     assert result.exit_code == 1
-    assert "take the place of the private file" in result.output
+    assert "would replace the private file" in result.output
     assert own.read_bytes() == private.read_bytes()
     assert [it.name for it in tmp_path.iterdir()] == ["own.db"]
 
@@ -217,7 +222,7 @@ def test_the_list_of_names_is_for_its_owner_and_is_not_there_without_the_catalog
     if sys.platform != "win32":
         assert stat.S_IMODE(names.stat().st_mode) == 0o600
     names.unlink()
-    failing = audit.Report((audit.Finding("x", 1, 1),))
+    failing = AuditReport((AuditFinding("x", 1, 1),))
     monkeypatch.setattr(audit, "audit", lambda *args, **options: failing)
     assert faces("export", private, tmp_path / "o.db", "--names", names).exit_code == 1
     assert not names.exists()
@@ -326,6 +331,7 @@ def public(private, tmp_path_factory, request) -> Any:
     served.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_pages_of_a_catalogue_work(public, page):
     served, _, _ = public
@@ -333,6 +339,7 @@ def test_the_pages_of_a_catalogue_work(public, page):
     assert answer.status_code == 200, answer.text[:500]
 
 
+@pytest.mark.slow
 def test_the_pages_of_its_photos_faces_and_people_work(public):
     served, searchable, out = public
     for table, kind in (("photos", "photo"), ("faces", "face"), ("people", "people")):
@@ -379,6 +386,7 @@ def test_the_gallery_of_a_catalogue_asks_nothing_that_is_its_owners(public, priv
     assert "min_size" in page
 
 
+@pytest.mark.slow
 def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
     # The package calls the view as its module
     module = importlib.import_module("datasette_faces.app.web.search")
@@ -387,10 +395,11 @@ def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
     everybody = {"plugins": {"datasette-faces": {"permissions": {"faces-upload": True}}}}
     with site(immutables=[str(out)], metadata=everybody) as served:
         page = served.get("/catalogue/-/faces/search").text
-    assert "does not take photos" in page
+    assert "does not accept photos" in page
     assert "pip install" not in page
 
 
+@pytest.mark.slow
 def test_nothing_leads_to_what_a_catalogue_has_not(public):
     served, _, out = public
     (face,) = rows(out, "select min(id) from faces")[0]
@@ -413,6 +422,7 @@ def test_nothing_leads_to_what_a_catalogue_has_not(public):
     assert "/catalogue/faces" in front
 
 
+@pytest.mark.slow
 def test_a_portable_catalogue_opens_without_plugin_and_without_sqlite_vec(private, tmp_path):
     out = made(private, tmp_path, "--embeddings", "--portable")
     with sqlite3.connect(out) as conn:
@@ -424,6 +434,7 @@ def test_a_portable_catalogue_opens_without_plugin_and_without_sqlite_vec(privat
     assert len(json.loads(done.stdout)["rows"]) == 3
 
 
+@pytest.mark.slow
 def test_with_embeddings_it_says_that_they_are_biometric_data(private, tmp_path):
     result = faces("export", private, tmp_path / "out.db", "--embeddings")
     assert "biometric" in result.output
@@ -447,6 +458,7 @@ def test_an_export_that_fails_its_audit_leaves_nothing(private, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_finds_what_a_thread_finds(private, tmp_path, monkeypatch):
     out = made(private, tmp_path)
     with out.open("ab") as file:
@@ -464,21 +476,19 @@ def _end(*arguments: Any) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_an_export_whose_audit_is_killed_leaves_nothing_and_says_so(private, tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
-    monkeypatch.setattr(audit, "_searched", _end)
+    monkeypatch.setattr(audit, "_search_bytes", _end)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
-    assert "ended from outside" in result.output
+    assert "was killed" in result.output
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
     out = tmp_path / "out.db"
     whole = stopped = 0
     for number in range(12):
-        command = [sys.executable, "-m", "datasette", "faces", "export", private, out, "--replace"]
-        process = subprocess.Popen(
-            [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = begin("datasette", "faces", "export", private, out, "--replace")
         began = time.monotonic()
         # From the moment on when there is something of it
         while process.poll() is None and not list(tmp_path.glob(".out.db*")):
@@ -486,7 +496,7 @@ def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
             time.sleep(0.002)
         time.sleep(0.03 * number)
         process.kill()
-        process.wait()
+        process.communicate()
         stopped += process.returncode == -signal.SIGKILL
         if out.exists():
             whole += 1
@@ -515,9 +525,10 @@ def test_nothing_is_published_of_a_person_who_is_hidden_since(private, tmp_path)
     out = made(copy, tmp_path)
     assert rows(out, "select name from people") == [(OTHER,)]
     with pytest.raises(CatalogueError):
-        catalogue.export(str(copy), str(tmp_path / "x.db"), Wanted(people=(NAMED,)))
+        catalogue.export(str(copy), str(tmp_path / "x.db"), ExportOptions(people=(NAMED,)))
 
 
+@pytest.mark.slow
 def test_real_photographs_are_published_without_the_hidden_person(shared, tmp_path):
     database = tmp_path / "x.db"
     assert faces("ingest", database, shared / "photos" / "studio", "--json").exit_code == 0

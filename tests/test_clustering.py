@@ -114,6 +114,7 @@ def assert_holds(labels: Any, constraints: Constraints) -> None:
     assert (labels[pinned >= 0] == pinned[pinned >= 0]).all()
 
 
+@pytest.mark.slow
 @ANY
 @given(libraries())
 def test_no_constraint_is_ever_broken(library):
@@ -124,6 +125,7 @@ def test_no_constraint_is_ever_broken(library):
     assert set(labels[labels <= pinned.max()].tolist()) <= {*pinned.tolist(), ALONE}
 
 
+@pytest.mark.slow
 @ANY
 @given(libraries(), st.randoms(use_true_random=False))
 def test_shuffled_rows_give_the_same_numbers(library, random):
@@ -134,6 +136,7 @@ def test_shuffled_rows_give_the_same_numbers(library, random):
     assert (clustered(found[order], picked(constraints, order)) == labels[order]).all()
 
 
+@pytest.mark.slow
 @ANY
 @given(libraries())
 def test_faces_of_low_quality_change_nothing_for_the_others(library):
@@ -148,6 +151,7 @@ def test_faces_of_low_quality_change_nothing_for_the_others(library):
     assert groups(everything) == groups(alone)
 
 
+@pytest.mark.slow
 @ANY
 @given(libraries(), st.integers(0, MOST))
 def test_new_faces_move_none_of_the_old_ones_and_break_no_constraint(library, new):
@@ -168,6 +172,7 @@ def test_new_faces_move_none_of_the_old_ones_and_break_no_constraint(library, ne
     assert_holds(grown, constraints)
 
 
+@pytest.mark.slow
 @ANY
 @given(libraries())
 def test_later_decisions_remove_faces_from_old_clusters(library):
@@ -361,6 +366,7 @@ def test_the_graph_leaves_out_faces_that_are_not_similar():
     assert [set(row) for row in graph.neighbours.tolist()] == [{1, -1}, {0, -1}, {-1}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimensions", [64, 33])
 def test_an_approximate_graph_finds_nearly_all_of_a_persons_faces(dimensions):
     found = unit(
@@ -403,6 +409,7 @@ print(cluster_faces(found, graph, constraints, thresholds).tolist())
 """
 
 
+@pytest.mark.slow
 def test_two_processes_and_shuffled_rows_give_the_same_people(tmp_path):
     found = np.concatenate([clump(seed, 8) for seed in range(20)])
     answers = []
@@ -462,6 +469,7 @@ def real_people(request, shared: Path, tmp_path_factory) -> tuple[Any, Any, Any,
     return faces, photo, places, people, merge_thresholds.estimate_thresholds(faces, threshold)
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_labelled_people_are_separate_and_each_is_one_cluster(real_people):
     faces, photo, places, people, thresholds = real_people

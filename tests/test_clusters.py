@@ -21,6 +21,8 @@ from datasette_faces.store import people as store
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 PEOPLE, EACH, DIMENSIONS = 8, 6, 64
 MODEL = model_info(DIMENSIONS)
 

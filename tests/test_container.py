@@ -19,6 +19,8 @@ from serving import QUERY, site
 
 from datasette_faces.app.datasette.compat import V1
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = "--setting allow_download off --setting default_allow_sql off"
 
 

@@ -13,7 +13,7 @@ from datasette_faces import hookspecs
 from datasette_faces.app.cli import faces
 from datasette_faces.app.datasette import csp, permissions
 from datasette_faces.app.sql import functions
-from datasette_faces.app.web import limits
+from datasette_faces.app.web import upload_limits
 from datasette_faces.library.health import checks
 from datasette_faces.media.decode import FORMATS_BY_SUFFIX
 from datasette_faces.store import embeddings, models
@@ -113,7 +113,7 @@ def test_every_permission_and_setting_is_documented() -> None:
         assert f"| `{right}` |" in DOCS["permissions"]
     source = "".join(file.read_text() for file in (ROOT / "datasette_faces").rglob("*.py"))
     settings = set(re.findall(r'setting\([^()]*, "(\w+)"\)', source))
-    settings |= {csp.SETTING, limits.SETTING, limits.HEADER}
+    settings |= {csp.SETTING, upload_limits.PER_MINUTE_SETTING, upload_limits.HEADER_SETTING}
     assert len(settings) > 4
     for name in settings:
         assert any(f"`{name}" in text or f"{name}:" in text for text in DOCS.values()), name

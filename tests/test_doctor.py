@@ -203,7 +203,7 @@ REPORTED: dict[str, tuple[str, Any]] = {
     "a box outside the picture": ("boxes", ["update faces set x = 5000 where id = 1"]),
     "a box to the left of the picture": ("boxes", ["update faces set x = -500 where id = 1"]),
     "a box without width": ("boxes", ["update faces set width = 0 where id = 1"]),
-    "a box that is no number": ("boxes", ["update faces set x = 'x' where id = 1"]),
+    "a box that is not a number": ("boxes", ["update faces set x = 'x' where id = 1"]),
     "landmarks that are no JSON": (
         "landmarks",
         ["update faces set landmarks = '[[1' where id = 1"],
@@ -237,6 +237,7 @@ def test_a_file_as_it_was_ingested_is_sound(database: Path) -> None:
     assert database.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", REPAIRED)
 def test_what_can_be_repaired_is_found_and_repaired(database: Path, fault: str) -> None:
     check, harm = REPAIRED[fault]
@@ -254,6 +255,7 @@ def test_what_can_be_repaired_is_found_and_repaired(database: Path, fault: str) 
     assert (decided(database), names(database)) == (before, called)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", REPORTED)
 def test_what_cannot_be_repaired_is_reported_and_left_alone(database: Path, fault: str) -> None:
     check, harm = REPORTED[fault]
@@ -589,6 +591,7 @@ def test_anything_but_a_faces_database_is_refused_in_words(tmp_path: Path, conte
     assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_large_file_without_a_fault_is_sound(sound: Path, tmp_path: Path) -> None:
     database = make_gallery(
         tmp_path / "faces.db", random_vectors(10_000, 128), *KINDS["sqlite-vec"]

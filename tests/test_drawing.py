@@ -15,6 +15,8 @@ from toy_model import GREEN, RED, SHY, WHITE, ToyModel, draw
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 FACES = """
     select faces.id, x, y, width, height, detection_score, name, person_source
     from faces left join people on people.id = person_id order by photo_id, x, faces.id

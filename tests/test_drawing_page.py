@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from desks import Desk, message
 from running import faces, rows, with_a_missed_face
 from serving import Site, metadata_with, site
 from test_browser import NARROW, WIDE, follow, opened, show
 from test_people_browser import SECRET, with_and_without
 from toy_model import BLUE, GREEN, RED, SHY, WHITE, ToyModel, draw
+
+pytestmark = pytest.mark.slow
 
 BOX = {"x": 42, "y": 1, "width": 38, "height": 38}
 DRAWN = "select id, x, y, width, height, person_id is not null from faces where x = 42"
@@ -33,7 +35,7 @@ def send(desk: Desk, **changes: Any) -> Any:
 
 def test_a_missed_face_is_drawn_named_undone_and_redone(desk: Desk, database: Path) -> None:
     page = desk.decide("/photo/1", action="draw", photo=1, to="Ada", **BOX)
-    assert message(page).startswith("root drew a box round a face")
+    assert message(page).startswith("root drew a box around a face")
     [(face_id, *box, whose)] = rows(database, DRAWN)
     assert (box, whose) == ([42, 1, 38, 38], 1)
     assert f"/people/-/faces/face/{face_id}" in page.text
@@ -159,12 +161,6 @@ def test_a_program_draws_by_json(database: Path) -> None:
         kinds = [made["kind"] for made in answer.json()["decisions"]]
         assert kinds == ["draw", "move", "name"]
         assert rows(database, "select actor from decisions where kind = 'draw'") == [("ann",)]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture

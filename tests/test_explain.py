@@ -39,7 +39,7 @@ DECIDED = Decision("name", actor="root", made_at="2026-01-02T03:04:05Z", id=7)
         (NO_PERSON, ["no face of a named person is near"]),
         (
             replace(NO_PERSON, near=(ADA,)),
-            ["Ada's, at a similarity of 0.35; toy takes two faces for one person from 0.40."],
+            ["Ada's, at a similarity of 0.35; the threshold of toy is 0.40."],
         ),
         (
             replace(NO_PERSON, near=(replace(ADA, similarity=0.5, in_photo=True),)),

@@ -14,7 +14,8 @@ from publishing import NAMED, make_private
 from running import faces, rows
 
 from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
-from datasette_faces.library.publish import atomic_file, export, public_rows, writer
+from datasette_faces.library import atomic_file, export
+from datasette_faces.library.publish import build, public_rows, writer
 from datasette_faces.media.crop import crop_face
 from datasette_faces.media.decode import Picture, decode_picture
 from datasette_faces.media.exif import Exif
@@ -30,6 +31,7 @@ def private(faces_db: Path, tmp_path: Path) -> Path:
     return make_private(faces_db, tmp_path / "private.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("options", [(), ("--replace",)])
 def test_a_log_that_sqlite_would_take_for_the_catalogues_is_refused(
@@ -68,6 +70,7 @@ def test_folders_of_ended_exports_go_and_those_of_running_ones_stay(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_people_are_named_while_an_export_goes_on(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,12 +82,13 @@ def test_people_are_named_while_an_export_goes_on(
             decide.move(other, [5], None)
         fill(conn, *args)
 
-    monkeypatch.setattr(export, "fill", slowly)
+    monkeypatch.setattr(build, "fill", slowly)
     # Not somebody who is published, nor in a photo that is: nothing of it is in the catalogue
     result = faces("export", private, tmp_path / "out.db", "--people", NAMED)
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +100,7 @@ def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
             [(person,)] = other.execute("select id from people where name = ?", [NAMED]).fetchall()
             decide.hide(other, person)
 
-    monkeypatch.setattr(export, "fill", slowly)
+    monkeypatch.setattr(build, "fill", slowly)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "changed while it was exported" in result.output

@@ -275,6 +275,7 @@ class TestTime:
             found = conn.execute("select faces_knn(face_embedding(1), 5)").fetchone()[0]
             assert matches(found)[0] == Match(1, 1.0)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["sqlite-vec", "no index"])
     def test_a_limit_ends_a_single_long_search(self, tmp_path: Path, kind: str) -> None:
         path = make_gallery(tmp_path / "g.db", random_vectors(20_000, 64), *KINDS[kind])

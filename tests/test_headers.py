@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from datasette import __version__, hookimpl
 from datasette.plugins import pm
 from serving import QUERY, Site, copied, metadata_with, site
@@ -222,12 +222,6 @@ def test_no_value_of_a_database_can_add_a_script_to_what_is_allowed(
                 assert opening in unescape(response.text), path
             if path == "/photo/1":
                 assert hostile in unescape(response.text)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,13 @@ from desks import Desk, make_clustered
 from galleries import opened
 from serving import Site, site
 
+from datasette_faces.app.web import page
 from datasette_faces.people import decide
 from datasette_faces.store import review_queue
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
+
+pytestmark = pytest.mark.slow
 
 BASE = "/people/-/faces"
 MARK = "h0st1le"
@@ -386,10 +389,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_every_parameter_that_a_view_reads_is_tried() -> None:
-    views = Path(decide.__file__).parent / "views"
+    views = Path(page.__file__).parent
     read = set()
     for module in views.glob("*.py"):
         text = module.read_text()
         read |= set(re.findall(r'args\.get(?:list)?\("(\w+)"', text))
-        read |= set(re.findall(r'(?:number|_day|id_asked)\((?:page\.)?request, "(\w+)"', text))
+        read |= set(re.findall(r'(?:read_number|_day|read_id)\((?:page\.)?request, "(\w+)"', text))
+    assert {"after", "min_size", "model"} <= read
     assert read <= {parameter for _, parameter in PARAMETERS} | {"_sort", "_sort_desc"}

@@ -253,6 +253,7 @@ def test_a_name_that_was_taken_for_another_one_here_stays_with_its_faces(
     assert dict(rows(database, NAMES)) == {1: "Mary", 2: "Ada"}
 
 
+@pytest.mark.slow
 def test_a_face_that_was_rejected_for_ada_does_not_become_ada_by_a_file(
     database: Path, photos: Path
 ) -> None:

@@ -36,7 +36,9 @@ from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes
 from datasette_faces.store.connection import Connection, transaction
 from datasette_faces.store.database import writing
-from datasette_faces.store.embeddings import Filters
+from datasette_faces.store.embeddings import SearchFilters
+
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 FACES, DIMENSIONS = 400, 48
 TOY = model_info(DIMENSIONS)
@@ -49,7 +51,7 @@ indexed = pytest.mark.parametrize("kind", ["sqlite-vec", "pq"])
 
 @pytest.fixture(autouse=True)
 def without_shortcut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Filters that leave few faces are served by the index all the same."""
+    """SearchFilters that leave few faces are served by the index all the same."""
     monkeypatch.setattr(search, "FEW_FACES", 0)
 
 
@@ -68,9 +70,9 @@ def check(conn: Any, searcher: Searcher, seed: int = 11) -> None:
     for query in [*vectors(2, seed), *list(seen.values())[-1:]]:
         for k in (1, 12, 4096):
             assert_exact(searcher.nearest(conn, query, k), seen, query, k)
-        found = searcher.nearest(conn, query, 30, filters=Filters(person_id=2, hidden=True))
+        found = searcher.nearest(conn, query, 30, filters=SearchFilters(person_id=2, hidden=True))
         assert_exact(found, stored(conn, "person_id = 2"), query, 30)
-        found = searcher.nearest(conn, query, 4096, filters=Filters(threshold=0.2))
+        found = searcher.nearest(conn, query, 4096, filters=SearchFilters(threshold=0.2))
         assert_exact(found, seen, query, 4096, 0.2)
 
 
@@ -480,7 +482,7 @@ def test_another_process_changes_faces_while_threads_search(
 ) -> None:
     """Every answer is compared with the exact one, of the same moment: one read transaction."""
     monkeypatch.setattr(search, "MOST_CHANGES", 30)
-    monkeypatch.setattr(rerank, "FIRST_LOOK", 8)
+    monkeypatch.setattr(rerank, "FIRST_FETCH", 8)
     small = Watched()
     path = make_gallery(tmp_path / "g.db", vectors(FACES), SqliteVec(), small)
     both = Searcher(str(path), kinds=[SqliteVec(), small])
@@ -521,7 +523,7 @@ def ask_in_transaction(conn: Any, searcher: Searcher, random: np.random.Generato
     k = int(random.choice([1, 5, 20, 300, 4096]))
     assert_exact(searcher.nearest(conn, query, k), seen, query, k)
     person, threshold = int(random.integers(1, 6)), float(random.uniform(-0.2, 0.6))
-    filters = Filters(person_id=person, threshold=threshold, hidden=True)
+    filters = SearchFilters(person_id=person, threshold=threshold, hidden=True)
     found = searcher.nearest(conn, query, k, filters=filters)
     assert_exact(found, stored(conn, "person_id = ?", person), query, k, threshold)
     conn.execute("commit")

@@ -36,7 +36,7 @@ from datasette_faces.search.indexes.vec0 import SqliteVec
 from datasette_faces.search.searcher import Searcher
 from datasette_faces.store import changes, indexes, models
 from datasette_faces.store.database import writing
-from datasette_faces.store.embeddings import Filters
+from datasette_faces.store.embeddings import SearchFilters
 from datasette_faces.store.migrations import migrations
 
 TOY = model_info(32)
@@ -261,6 +261,7 @@ class TestPq:
             best = Searcher(kinds=[]).nearest(conn, query, 10)
             assert {match.face_id for match in best} <= set(found.tolist())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("spoilt", SPOILT)
     def test_that_is_not_sound_is_not_opened_and_made_anew(
         self, gallery: Path, spoilt: str
@@ -589,7 +590,7 @@ def test_a_row_of_an_index_that_makes_no_sense_is_none(tmp_path: Path) -> None:
         conn.execute("update face_indexes set seen = 'x'")
         query = random_vectors(1, 16, seed=3)[0]
         found = Searcher(str(path), kinds=[kind]).nearest(
-            conn, query, 5, filters=Filters(hidden=True)
+            conn, query, 5, filters=SearchFilters(hidden=True)
         )
         assert_exact(found, stored(conn), query, 5)
 

@@ -41,6 +41,7 @@ from datasette_faces.shapes import QueryAnalysis
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
+pytestmark = pytest.mark.once
 SECONDS = 60
 """An answer takes no longer, also where a worker has to begin anew on a busy machine."""
 Begin = Callable[..., Inference]
@@ -179,6 +180,7 @@ def test_the_model_loads_on_first_use_once_and_says_so_meanwhile(begin, picture,
     assert Path(tmp_path / "loads").read_text().count("loaded") == 1
 
 
+@pytest.mark.slow
 def test_more_than_it_can_hold_is_busy_at_once_and_then_there_is_room_again(begin, picture):
     inference = begin(ToyModel(seconds=0.5), workers=1, waiting=2)
     taken = [inference.submit(picture(RED)) for _ in range(3)]
@@ -196,6 +198,7 @@ def test_one_core_is_left_for_the_pages():
     assert inference.waiting == 2
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("colour", "reason"),
@@ -213,6 +216,7 @@ def test_a_harmful_picture_costs_only_itself(begin, picture, colour, reason):
     assert inference.state == "ready"
 
 
+@pytest.mark.slow
 def test_a_picture_that_hangs_is_given_up(begin, picture):
     inference = begin(ToyModel(), limits=Limits(seconds=1))
     assert looks(inference, picture(HANGS)) == "decoding it took over 1 seconds"
@@ -335,6 +339,7 @@ def sface() -> Iterator[Inference]:
     inference.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "count"), [("one face", 1), ("six faces", 6)])
 def test_sface_finds_the_faces_of_an_upload(sface, what, count):
     found = answer(sface, shipped(what).read_bytes())
@@ -348,6 +353,7 @@ def turned(what: str, degrees: int) -> Image.Image:
         return image.convert("RGB").rotate(degrees, expand=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "reason"),
     [

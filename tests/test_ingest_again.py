@@ -14,6 +14,8 @@ from toy_model import BLUE, GREEN, RED, WHITE, YELLOW, ToyModel, draw
 
 from datasette_faces.algorithms import vectors
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
@@ -410,7 +412,7 @@ def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_leaves_one_file(
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "Stopped; all that was finished is kept. The same line goes on from here." in err
+    assert "Stopped; all that was finished is kept. Run the same command to continue." in err
     assert "Traceback" not in out + err
     assert beside(database) == []
     assert rows(database, "pragma journal_mode") == [("delete",)]

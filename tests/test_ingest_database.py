@@ -147,6 +147,7 @@ def test_a_lock_that_a_killed_ingest_left_does_not_stop_the_next(some, database)
     assert beside(database) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through_a_link", [False, True])
 def test_what_a_killed_process_left_half_written_is_undone(
     some, database, tmp_path, through_a_link
@@ -203,6 +204,7 @@ def test_a_log_that_a_reader_holds_is_merged_by_the_next(some, database, monkeyp
     assert beside(database) == []
 
 
+@pytest.mark.slow
 def test_a_database_that_another_program_writes_to_is_busy(some, database, monkeypatch):
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.2)
     ingest(database, some)
@@ -256,13 +258,14 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return disk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pages", [1, 5, 34])
 def test_a_full_disk_is_one_line_and_what_was_saved_is_kept(
     some, database, small_disk, pages, monkeypatch
 ):
     monkeypatch.setattr(ingesting, "BATCH_PHOTOS", 1)
     small_disk.pages = pages
-    assert "is full; free some space and run the same line again" in refused(database, some)
+    assert "is full; free some space and run the same command again" in refused(database, some)
     assert beside(database) == []
     assert rows(database, "pragma integrity_check") == [("ok",)]
     assert rows(database, "pragma journal_mode") == [("delete",)]
@@ -281,6 +284,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("limit_bytes", [20_000, 200_000])
 def test_a_file_that_may_not_grow_ends_in_one_line_and_goes_on_later(
@@ -318,6 +322,7 @@ def test_a_file_without_vector_tables_opens_in_any_sqlite(some, database):
         assert conn.execute("select count(*) from face_embeddings").fetchone() == (30,)
 
 
+@pytest.mark.slow
 def test_a_reader_meanwhile_is_not_disturbed_and_sees_the_new_rows_afterwards(some, database):
     ingest(database, some)
     with reading(str(database)) as conn:
@@ -329,6 +334,7 @@ def test_a_reader_meanwhile_is_not_disturbed_and_sees_the_new_rows_afterwards(so
     assert beside(database) == []
 
 
+@pytest.mark.slow
 def test_a_reader_in_the_middle_of_a_query_does_not_stop_an_ingest(some, database, monkeypatch):
     ingest(database, some)
     draw(some / "new.png", RED, note="new")
@@ -451,6 +457,7 @@ def test_the_exact_index_holds_the_same_vectors_as_the_table(faces_db):
     assert [distance for _, distance in found] == pytest.approx([0] * 7, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_photo_that_was_ingested_finds_itself(faces_db, t1_jpg):
     from datasette_faces.models.pipeline import analyse
     from datasette_faces.models.sface import SFace
@@ -464,6 +471,7 @@ def test_a_photo_that_was_ingested_finds_itself(faces_db, t1_jpg):
         assert rows(faces_db, "select photo_id from faces where id = ?", face_id) == [(1,)]
 
 
+@pytest.mark.slow
 @posix
 def test_a_killed_ingest_lets_the_next_one_in(tmp_path, some, database):
     slow = ToyModel(log=str(tmp_path / "slow.log"), seconds=0.05)

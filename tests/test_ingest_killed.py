@@ -17,6 +17,7 @@ from toy_model import BLUE, GREEN, RED, WHITE, ToyModel, draw
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX"),
     pytest.mark.once,
+    pytest.mark.slow,
 ]
 
 KILLS_EACH = 10

@@ -17,6 +17,8 @@ from toy_model import BLUE, GREEN, KILLS, RED, YELLOW, ToyModel, draw
 from datasette_faces.errors import ModelError
 from datasette_faces.store import models
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a.png", "b.png", "c.png")
 PICTURES = ((RED,), (GREEN,), (BLUE, RED), (YELLOW,))
 

@@ -84,7 +84,7 @@ class TestANewKind:
             assert ">Undo</button>" in desk.get("/history").text
             desk.decide("/history", action="undo", decision=1)
             told = desk.get("/history.json").json()["decisions"]
-            assert told[0]["sentence"] == f"root took back #1: {sentence}"
+            assert told[0]["sentence"] == f"root undid #1: {sentence}"
             assert ">Redo</button>" in desk.get("/history").text
 
     def test_goes_out_and_into_another_file(self, database: Path, tmp_path: Path) -> None:

@@ -23,8 +23,7 @@ from serving import QUERY, Site, metadata_with, site
 
 from datasette_faces.app.datasette.compat import V1
 from datasette_faces.app.datasette.log_filter import WithoutKeys
-from datasette_faces.app.datasette.rates import RateLimit, network
-from datasette_faces.app.datasette.state import state_of
+from datasette_faces.app.web.upload_limits import RateLimit, client_network, limits_of
 
 SEARCH = "/faces/-/faces/search.json"
 JUNK = b"\xff\xd8\xff" + b"x" * 100_000
@@ -79,7 +78,7 @@ class TestBuckets:
         assert [limit.take("a", 3, per_minute=0.5) for _ in range(2)] == [0, 120]
 
     def test_so_many_clients_are_remembered_and_no_more(self) -> None:
-        limit = RateLimit(clients=3, clock=Clock())
+        limit = RateLimit(max_clients=3, clock=Clock())
         for client in "abcad":
             limit.take(client, per_minute=1)
         assert set(limit._buckets) == {"c", "a", "d"}
@@ -102,7 +101,7 @@ class TestBuckets:
         ],
     )
     def test_an_address_stands_for_its_network(self, address: str, client: str) -> None:
-        assert network(address) == client
+        assert client_network(address) == client
 
 
 def post(served: Site, *, actor: str | None = None, path: str = SEARCH, **headers: str) -> Any:
@@ -132,6 +131,7 @@ class TestUploads:
                 statuses = [post(served, actor=actor).status_code for _ in range(2)]
                 assert statuses == [415, 429]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("setting", [0, False])
     def test_a_site_may_have_no_limit(self, faces_db: Path, setting: Any) -> None:
         with site(faces_db, metadata=metadata_with(uploads_per_minute=setting)) as served:
@@ -178,7 +178,7 @@ class TestUploads:
         settings = metadata_with(uploads_per_minute=1, permissions={"faces-upload": False})
         with site(faces_db, metadata=settings) as served:
             assert [post(served).status_code for _ in range(3)] == [403] * 3
-            assert not state_of(served.datasette).rates._buckets
+            assert not limits_of(served.datasette).rate._buckets
 
 
 def ask(url: str, data: bytes | None = None) -> tuple[int, float, str | None]:
@@ -197,6 +197,7 @@ def ask(url: str, data: bytes | None = None) -> tuple[int, float, str | None]:
     return status, time.monotonic() - began, again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_minute", [20, 0], ids=["limited", "queue alone"])
 def test_a_flood_of_uploads_is_refused_and_pages_go_on(
     faces_db: Path, tmp_path: Path, per_minute: int
@@ -278,6 +279,7 @@ def test_nothing_of_a_query_photo_is_in_the_log(
     assert not re.search(r"(\\x[0-9a-f]{2}){8}", said)
 
 
+@pytest.mark.slow
 def test_the_server_s_own_log_has_no_key_of_a_query_photo(faces_db: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with serving(faces_db, log=log) as address:

@@ -55,6 +55,7 @@ def test_what_is_counted_fits_its_number(words, told):
     assert counted(*words) == told
 
 
+@pytest.mark.slow
 def test_a_published_catalogue_is_called_one_and_what_looks_at_it_is_named(database, photos):
     assert faces("people", database, "name", "1", "Ada").exit_code == 0
     out = database.with_name("cat.db")
@@ -88,6 +89,7 @@ ONE_OF_IT = re.compile(
 )
 
 
+@pytest.mark.slow
 def test_of_one_the_commands_speak_as_of_one(database, tmp_path, photos):
     (photos / "1.png").unlink()
     one = tmp_path / "one.db"
@@ -127,7 +129,7 @@ def test_of_one_the_commands_speak_as_of_one(database, tmp_path, photos):
         "1 face by toy, ",
         "Indexing 1 embedding…",
         "1 of them is no face (",
-        "1 face is somebody new (",
+        "1 face is a new person (",
         "1 face is not Ada (",
         "1 crop: ",
         "1 sidecar written, 0 were up to date",

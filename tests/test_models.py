@@ -17,6 +17,7 @@ from datasette_faces.models import onnx_graphs, registry, sface
 from datasette_faces.models.sface import SFace
 
 
+@pytest.mark.slow
 def test_the_prepared_graph_gives_the_vectors_of_the_published_one(t1_jpg):
     """Of the published file only the inputs are dropped that onnxruntime refuses."""
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
@@ -43,6 +44,7 @@ def test_the_prepared_graph_gives_the_vectors_of_the_published_one(t1_jpg):
         assert vectors.cosine(vector, wanted) >= 0.9999
 
 
+@pytest.mark.slow
 def test_a_face_has_the_same_vector_alone_and_in_a_batch(t1_jpg):
     engine = SFace().load()
     picture = decode_picture(t1_jpg.read_bytes())
@@ -51,6 +53,7 @@ def test_a_face_has_the_same_vector_alone_and_in_a_batch(t1_jpg):
         assert vectors.cosine(engine.embed([face])[0], vector) >= 0.99999
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_of_the_prepared_graph_is_prepared_anew(tmp_path, monkeypatch):
     def cache_file(weights: bytes) -> Path:
         return tmp_path / f"{len(weights)}.onnx"
@@ -85,6 +88,7 @@ def test_a_folder_without_a_pack_is_no_model(tmp_path):
         registry.model(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_pack_with_a_broken_file_is_one_line(tmp_path):
     (tmp_path / "det.onnx").write_bytes(b"no model")
     with pytest.raises(ModelError, match=r"cannot be loaded|holds no detector") as error:

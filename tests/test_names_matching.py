@@ -181,6 +181,7 @@ def test_an_album_with_gaps_is_solved_without_a_mistake_whatever_its_order(seed)
 some_names, some_people = (st.frozensets(st.sampled_from(of)) for of in ("ABC", "123"))
 
 
+@pytest.mark.slow
 @given(st.lists(st.builds(NamedPhoto, some_names, some_people)))
 def test_no_name_and_no_person_is_proposed_twice(photos):
     found = assign_names(photos)

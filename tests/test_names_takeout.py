@@ -92,6 +92,7 @@ keys = st.sampled_from(["people", "name", "title", "url"])
 simple = st.none() | st.booleans() | st.floats() | st.text()
 
 
+@pytest.mark.slow
 @given(st.recursive(simple, lambda it: st.lists(it) | st.dictionaries(keys, it)))
 def test_any_json_is_read_or_refused(said):
     with suppress(NamesError):

@@ -81,6 +81,7 @@ def test_exiftool_reads_what_was_written(tmp_path):
     assert said["XMP-iptcExt:PersonInImage"] == ["Ann Smith", "Bob |& <Söhne> 👪", "مريم"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_written_areas_apply_to_the_stored_picture_and_come_back_upright(tmp_path, orientation):
     frame = Frame(300, 400, orientation) if orientation > 4 else Frame(400, 300, orientation)
@@ -215,6 +216,7 @@ def test_strange_namespaces_comments_and_spaces_survive():
     assert places(xmp_read.read_xmp(after, FRAME)) == {it.name: it.area for it in EVERYONE}
 
 
+@pytest.mark.slow
 def test_what_exiftool_wrote_keeps_all_that_exiftool_reads(tmp_path):
     path = tmp_path / "photo.xmp"
     exiftool(
@@ -253,6 +255,7 @@ parts = st.floats(0.001, 0.2)
 areas = st.builds(Area, st.floats(0, 0.8), st.floats(0, 0.8), parts, parts)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     st.lists(st.tuples(letters, areas), max_size=6),
@@ -299,6 +302,7 @@ def trees(children: st.SearchStrategy[xml_safe.Element]) -> st.SearchStrategy[xm
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.recursive(trees(st.nothing()), trees, max_leaves=8))
 def test_any_tree_is_read_as_it_was_written(root):

@@ -217,6 +217,7 @@ OUTSIDE = b'<!DOCTYPE x [<!ENTITY secret SYSTEM "file:///etc/passwd">]>' + packe
 DTD = b'<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd">' + packet("")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -248,6 +249,7 @@ def test_xmp_that_is_invalid_or_hostile_is_refused_with_a_reason(data, reason):
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
 def test_a_thousand_regions_are_enough():
     many = [
         (f"P{number}", area(number / 4_000, 0.3, 0.0002, 0.01), "Face") for number in range(3_000)
@@ -387,6 +389,7 @@ REGION = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.tif", "photo.webp", "photo.xmp"])
 def test_what_exiftool_writes_is_read(tmp_path, name):
     path = tmp_path / name
@@ -412,6 +415,7 @@ def test_what_exiftool_writes_for_microsoft_is_read(tmp_path):
     assert places(reading) == {"Ann Smith": ANN, "Eve": None}
 
 
+@pytest.mark.slow
 def test_exiftool_reads_the_samples_as_xmp(tmp_path):
     for name in ("LIGHTROOM", "DIGIKAM", "PICASA", "MICROSOFT"):
         path = tmp_path / f"{name}.xmp"
@@ -426,6 +430,7 @@ def test_reading_is_quick_enough_for_each_photo():
     assert time.perf_counter() - started < 2
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(
     st.sampled_from([LIGHTROOM, DIGIKAM, PICASA, MICROSOFT]),

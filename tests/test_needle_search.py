@@ -77,6 +77,7 @@ def test_a_text_that_is_compared_in_full_may_cross_chunks(monkeypatch):
         assert [(hit.offset, hit.text) for hit in hits] == [(before, secret)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separator", [b"\n", b" "])
 def test_texts_that_end_like_public_ones_are_searched_for_and_public_ones_are_not(separator):
     public = separator.join(b"Number%06d Schneider-Bach" % it for it in range(4_000))
@@ -85,6 +86,7 @@ def test_texts_that_end_like_public_ones_are_searched_for_and_public_ones_are_no
     assert needles.build_search().counts == {"names": 2_000}
 
 
+@pytest.mark.slow
 def test_texts_that_begin_like_public_ones_are_searched_for_by_their_end():
     names = [b"Number%05d Schneider-Bach" % it for it in range(2_000)]
     needles = Needles(b" ".join(names))

@@ -77,6 +77,7 @@ def thumbnail(database: Path) -> bytes:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     ["{folder}/../{name}/secret", "./secret", "secret", "{real}/", "{folder}/./secret", "//{real}"],
@@ -91,6 +92,7 @@ def test_a_path_that_no_ingest_writes_is_not_opened_even_with_the_right_content(
     assert hostile(path, b"the very content") == thumbnail(database)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
@@ -129,6 +131,7 @@ def test_a_name_that_is_no_text_is_served_by_its_bytes_and_nothing_else_is(
     assert hostile(odd, photo.read_bytes()) == photo.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "dangling link", "no permission"])
 def test_what_is_no_file_is_not_opened(
     hostile: Any, database: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +179,7 @@ def test_what_is_replaced_between_the_look_and_the_opening_is_not_served(
     assert read_verified(str(photo), len(content), sha256(content).hexdigest()) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folders", "is_served"),
     [
@@ -295,6 +299,7 @@ def test_a_slow_disk_holds_up_no_page(database: Path, monkeypatch: pytest.Monkey
             go_on.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

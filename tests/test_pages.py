@@ -362,6 +362,7 @@ class TestNames:
                 picture = served.get(f"/hostile/-/faces/image/{photo_id}.jpg")
                 assert picture.headers["content-type"] == "image/png"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["two words", "a.b", "50%", "über", "a~b", "-", "a'b\"c<i>"])
     def test_of_databases_are_encoded_in_every_link(
         self, faces_db: Path, tmp_path: Path, name: str
@@ -381,6 +382,7 @@ class TestNames:
 
 
 class TestBaseUrl:
+    @pytest.mark.slow
     @pytest.mark.parametrize("keeps_prefix", [True, False])
     def test_every_link_begins_with_it_and_works(self, faces_db: Path, keeps_prefix: bool) -> None:
         with site(faces_db, settings={"base_url": "/a/b/"}) as served:
@@ -452,6 +454,7 @@ class TestPictures:
             assert "/image/1.jpg" in served.get("/faces/-/faces/photo/1").text
             assert served.get("/faces/-/faces/image/3.jpg").status_code == 404
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "harm",
         ["another file", "as long", "a link", "a link to a device", "a fifo", "a folder", "gone"],

@@ -437,6 +437,7 @@ slow = settings(
 )
 
 
+@pytest.mark.slow
 @slow
 @given(STEPS.map(lambda steps: [it for it in steps if it[0] != "cluster"]))
 def test_any_decisions_undone_to_the_start_give_the_first_state(
@@ -454,6 +455,7 @@ def test_any_decisions_undone_to_the_start_give_the_first_state(
         assert everything(conn) == first
 
 
+@pytest.mark.slow
 @slow
 @given(STEPS)
 def test_no_clustering_moves_a_face_that_a_person_placed(template: Path, steps: list) -> None:

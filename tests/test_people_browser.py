@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 from serving import asked
 from test_browser import (
     NARROW,
@@ -64,12 +64,6 @@ FAINT = """() => {
         .map(it => it.outerHTML.slice(0, 120));
 }"""
 """What has less contrast than WCAG 2 asks for."""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +133,7 @@ def test_people_are_named_merged_split_and_rejected_and_all_of_it_is_undone_and_
         for name in ("Ada", "Grace", "Emmy"):
             name_person(page, name)
             assert page.locator("h1").inner_text() == name
-            follow(page, page.get_by_role("link", name="Next without a name"))
+            follow(page, page.get_by_role("link", name="Next unnamed person"))
         named = {name for name, _ in everybody(database).values() if name}
         assert named == {"Ada", "Grace", "Emmy"}
         # Merge, by name
@@ -270,7 +264,11 @@ def test_a_name_that_is_taken_offers_a_merge(chromium: Any, address: str, databa
         name_person(page, "Ada")
         page.goto(f"{address}/people/2")
         name_person(page, "ada")
-        assert page.get_by_role("alert").inner_text().startswith("Somebody is called ada already")
+        assert (
+            page.get_by_role("alert")
+            .inner_text()
+            .startswith("There is already a person called ada")
+        )
         follow(page, page.get_by_role("button", name="merge"))
         assert page.locator("h1").inner_text() == "Ada"
         assert [it for it in wrong if "409" not in it] == []
@@ -287,7 +285,7 @@ def test_the_second_of_two_editors_decides_again_with_what_was_entered(
         name_person(other, "Grace")
         assert "root named 10 faces Ada" in other.locator("section.content").inner_text()
         assert other.get_by_label("Name").input_value() == "Grace"
-        follow(other, other.get_by_role("button", name="Decide so all the same"))
+        follow(other, other.get_by_role("button", name="Do it anyway"))
         assert other.locator("h1").inner_text() == "Grace"
 
 

@@ -15,7 +15,6 @@ from datasette import hookimpl
 from datasette.database import Database
 from datasette.plugins import pm
 from desks import FORM, make_clustered
-from jinja2.bccache import Bucket, BytecodeCache
 from serving import QUERY, Site, copied, site
 
 from datasette_faces.app.datasette.compat import V1, allowed
@@ -26,6 +25,8 @@ from datasette_faces.people import decide
 from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
+
+pytestmark = pytest.mark.slow
 
 ACTORS = (None, "bob", "ann", "ed", "root")
 """Nobody is logged in; somebody; whom a setting names; an editor; root."""
@@ -249,27 +250,8 @@ def served_with(database: Path, setting: Setting) -> Iterator[Site]:
         yield served
 
 
-class Compiled(BytecodeCache):
-    """Templates that one Datasette compiled, for the next one."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self.kept:
-            bucket.bytecode_from_string(self.kept[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self.kept[bucket.key] = bucket.bytecode_to_string()
-
-
-COMPILED = Compiled()
-
-
 def make_quick(datasette: Any) -> None:
-    """Make the routes once, not for each request, and no template twice: what is asked for is many."""
-    env = datasette.get_jinja_environment() if V1 else datasette.jinja_env
-    env.bytecode_cache = COMPILED
+    """Make the routes once, not for each request: what is asked for is many."""
     app = datasette.app()
     datasette.app = lambda: app
 

@@ -59,6 +59,7 @@ def nobody_else(faces_db: Path) -> Iterator[Site]:
         yield served
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", DENIED_BY_TABLE)
 def test_what_shows_a_table_is_refused_to_who_may_not_see_it(faces_db: Path, table: str) -> None:
     with private(faces_db, table_for_ann(table)) as served:
@@ -99,6 +100,7 @@ def test_a_picture_in_the_browsers_cache_is_not_confirmed_to_who_may_not_see_it(
     assert nobody_else.get("/faces/-/faces/crop/1.jpg", if_none_match=etag).status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"allow": ONLY_ANN}, table_for_ann("faces"), table_for_ann("photos")]
 )

@@ -163,6 +163,7 @@ def test_pixels_are_upright_under_every_orientation(portrait, orientation):
     assert mean_difference(picture.image, portrait) < 8
 
 
+@pytest.mark.slow
 def test_boxes_are_the_same_under_every_orientation(sface):
     upright = small("six faces", 1280)
     found = []
@@ -240,6 +241,7 @@ def test_other_formats_are_decoded_at_full_size():
     )
 
 
+@pytest.mark.slow
 def test_a_face_is_the_same_whether_decoded_small_or_large(sface, t1_jpg):
     with Image.open(t1_jpg) as image:
         large = image.convert("RGB").resize((image.width * 3, image.height * 3))

@@ -10,7 +10,7 @@ import pytest
 
 from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
 from datasette_faces.app.datasette.state import State, state_of
-from datasette_faces.search.upload_cache import ENTRY_BYTES, KEEP_SECONDS, QueryStore
+from datasette_faces.search.upload_cache import ENTRY_BYTES, KEEP_SECONDS, UploadCache
 from datasette_faces.shapes import Analysis, Box, Detection, Face, Photo, Pose
 
 KEY_CHARACTERS = 16
@@ -55,11 +55,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(clock: Clock) -> QueryStore:
-    return QueryStore(clock=clock)
+def store(clock: Clock) -> UploadCache:
+    return UploadCache(clock=clock)
 
 
-def add(store: QueryStore, found: Analysis = TWO_FACES, database: str = "faces") -> str:
+def add(store: UploadCache, found: Analysis = TWO_FACES, database: str = "faces") -> str:
     told = {"database": database, "model_id": "toy", "file_name": "a.png"}
     return store.add_photo(found, **told, reason=None)
 
@@ -127,7 +127,7 @@ def test_the_same_parts_give_the_same_key_and_others_give_others(store):
         store.add_vector("faces", "toy", vector, "a", "b", ""),
         store.add_vector("faces", "sface", vector, "a", "b"),
         store.add_vector("other", "toy", vector, "a", "b"),
-        QueryStore().add_vector("faces", "toy", vector, "a", "b"),
+        UploadCache().add_vector("faces", "toy", vector, "a", "b"),
     ]
     assert len({key, *others}) == 7
 
@@ -162,7 +162,7 @@ def test_crops_thumbnails_and_vectors_count(store):
 
 
 def test_the_oldest_go_first_when_the_cap_is_reached():
-    store = QueryStore(max_bytes=4 * SIZE)  # a quarter is for what is fused
+    store = UploadCache(max_bytes=4 * SIZE)  # a quarter is for what is fused
     keys = [add(store) for _ in range(5)]
     assert [store.photo("faces", key) is not None for key in keys] == [False] * 2 + [True] * 3
     assert store.size_bytes == 3 * SIZE
@@ -171,7 +171,7 @@ def test_the_oldest_go_first_when_the_cap_is_reached():
 
 
 def test_what_is_fused_evicts_no_upload():
-    store = QueryStore(max_bytes=4 * SIZE)
+    store = UploadCache(max_bytes=4 * SIZE)
     photo = add(store)
     keys = [
         store.add_vector("faces", "toy", np.ones(3, np.float32), str(number))
@@ -184,7 +184,7 @@ def test_what_is_fused_evicts_no_upload():
 
 
 def test_what_alone_is_larger_than_the_cap_is_kept_until_the_next_comes():
-    store = QueryStore(max_bytes=10)
+    store = UploadCache(max_bytes=10)
     first = add(store)
     assert store.photo("faces", first)
     second = add(store)
@@ -193,7 +193,7 @@ def test_what_alone_is_larger_than_the_cap_is_kept_until_the_next_comes():
 
 
 def test_many_threads_at_once_leave_the_store_in_order():
-    store = QueryStore(max_bytes=20 * SIZE)
+    store = UploadCache(max_bytes=20 * SIZE)
     problems: list[BaseException] = []
 
     def work() -> None:

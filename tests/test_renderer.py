@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from serving import QUERY, Site, asked, copied, site
 from test_browser import NARROW, WIDE, opened, show
 
@@ -122,18 +122,21 @@ class TestWhatItShows:
         assert "7 rows name no face" in text
         one = served.get(address("select null as face_id")).text
         assert "1 row names no face" in one
-        assert "No row here names a face" in one
+        assert "No row has a face" in one
 
     def test_a_query_of_no_rows_says_so(self, served: Site) -> None:
-        assert "No row here" in served.get(address("select id as face_id from faces limit 0")).text
+        assert (
+            "No row has a face"
+            in served.get(address("select id as face_id from faces limit 0")).text
+        )
 
     def test_more_rows_than_a_query_may_give_are_said_to_be_cut(self, faces_db: Path) -> None:
         with site(faces_db, settings={"max_returned_rows": 5}) as served:
             text = served.get(address("select id as face_id from faces")).text
             assert len(shown(text)) == 5
-            assert "a query gives its first 5 rows" in text
+            assert "only the first 5 rows of the query" in text
         with site(faces_db) as served:
-            assert "a query gives" not in served.get(address("select 1 as face_id")).text
+            assert "only the first" not in served.get(address("select 1 as face_id")).text
 
     def test_long_values_and_pictures_are_no_captions(self, served: Site) -> None:
         sql = (
@@ -272,12 +275,6 @@ class TestItsLinks:
             found = links(served.get(f"{base}/faces.faces").text)
             assert shown(" ".join(found))
             assert all(served.get(link).status_code == 200 for link in found)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ class TestWhichPairs:
         with writing(str(database)) as conn:
             conn.execute("drop table likely_pairs")
         with site(database) as it:
-            assert "Nothing is left to review" in Desk(it).get("/review").text
+            assert "Nothing left to review" in Desk(it).get("/review").text
             assert Desk(it).get("/people").status_code == 200
 
 
@@ -165,13 +165,13 @@ class TestThePage:
         assert "after=" in where
         end = desk.get(where).text
         assert "That was the last pair." in end
-        assert 'href="/people/-/faces/review">Begin again with those that were left</a>' in end
+        assert 'href="/people/-/faces/review">Start over with the skipped pairs</a>' in end
         for pair in ([1, 2], [1, 3]):
             desk.decide("/review", action="apart", person=pair)
-        assert "Begin again" in desk.get(where).text
+        assert "Start over" in desk.get(where).text
         desk.decide("/review", action="apart", person=[2, 3])
         for nothing in (where, "/review"):
-            assert "Nothing is left to review" in desk.get(nothing).text
+            assert "Nothing left to review" in desk.get(nothing).text
 
     def test_several_are_merged_at_once_each_by_a_decision(
         self, desk: Desk, database: Path

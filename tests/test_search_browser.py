@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 from pictures import shipped
 from test_browser import (
     NARROW,
@@ -46,12 +46,6 @@ WORDS = """() => {
     const event = new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: words});
     return document.querySelector("section.content").dispatchEvent(event);
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +151,7 @@ def test_what_is_dropped_and_is_no_picture_says_so_and_goes_nowhere(
     with opened(chromium) as (page, wrong):
         show(page, address + SEARCH)
         hand_over(page, how, tmp_path / "notes.txt")
-        assert page.locator(".faces-status").inner_text() == "That was no picture."
+        assert page.locator(".faces-status").inner_text() == "That is not a picture."
         assert page.locator("form.faces-upload.over").count() == 0
         assert page.url == address + SEARCH
         assert wrong == []
@@ -169,7 +163,7 @@ def test_words_that_are_dragged_into_a_field_are_left_to_the_browser(
     with opened(chromium) as (page, _):
         show(page, f"{address}{SEARCH}?face=1")
         assert page.evaluate(WORDS) is True
-        assert page.locator(".faces-status").inner_text() != "That was no picture."
+        assert page.locator(".faces-status").inner_text() != "That is not a picture."
 
 
 @both_sizes
@@ -297,10 +291,10 @@ def test_without_scripts_a_threshold_is_a_number_and_any_will_do(
         show(page, f"{address}{SEARCH}?face=3&threshold=0.0123")
         follow(page, page.get_by_role("button", name="Refine"))
         assert "threshold=0.0123" in page.url
-        page.get_by_label("Similarity from").fill("0")
+        page.get_by_label("Minimum similarity").fill("0")
         follow(page, page.get_by_role("button", name="Refine"))
         assert "threshold=0&" in page.url
-        assert page.get_by_label("Similarity from").input_value() in ("0", "0.0")
+        assert page.get_by_label("Minimum similarity").input_value() in ("0", "0.0")
         assert wrong == []
 
 
@@ -353,7 +347,7 @@ def test_the_page_says_that_it_looks_and_is_as_before_when_one_comes_back(
     with opened(chromium) as (page, _):
         show(page, address + SEARCH)
         page.locator("form.faces-upload").evaluate("it => it.dispatchEvent(new Event('submit'))")
-        assert "ooking for faces…" in page.locator(".faces-status").inner_text()
+        assert "inding faces…" in page.locator(".faces-status").inner_text()
         assert page.locator("form.faces-upload.busy").count() == 1
         pick(page, ONE)
         page.go_back()

@@ -22,7 +22,7 @@ from toy_model import BLUE, EATS, GREEN, KILLS, RAISES, RED, WHITE, YELLOW, ToyM
 
 from datasette_faces.models.sface import SFace
 from datasette_faces.search import query_photos
-from datasette_faces.search.query_photos import Wanted
+from datasette_faces.search.query_photos import MatchOptions
 from datasette_faces.search.searcher import Searcher
 from datasette_faces.store.database import reading
 
@@ -104,7 +104,7 @@ def test_a_table_marks_where_the_model_begins_to_see_two_persons(database, query
     assert lines[1].split()[:2] == ["1.000", "83%"]
     assert lines[1].endswith("red.png")
     assert "40x40 at 0,0" in lines[1]
-    assert lines[2] == "--- below 0.9 toy takes two faces for two persons ---"
+    assert lines[2] == "--- below 0.9: different people, by toy ---"
     assert len(lines) == 2 + 6
 
 
@@ -215,7 +215,7 @@ def test_a_search_leaves_the_database_as_it_is(database, query):
     assert beside(database) == []
 
 
-# Query photos that give no face
+# PhotoQuery photos that give no face
 
 
 def test_a_query_photo_without_a_face_says_why(faces_db, tmp_path):
@@ -394,10 +394,10 @@ def test_crops_stay_in_their_folder_and_leave_other_files_alone(database, query,
 
 @pytest.mark.parametrize("name", ["..", "a/../b", "\n", "ü" * 200, "...", "-rf", 'a"b|c?', "C:\\x"])
 def test_a_crops_name_is_safe_whatever_the_photos_is(name):
-    from datasette_faces.search.query_photos import Found
+    from datasette_faces.search.query_photos import PhotoMatch
     from datasette_faces.search.save_crops import file_name
 
-    made = file_name(Found(7, -0.25, 0.0, 1, f"/photos/{name}.jpg", 0, 0, 1, 1, None))
+    made = file_name(PhotoMatch(7, -0.25, 0.0, 1, f"/photos/{name}.jpg", 0, 0, 1, 1, None))
     assert made.startswith("-0.250-face7-")
     assert made.endswith(".jpg")
     assert not set(made) & set('/\\\n:*?"<>|')
@@ -507,11 +507,11 @@ def test_find_keeps_nothing_when_it_is_stopped(tmp_path, short_folder, photos, q
 
 
 def test_the_vector_of_a_query_is_that_of_ingest(faces_db, astronaut_png):
-    info, (example,) = query_photos.look_at([str(astronaut_png)], SFace())
+    info, (example,) = query_photos.find_faces([str(astronaut_png)], SFace())
     assert example.face is not None
-    query = query_photos.query_of(info, [example])
+    query = query_photos.build_query(info, [example])
     with reading(str(faces_db)) as conn:
         query_photos.check_weights(conn, info)
-        (best,) = query_photos.found(conn, Searcher(), query, Wanted(k=1))
+        (best,) = query_photos.find_matches(conn, Searcher(), query, MatchOptions(k=1))
     assert best.path == str(astronaut_png)
     assert best.similarity >= 0.999

@@ -35,7 +35,7 @@ from datasette_faces.errors import ModelError
 from datasette_faces.models.base import Engine
 from datasette_faces.models.inference import Inference
 from datasette_faces.models.worker_pool import Limits
-from datasette_faces.search.upload_cache import QueryStore
+from datasette_faces.search.upload_cache import UploadCache
 
 PAGE = "/various/-/faces/search"
 HOSTILE = "<img src=x onerror=alert(1)> \"double\" 'single' & {{ 7*7 }}"
@@ -483,7 +483,7 @@ class TestUploads:
             text = content(served.get(url).text)
             seen.append(text.count("<rect "))
             link = re.search(r'<a href="([^"]+)"[^>]*><title>', text) or re.search(
-                r'<a href="([^"]+)">Go on without', text
+                r'<a href="([^"]+)">Continue without', text
             )
             assert link
             url = unescape(link[1])
@@ -868,7 +868,7 @@ class TestKeys:
 
     def test_expire_after_an_hour(self, two: Site) -> None:
         now = [0.0]
-        state_of(two.datasette).queries = QueryStore(clock=lambda: now[0])
+        state_of(two.datasette).queries = UploadCache(clock=lambda: now[0])
         keys = self.made(two)
         now[0] = 3599
         assert two.json(f"{PAGE}.json?key={keys[0]}")["results"]
@@ -1019,7 +1019,7 @@ class TestModelsThatAreNotThere:
         empty = it.get("/m/-/faces/search")
         assert reason in unescape(page.text)
         assert reason in unescape(empty.text)
-        assert "Searching from a face that is stored works" in empty.text
+        assert "You can still search with a stored face" in empty.text
         answer = upload(it, drawn(RED), to="/m/-/faces/search.json")
         assert answer.status_code == 501
         assert reason in answer.json()["error"]
@@ -1151,7 +1151,7 @@ class TestPermissions:
             assert page.status_code == 200
             assert len(shown(page.text)) == 48
             assert 'type="file"' not in page.text
-            assert "You may not upload photos here" in it.get(PAGE).text
+            assert "You do not have permission to upload photos here" in it.get(PAGE).text
             for ending in ("", ".json", ".csv"):
                 answer = it.post(f"{PAGE}{ending}", body(), FORM)
                 assert answer.status_code == 403

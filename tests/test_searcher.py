@@ -32,6 +32,7 @@ from galleries import (
 import datasette_faces
 from datasette_faces.errors import SearchError
 from datasette_faces.search import searcher as search
+from datasette_faces.search.filters import parse_filters
 from datasette_faces.search.indexes.base import FaceIndex, Snapshot
 from datasette_faces.search.indexes.vec0 import SqliteVec
 from datasette_faces.search.searcher import Searcher, fuse
@@ -39,7 +40,7 @@ from datasette_faces.shapes import FloatArray, IdArray, ModelInfo
 from datasette_faces.store import changes, embeddings
 from datasette_faces.store.connection import Connection, sqlite
 from datasette_faces.store.database import writing
-from datasette_faces.store.embeddings import Filters
+from datasette_faces.store.embeddings import SearchFilters
 
 FACES = 3000
 by_kind = pytest.mark.parametrize("kind", KINDS)
@@ -61,7 +62,7 @@ def galleries(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], 
 
 @pytest.fixture
 def without_shortcut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Filters that leave few faces are served by the index all the same."""
+    """SearchFilters that leave few faces are served by the index all the same."""
     monkeypatch.setattr(search, "FEW_FACES", 0)
 
 
@@ -71,11 +72,11 @@ def check(path: Path, searcher: Searcher, k: int, where: str = "1", **filters: A
         among = stored(conn, where)
         dimensions = len(next(iter(stored(conn).values())))
         for query in random_vectors(2, dimensions, seed=7):
-            found = searcher.nearest(conn, query, k, filters=Filters(**filters))
+            found = searcher.nearest(conn, query, k, filters=SearchFilters(**filters))
             assert_exact(found, among, query, k, filters.get("threshold", -2.0))
         if among:
             face = next(iter(among))
-            first = searcher.nearest(conn, among[face], k, filters=Filters(**filters))[0]
+            first = searcher.nearest(conn, among[face], k, filters=SearchFilters(**filters))[0]
             assert first.face_id == face
             assert first.similarity == pytest.approx(1, abs=1e-6)
 
@@ -117,7 +118,7 @@ class TestNearest:
         path = make_gallery(tmp_path / "g.db", among, *KINDS[kind])
         with opened(path) as conn:
             query = random_vectors(1, 32, seed=3)[0]
-            filters = Filters(threshold=0.85)
+            filters = SearchFilters(threshold=0.85)
             found = Searcher(kinds=KINDS[kind]).nearest(conn, query, 4096, filters=filters)
             assert 2500 < len(found) <= 3000
             assert_exact(found, stored(conn), query, 4096, 0.85)
@@ -305,18 +306,18 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "filters"),
         [
-            ({}, Filters()),
-            ({"threshold": 0.4, "folder": "/a"}, Filters(threshold=0.4, folder="/a")),
-            ({"threshold": "0.4", "person_id": "7"}, Filters(threshold=0.4, person_id=7)),
-            ({"taken_from": "2019", "taken_to": "2019-12"}, Filters(None, "2019", "2019-12")),
-            ({"hidden": True}, Filters(hidden=True)),
-            ({"hidden": "1"}, Filters(hidden=True)),
-            ({"hidden": "false"}, Filters()),
-            ({"hidden": 0, "threshold": None, "folder": ""}, Filters()),
+            ({}, SearchFilters()),
+            ({"threshold": 0.4, "folder": "/a"}, SearchFilters(threshold=0.4, folder="/a")),
+            ({"threshold": "0.4", "person_id": "7"}, SearchFilters(threshold=0.4, person_id=7)),
+            ({"taken_from": "2019", "taken_to": "2019-12"}, SearchFilters(None, "2019", "2019-12")),
+            ({"hidden": True}, SearchFilters(hidden=True)),
+            ({"hidden": "1"}, SearchFilters(hidden=True)),
+            ({"hidden": "false"}, SearchFilters()),
+            ({"hidden": 0, "threshold": None, "folder": ""}, SearchFilters()),
         ],
     )
-    def test_are_read(self, options: dict[str, Any], filters: Filters) -> None:
-        assert search.filters_of(options) == filters
+    def test_are_read(self, options: dict[str, Any], filters: SearchFilters) -> None:
+        assert parse_filters(options) == filters
 
     @pytest.mark.parametrize(
         "options",
@@ -332,10 +333,12 @@ class TestOptions:
             {"threshold": []},
             {"taken_from": 2019},
             {"taken_to": "yesterday"},
+            {"taken_to": "2019-02-30"},
             {"folder": 5},
             {"folder": ["/a"]},
             {"person_id": "x"},
             {"person_id": 1.5},
+            {"person_id": -1},
             {"person_id": 10**30},
             {"hidden": "perhaps"},
             {"hidden": 2},
@@ -344,7 +347,7 @@ class TestOptions:
     )
     def test_that_make_no_sense_are_refused(self, options: Any) -> None:
         with pytest.raises(SearchError, match="option"):
-            search.filters_of(options)
+            parse_filters(options)
 
 
 class TestFiles:
@@ -511,9 +514,11 @@ class TestBrokenEmbeddings:
             for query in (np.ones(32, np.float32), -np.ones(32, np.float32)):
                 for k in (1, 20, 4096):
                     assert_exact(searcher.nearest(conn, query, k), among, query, k)
-                found = searcher.nearest(conn, query, 400, filters=Filters(threshold=-1))
+                found = searcher.nearest(conn, query, 400, filters=SearchFilters(threshold=-1))
                 assert_exact(found, among, query, 400)
-            found = searcher.nearest(conn, np.ones(32, np.float32), 9, filters=Filters(person_id=1))
+            found = searcher.nearest(
+                conn, np.ones(32, np.float32), 9, filters=SearchFilters(person_id=1)
+            )
             assert all(match.face_id in among for match in found)
 
     @by_kind

@@ -20,11 +20,11 @@ from datasette_faces.media.decode import decode_picture
 from datasette_faces.models import registry
 from datasette_faces.models.insightface import InsightFacePack
 from datasette_faces.search import query_photos
-from datasette_faces.search.query_photos import Wanted
+from datasette_faces.search.query_photos import MatchOptions
 from datasette_faces.search.searcher import Searcher
 from datasette_faces.store.database import reading
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 MODELS = ("sface", "insightface-mini")
 TOGETHER = {
     "snapshots/two_people.jpg": {"person-22", "person-24"},
@@ -133,22 +133,22 @@ def name_of(model: str, shared: Path) -> str:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def searches(two_models, shared, request) -> dict[str, dict[str, list[query_photos.Found]]]:
+def searches(two_models, shared, request) -> dict[str, dict[str, list[query_photos.PhotoMatch]]]:
     """The best matches of every labelled photo, by its name: with itself among them, and without."""
     database, _ = two_models
     files = [row["file"] for row in table(shared / "photos" / "labels.csv")]
     paths = [str(shared / "photos" / file) for file in files]
-    info, examples = query_photos.look_at(paths, registry.model(name_of(request.param, shared)))
+    info, examples = query_photos.find_faces(paths, registry.model(name_of(request.param, shared)))
     assert info.id == request.param
-    found: dict[str, dict[str, list[query_photos.Found]]] = {"all": {}, "others": {}}
+    found: dict[str, dict[str, list[query_photos.PhotoMatch]]] = {"all": {}, "others": {}}
     searcher = Searcher()
     with reading(str(database)) as conn:
         query_photos.check_weights(conn, info)
         for file, example in zip(files, examples, strict=True):
-            query = query_photos.query_of(info, [example])
-            found["all"][file] = query_photos.found(conn, searcher, query, Wanted(k=1))
-            found["others"][file] = query_photos.found(
-                conn, searcher, query, Wanted(k=9, others=True)
+            query = query_photos.build_query(info, [example])
+            found["all"][file] = query_photos.find_matches(conn, searcher, query, MatchOptions(k=1))
+            found["others"][file] = query_photos.find_matches(
+                conn, searcher, query, MatchOptions(k=9, others=True)
             )
     return found
 

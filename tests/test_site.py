@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from archive import make_archive
-from browser import browser, serving
+from browser import serving
 from desks import make_clustered
 from serving import Site, site
 from test_browser import NARROW, WIDE, opened, show
@@ -114,7 +114,7 @@ def test_the_page_about_the_site_tells_how_many_people_have_a_name(
     def told(path: str) -> str:
         return re.sub(r"<[^>]+>", "", served.get(path).text)
 
-    assert "12 faces in 12 photographs. 3 people are told apart, of whom 2 have a name." in told(
+    assert "12 faces in 12 photographs. 3 people are shown, 2 of them with a name." in told(
         "/about"
     )
     assert "2 people with a name, 12 faces" in told("/")
@@ -254,12 +254,6 @@ def test_embeddings_are_told_of_also_to_who_may_not_search(database: Path) -> No
     with site(database, metadata=told, template_dir=str(TEMPLATES)) as it:
         assert "biometric data" in it.get("/about").text
         assert "/-/faces/search" not in it.get("/").text
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

@@ -19,57 +19,56 @@ from pictures import shipped
 from serving import metadata_with, site
 from test_limits import SEARCH, post
 
-from datasette_faces.app.datasette.slots import Slots
-from datasette_faces.app.datasette.state import state_of
+from datasette_faces.app.web.upload_limits import UploadSlots, limits_of
 from datasette_faces.errors import Busy, ClientBusy
 
 
 def test_a_client_has_its_share_and_another_has_its_own() -> None:
-    slots = Slots(requests=5, of_one=2)
+    slots = UploadSlots(max_requests=5, max_of_client=2)
     with ExitStack() as held:
         for client in ("a", "a", "b"):
-            held.enter_context(slots.taken(client))
-        with pytest.raises(ClientBusy, match="2 uploads from here"), slots.taken("a"):
+            held.enter_context(slots.occupy(client))
+        with pytest.raises(ClientBusy, match="2 uploads from this address"), slots.occupy("a"):
             pass
-        with slots.taken("b"):
+        with slots.occupy("b"):
             pass
-    with slots.taken("a"), slots.taken("a"):
+    with slots.occupy("a"), slots.occupy("a"):
         pass
 
 
 def test_more_than_all_places_are_refused_and_each_comes_free() -> None:
-    slots = Slots(requests=3, of_one=2)
-    with slots.taken("a"), slots.taken("b"), slots.taken("c"):
-        with pytest.raises(Busy, match="3 people") as told, slots.taken("d"):
+    slots = UploadSlots(max_requests=3, max_of_client=2)
+    with slots.occupy("a"), slots.occupy("b"), slots.occupy("c"):
+        with pytest.raises(Busy, match="3 people") as told, slots.occupy("d"):
             pass
         assert not isinstance(told.value, ClientBusy)
-    with slots.taken("d"):
+    with slots.occupy("d"):
         pass
     assert not slots._clients
 
 
 def test_all_together_keep_so_many_bytes_and_no_more() -> None:
-    slots = Slots(size_bytes=100)
-    with slots.taken("a") as first:
+    slots = UploadSlots(max_bytes=100)
+    with slots.occupy("a") as first:
         first(60)
-        with slots.taken("b") as second:
+        with slots.occupy("b") as second:
             second(40)
             with pytest.raises(Busy, match="large pictures"):
                 second(1)
             with pytest.raises(Busy):
                 first(1)
         first(40)
-        with pytest.raises(Busy), slots.taken("b") as second:
+        with pytest.raises(Busy), slots.occupy("b") as second:
             second(1)
-    with slots.taken("a") as first:
+    with slots.occupy("a") as first:
         first(100)
 
 
 def test_threads_together_get_no_more_places() -> None:
-    slots = Slots(requests=10, of_one=2)
+    slots = UploadSlots(max_requests=10, max_of_client=2)
 
     def come(number: int) -> bool:
-        with contextlib.suppress(Busy), slots.taken(str(number % 20)) as keep:
+        with contextlib.suppress(Busy), slots.occupy(str(number % 20)) as keep:
             keep(1)
             time.sleep(0.3)
             return True
@@ -82,15 +81,15 @@ def test_threads_together_get_no_more_places() -> None:
 
 def test_who_finds_no_place_uses_nothing_up(faces_db: Path) -> None:
     with site(faces_db, metadata=metadata_with(uploads_per_minute=2)) as served:
-        state = state_of(served.datasette)
-        state.slots = Slots(requests=2, of_one=1)
-        with state.slots.taken("127.0.0.1"):
+        limits = limits_of(served.datasette)
+        limits.slots = UploadSlots(max_requests=2, max_of_client=1)
+        with limits.slots.occupy("127.0.0.1"):
             for ending in ("", ".json"):
                 refused = post(served, path=f"/faces/-/faces/search{ending}")
                 assert refused.status_code == 429, refused.text
                 assert refused.headers["retry-after"] == "2"
-                assert "uploads from here are in hand" in refused.text
-            with state.slots.taken("somebody"):
+                assert "uploads from this address are already in progress" in refused.text
+            with limits.slots.occupy("somebody"):
                 refused = post(served, actor="ann")
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
         assert [post(served).status_code for _ in range(3)] == [415, 415, 429]

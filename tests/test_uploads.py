@@ -18,7 +18,8 @@ from datasette_faces.app.datasette import compat, permissions, state
 from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
 from datasette_faces.app.web import uploads
 from datasette_faces.app.web.body import Body, TooLate
-from datasette_faces.app.web.uploads import Caps, NothingUploaded, Upload, read_pictures
+from datasette_faces.app.web.upload_limits import REQUEST_LIMITS, RequestLimits
+from datasette_faces.app.web.uploads import NothingUploaded, Upload, read_pictures
 from datasette_faces.errors import Busy
 from datasette_faces.models.sface import SFace
 
@@ -88,18 +89,22 @@ def request_of(receive: Receive | None, path: str = PATH, **headers: str) -> Any
     return Request(scope, receive)
 
 
-def read(receive: Receive, caps: Caps = uploads.CAPS, **headers: str) -> Upload:
-    return asyncio.run(read_pictures(request_of(receive, **headers), caps=caps))
+def read(receive: Receive, limits: RequestLimits = REQUEST_LIMITS, **headers: str) -> Upload:
+    return asyncio.run(read_pictures(request_of(receive, **headers), limits=limits))
 
 
-def read_form(*parts: bytes, chunk_bytes: int = 64_000, caps: Caps = uploads.CAPS) -> Upload:
-    return read(arriving(form(*parts), chunk_bytes), caps, content_type=FORM)
+def read_form(
+    *parts: bytes, chunk_bytes: int = 64_000, limits: RequestLimits = REQUEST_LIMITS
+) -> Upload:
+    return read(arriving(form(*parts), chunk_bytes), limits, content_type=FORM)
 
 
-def refused(status: int, receive: Receive, caps: Caps = uploads.CAPS, **headers: str) -> str:
+def refused(
+    status: int, receive: Receive, limits: RequestLimits = REQUEST_LIMITS, **headers: str
+) -> str:
     """What a request is told that is refused with this status."""
     with pytest.raises(Base400) as caught:
-        read(receive, caps, **headers)
+        read(receive, limits, **headers)
     assert caught.value.status == status
     return str(caught.value)
 
@@ -200,8 +205,8 @@ def test_too_large_is_413_before_a_byte_is_read(length, content_type):
 @pytest.mark.parametrize("content_type", [FORM, "image/jpeg"])
 def test_too_large_is_413_where_the_length_lies_or_is_absent(headers, content_type):
     receive = arriving(form(part("p", b"x" * 2_000_000, file="a")))
-    caps = Caps(body_bytes=1_000_000)
-    assert "over 1 MB" in refused(413, receive, caps, content_type=content_type, **headers)
+    limits = RequestLimits(body_bytes=1_000_000)
+    assert "over 1 MB" in refused(413, receive, limits, content_type=content_type, **headers)
     # What was too much was left unread
     assert asyncio.run(left(receive)) > 900_000
 
@@ -217,7 +222,7 @@ async def left(receive: Receive) -> int:
 @pytest.mark.parametrize("content_type", [FORM, "image/jpeg"])
 def test_a_body_that_never_ends_is_408(content_type):
     began = time.monotonic()
-    message = refused(408, endless(), Caps(seconds=0.2), content_type=content_type)
+    message = refused(408, endless(), RequestLimits(seconds=0.2), content_type=content_type)
     assert message.startswith("The upload did not arrive within 0.2 seconds")
     assert time.monotonic() - began < 5
 
@@ -280,11 +285,13 @@ def test_what_is_kept_is_told_as_it_comes_and_may_be_refused():
     for content_type, body in ((FORM, form(part("p", PICTURE, file="a"))), ("image/x", PICTURE)):
         kept.clear()
         request = request_of(arriving(body), content_type=content_type)
-        asyncio.run(read_pictures(request, keep=keep))
+        asyncio.run(read_pictures(request, count_bytes=keep))
         assert sum(kept) == len(body)
         receive = arriving(b"".join([body[:-10], PICTURE * 5]))
         with pytest.raises(Busy):
-            asyncio.run(read_pictures(request_of(receive, content_type="image/x"), keep=keep))
+            asyncio.run(
+                read_pictures(request_of(receive, content_type="image/x"), count_bytes=keep)
+            )
         assert asyncio.run(left(receive)) > 200_000
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser, serving
+from browser import serving
 from publishing import DAY, NAMED, OTHER, make_private
 from running import rows
 from serving import Site, copied, site
 from test_browser import NARROW, WIDE, opened, show
 
 from datasette_faces.app.web.people_of_faces import photo_title
-from datasette_faces.library.publish.export import Wanted, export
+from datasette_faces.library.export import export
+from datasette_faces.library.publish.options import ExportOptions
 
 BASE = "/catalogue/-/faces"
 EMPTY = {"face_embeddings", "models"}
@@ -31,7 +32,7 @@ def private(faces_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def published(private: Path, folder: Path, **wanted: object) -> Path:
     out = folder / "catalogue.db"
-    export(str(private), str(out), Wanted(**wanted))  # type: ignore[arg-type]
+    export(str(private), str(out), ExportOptions(**wanted))  # type: ignore[arg-type]
     return out
 
 
@@ -268,12 +269,6 @@ def title(text: str) -> str:
 def address(searched_db: Path, private: Path) -> Iterator[str]:
     """The catalogue and the private file, served by a process of its own."""
     with serving(searched_db, private) as it:
-        yield it
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as it:
         yield it
 
 

@@ -1,6 +1,6 @@
 """The limits on pictures and their files, and the messages for pictures that exceed them.
 
-Uploads have lower limits of their own.
+Uploads have lower limits of their own: `app/web/upload_limits.py`.
 """
 
 from __future__ import annotations

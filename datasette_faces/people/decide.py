@@ -59,8 +59,8 @@ def name(
     others = [it for it in people.of_name(conn, wanted) if it.id != person.id]
     if others and not even_if_taken:
         raise NameTaken(
-            f"Somebody is called {wanted} already (person {others[0].id}): merge the two, or say that "
-            "they are two people of one name",
+            f"There is already a person called {wanted} (person {others[0].id}): merge the two, "
+            "or say that they are two people with the same name",
             others[0].id,
         )
     faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
@@ -126,7 +126,7 @@ def called(conn: Connection, text: str) -> int | None:
 def give(
     conn: Connection, face_ids: Iterable[int], person_id: int | None, text: str, *, by: Editor
 ) -> list[Decision]:
-    """Place faces in a person; where that is None, in somebody new of the name that is given."""
+    """Place faces in a person; where that is None, in a new person of the name that is given."""
     moved = move(conn, face_ids, person_id, by=by)
     new = people.by_key(conn, moved.person_key or "") if person_id is None else None
     return [moved] if new is None else [moved, name(conn, new.id, text, by=by)]
@@ -194,9 +194,7 @@ def undo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
     if wanted is None:
         raise DecisionError("There is nothing to undo")
     if not wanted.active:
-        raise DecisionError(
-            f"Decision {wanted.id} does not hold any more: there is nothing to undo"
-        )
+        raise DecisionError(f"Decision {wanted.id} is already undone")
     _reverse(conn, UNDO, wanted, by)
     return wanted
 
@@ -207,7 +205,7 @@ def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
     if wanted is None:
         raise DecisionError("There is nothing to redo")
     if wanted.active:
-        raise DecisionError(f"Decision {wanted.id} holds: there is nothing to redo")
+        raise DecisionError(f"Decision {wanted.id} is in effect: there is nothing to redo")
     if get_kind(wanted.kind).joins:
         both = [people.by_key(conn, key or "") for key in (wanted.person_key, wanted.other_key)]
         if both[0] and both[1]:
@@ -291,13 +289,13 @@ def _there(conn: Connection, person_id: int, by: Editor) -> Person:
 def _unchanged(conn: Connection, keys: Sequence[str], by: Editor) -> None:
     if by.seen is not None and decisions.last_about(conn, keys) > by.seen:
         raise EditedMeanwhile(
-            "Somebody else decided something about this person meanwhile: look at it, and decide again"
+            "Someone else has changed this person since you opened the page: check it, and try again"
         )
 
 
 def _not_reserved(*persons: Person) -> None:
     if any(person.key == NOT_A_FACE for person in persons):
-        raise DecisionError("What is no face is nobody: move the face to a person instead")
+        raise DecisionError("This is marked as not a face: move the face to a person instead")
 
 
 def _alike_hidden(into: Person, other: Person) -> None:
@@ -322,7 +320,7 @@ def _known(conn: Connection, face_ids: Iterable[int]) -> list[int]:
     if not wanted:
         raise DecisionError("No face is chosen")
     if len(decisions.refs(conn, MEMBER, wanted)) < len(wanted):
-        raise DecisionError("A face that was chosen is not there any more: look again")
+        raise DecisionError("A chosen face no longer exists: check again")
     return wanted
 
 
@@ -331,9 +329,7 @@ def _theirs(face_ids: Iterable[int], theirs: set[int], person: Person) -> list[i
     if not wanted:
         raise DecisionError("No face is chosen")
     if not theirs.issuperset(wanted):
-        raise EditedMeanwhile(
-            f"A face that was chosen is no longer of person {person.id}: look again"
-        )
+        raise EditedMeanwhile(f"A chosen face no longer belongs to person {person.id}: look again")
     return wanted
 
 

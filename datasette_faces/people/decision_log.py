@@ -38,6 +38,6 @@ def import_log(
         raise DecisionError(
             "These decisions would show faces of people who are hidden here "
             f"({', '.join(shown[:NAMES_SHOWN])}{more}): nothing was imported. "
-            "Add --show-hidden, and hide again whom you do not mean"
+            "To import them anyway, add --show-hidden, then hide those people again"
         )
     return counts

@@ -52,8 +52,8 @@ def _explain_no_person(facts: Facts) -> str:
     if nearest.similarity < facts.threshold:
         return (
             "It belongs to no person: the nearest face of a named person is "
-            f"{nearest.name}'s, at a similarity of {nearest.similarity:.2f}; {facts.model_id} takes "
-            f"two faces for one person from {facts.threshold:.2f}."
+            f"{nearest.name}'s, at a similarity of {nearest.similarity:.2f}; the "
+            f"threshold of {facts.model_id} is {facts.threshold:.2f}."
         )
     return _explain_near_person(nearest)
 
@@ -62,7 +62,8 @@ def _explain_near_person(nearest: Near) -> str:
     if nearest.in_photo:
         return (
             f"It resembles {nearest.name} ({nearest.similarity:.2f}), but another face in this photo "
-            f"is {nearest.name}: two faces in one photo are two people, unless someone says otherwise."
+            f"is {nearest.name}: two faces in one photo are two people, unless someone decides "
+            "that they are one."
         )
     return (
         f"It resembles a face of {nearest.name} ({nearest.similarity:.2f}), but not {nearest.name}'s "

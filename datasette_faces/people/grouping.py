@@ -21,7 +21,7 @@ from ..shapes import FloatArray, IdArray, ModelInfo
 from ..store import decisions, embeddings, face_quality, people, review_queue
 from ..store.connection import Connection
 from ..store.decisions import Standing
-from ..store.embeddings import Filters
+from ..store.embeddings import SearchFilters
 from ..store.face_quality import Measures
 from ..store.people import NOT_A_FACE
 from .kinds import cannot_link_roles
@@ -248,7 +248,7 @@ def _neighbourhood(conn: Connection, model: ModelInfo, new: list[int]) -> list[i
     """The new faces, what they resemble, some more faces of those people, and of the same photos."""
     searcher, found = Searcher(), set(new)
     _, vectors = embeddings.of_faces(conn, model.id, new)
-    filters = Filters(threshold=model.threshold, hidden=True)
+    filters = SearchFilters(threshold=model.threshold, hidden=True)
     for vector in vectors:
         near = searcher.nearest(
             conn, vector, knn_graph.NEIGHBOURS, model_id=model.id, filters=filters

@@ -74,10 +74,10 @@ _KINDS = (
     DecisionKind(HIDE, "hid {person}"),
     DecisionKind(UNHIDE, "showed {person} again"),
     DecisionKind("cover", "chose another cover for {person}", (COVER, MEMBER)),
-    DecisionKind("draw", "drew a box round a face", (DRAWN,), draws=True),
+    DecisionKind("draw", "drew a box around a face", (DRAWN,), draws=True),
     DecisionKind("import", "says that {faces} {are} {called}"),
-    DecisionKind(UNDO, "took back {target}", (), reverses=True),
-    DecisionKind(REDO, "did again {target}", (), reverses=True),
+    DecisionKind(UNDO, "undid {target}", (), reverses=True),
+    DecisionKind(REDO, "redid {target}", (), reverses=True),
 )
 
 KINDS: dict[str, DecisionKind] = {kind.name: kind for kind in _KINDS}

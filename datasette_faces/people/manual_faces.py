@@ -212,7 +212,7 @@ def add_missing_faces(conn: Connection, look: Look, infos: Sequence[ModelInfo]) 
 
 
 def follow_decisions(conn: Connection) -> None:
-    """Remove the faces whose drawing was undone, and bring back those whose drawing holds again."""
+    """Remove the faces whose drawing was undone, and bring back those redone."""
     with transaction(conn):
         came, left = manual_faces.settle(conn)
         store.bring_up(conn, came)

@@ -1,4 +1,4 @@
-"""The indexes that a file keeps, of all its models: brought up to date, made anew, removed. No search."""
+"""The indexes that a file keeps, of all its models: update, rebuild, remove. No search."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from .indexes import registry
 
 
 def follow(conn: Connection) -> None:
-    """Bring into the indexes what a transaction changed, before it ends."""
+    """Update the indexes with what a transaction changed, before it ends."""
     for model in models.every(conn):
         for kind in registry.indexes():
             kind.follow(conn, model)
 
 
 def keep_up(conn: Connection) -> None:
-    """Bring the few faces that a decision changed into the indexes; none is made anew for them.
+    """Update the indexes with the few faces that a decision changed; none is rebuilt for them.
 
-    Where one cannot be brought up to date here, the log tells what it lacks.
+    Where one cannot be updated here, `face_changes` says what it lacks.
     """
     for model in models.every(conn):
         for kind in registry.indexes():
@@ -37,24 +37,24 @@ def settle(conn: Connection) -> None:
         for kind in registry.indexes():
             kind.settle(conn, model)
     with transaction(conn):
-        # One that no kind here knows may be made anew once its plugin is back
+        # An index of no known kind may be rebuilt once its plugin is back
         changes.forget_all_seen(conn, [kind.id for kind in registry.indexes()])
 
 
 def drop(conn: Connection) -> None:
-    """Remove every index; all that was in them is in `face_embeddings`."""
+    """Remove every index; `face_embeddings` has all that was in them."""
     with transaction(conn):
         for model in models.every(conn):
             for kind in registry.indexes():
                 kind.drop(conn, model)
-        # Also one of a model that is not known any more: a file without indexes opens anywhere
+        # Also one of a model that is gone: a file without indexes opens anywhere
         for name in vec_tables.every(conn):
             integrity.drop_table(conn, name)
         indexes.forget_all(conn)
 
 
 def rebuild(conn: Connection) -> None:
-    """Make every index anew."""
+    """Rebuild every index."""
     drop(conn)
     with transaction(conn):
         follow(conn)

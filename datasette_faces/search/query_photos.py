@@ -1,6 +1,6 @@
 """Query photos of one person → one query vector → the faces most like it. No click, no HTTP.
 
-A query photo goes the one path of every face: `analysis` in a process of `workers`, with its limits.
+A query photo goes the one path of every face: `models/pipeline.py`, in a process, with its limits.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ from ..models.worker_pool import WorkerPool
 from ..shapes import Face, FloatArray, Match, ModelInfo
 from ..store import faces, models
 from ..store.connection import Connection
-from ..store.embeddings import Filters
-from . import probability as probabilities
-from . import searcher as search
-from .searcher import Searcher
+from ..store.embeddings import SearchFilters
+from . import probability
+from .searcher import MAX_K, Searcher, fuse, model_of
 
-GROWTH = 4
-"""Where too few matches are of the kind that is wanted, so many times more are looked at."""
+OVER_FETCH_GROWTH = 4
+"""Where the options leave too few matches, so many times more are fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query photo: its faces from left to right, and the one that is meant.
+    """A query photo: its faces from left to right, and the one to search with.
 
-    unlike: whether it shows who is not meant. reason: why there is no face; None where there is one.
+    unlike: whether it is a counter-example. reason: why there is no face; None where there is one.
     """
 
     path: str
@@ -46,8 +45,8 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Query:
-    """What is searched for: one vector, the model that made it, and the photos that it is of."""
+class PhotoQuery:
+    """A search by photos: one vector, the model that made it, and the photos."""
 
     model: ModelInfo
     examples: tuple[Example, ...]
@@ -55,10 +54,10 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which matches: at most k, of at least that similarity and of faces of at least that size.
+class MatchOptions:
+    """Which matches: at most k, of at least that similarity, of faces of at least that size in pixels.
 
-    others: not those of photos that hold the very bytes of a query photo.
+    others: none of photos with the very bytes of a query photo.
     """
 
     k: int = 20
@@ -68,7 +67,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PhotoMatch:
     """A face of the gallery that resembles the query, and where its photo lies.
 
     probability: the chance that it is the same person, at equal odds.
@@ -86,29 +85,29 @@ class Found:
     taken_at: str | None
 
 
-def model_for(
+def choose_model(
     conn: Connection, named: str | None, *, fetch: Callable[[FaceModel], None] = FaceModel.fetch
 ) -> FaceModel:
-    """The model to search a file with, ready to be loaded: the named one, or the file's first.
+    """The model to search a file with, its weights fetched: the named one, or the file's first.
 
-    fetch: brings weights that are not at hand; asked only of a model that is named. Raises FacesError.
+    fetch: gets missing weights; called only for a model that is named. Raises FacesError.
     """
     ids = [info.id for info in models.every(conn)]
     if not ids:
         raise SearchError("This file holds no faces yet; fill it with: datasette faces ingest")
     if named is None:
-        model = _known(ids[0])
+        model = _registered_model(ids[0])
         if reason := model.missing():
             raise MissingWeights(f"{reason}; or name it here: --model {model.id}")
         return model
-    # One in the file that is not known here needs its folder; what else is unknown is a slip
-    model = _known(named) if named in ids else registry.model(named)
-    search.model_of(conn, model.id)
+    # A model of the file that is not registered needs its folder; another unknown name is a typo
+    model = _registered_model(named) if named in ids else registry.model(named)
+    model_of(conn, model.id)
     fetch(model)
     return model
 
 
-def _known(model_id: str) -> FaceModel:
+def _registered_model(model_id: str) -> FaceModel:
     try:
         return registry.model(model_id)
     except UnknownModel:
@@ -120,14 +119,14 @@ def _known(model_id: str) -> FaceModel:
 
 def check_weights(conn: Connection, info: ModelInfo) -> None:
     """Raise WrongWeights where a file's embeddings were not made by this very model."""
-    if search.model_of(conn, info.id).weights_sha256 != info.weights_sha256:
+    if model_of(conn, info.id).weights_sha256 != info.weights_sha256:
         raise WrongWeights(
             f"The weights of {info.id} here are not those that made this file's embeddings; "
             "name the folder that holds those (--model FOLDER), or another model of the file"
         )
 
 
-def look_at(
+def find_faces(
     like: Sequence[str],
     model: FaceModel,
     *,
@@ -135,19 +134,19 @@ def look_at(
     min_face_px: float = MIN_FACE_PX,
     check: Callable[[ModelInfo], None] = lambda info: None,
 ) -> tuple[ModelInfo, list[Example]]:
-    """Find the faces in query photos; one that gives none says why. Raises ModelError.
+    """Find the faces in query photos; one without a face has the reason. Raises ModelError.
 
-    check: asked before the first photo, once the model is loaded; it may raise FacesError.
+    check: called before the first photo, once the model is loaded; it may raise FacesError.
     """
     named = [(path, False) for path in like] + [(path, True) for path in unlike]
-    # One photo after another: where a worker dies, it is known by which
+    # One photo after another: where a worker dies, the photo is known
     with WorkerPool(model, 1, min_face_px=min_face_px) as pool:
         info = pool.describe()
         check(info)
-        return info, [_example(path, away, pool) for path, away in named]
+        return info, [_analyse(path, away, pool) for path, away in named]
 
 
-def _example(path: str, unlike: bool, pool: WorkerPool) -> Example:
+def _analyse(path: str, unlike: bool, pool: WorkerPool) -> Example:
     shown = files.as_text(path)[0]
     try:
         data = _read(path)
@@ -174,7 +173,7 @@ def _read(path: str) -> bytes:
     raise PictureError("no such file")
 
 
-def choose(example: Example, number: int) -> Example:
+def choose_face(example: Example, number: int) -> Example:
     """The same photo with another of its faces, counted from 1 at the left. Raises SearchError."""
     count = len(example.faces)
     if number > count:
@@ -184,42 +183,46 @@ def choose(example: Example, number: int) -> Example:
     return replace(example, face=example.faces[number - 1])
 
 
-def query_of(info: ModelInfo, examples: Sequence[Example]) -> Query:
-    """One query of all that were found. Raises SearchError where no query photo shows a face."""
+def build_query(info: ModelInfo, examples: Sequence[Example]) -> PhotoQuery:
+    """One query of all examples. Raises SearchError where no query photo shows a face."""
     like = [item for item in examples if not item.unlike]
     positives = [item.face.embedding for item in like if item.face]
     negatives = [item.face.embedding for item in examples if item.face and item.unlike]
     if not positives:
         raise SearchError("; ".join(f"{item.path}: {item.reason}" for item in like))
-    return Query(info, tuple(examples), search.fuse(positives, negatives))
+    return PhotoQuery(info, tuple(examples), fuse(positives, negatives))
 
 
-def found(conn: Connection, searcher: Searcher, query: Query, wanted: Wanted) -> list[Found]:
+def find_matches(
+    conn: Connection, searcher: Searcher, query: PhotoQuery, options: MatchOptions
+) -> list[PhotoMatch]:
     """The faces most like a query, best first. Raises SearchError."""
-    filters = Filters(threshold=wanted.threshold)
-    count = wanted.k
+    filters = SearchFilters(threshold=options.threshold)
+    count = options.k
     while True:
         best = searcher.nearest(
             conn, query.embedding, count, model_id=query.model.id, filters=filters
         )
-        kept = _kept(conn, best, query, wanted)
-        if len(kept) >= wanted.k or len(best) < count or count == search.MAX_K:
-            return kept[: wanted.k]
-        count = min(count * GROWTH, search.MAX_K)
+        kept = _select_matches(conn, best, query, options)
+        if len(kept) >= options.k or len(best) < count or count == MAX_K:
+            return kept[: options.k]
+        count = min(count * OVER_FETCH_GROWTH, MAX_K)
 
 
-def _kept(conn: Connection, best: list[Match], query: Query, wanted: Wanted) -> list[Found]:
-    """Of the matches, those of the kind that is wanted."""
+def _select_matches(
+    conn: Connection, best: list[Match], query: PhotoQuery, options: MatchOptions
+) -> list[PhotoMatch]:
+    """The matches that the options let through, with their photos."""
     rows = faces.describe_faces(conn, [match.face_id for match in best])
-    own = {item.sha256 for item in query.examples if item.sha256} if wanted.others else set()
-    curve = probabilities.curve_of(conn, query.model)
+    own = {item.sha256 for item in query.examples if item.sha256} if options.others else set()
+    curve = probability.curve_of(conn, query.model)
     kept = []
     for match in best:
         # Another process may have removed it since
         row = rows.get(match.face_id)
         if row is None or row.pop("sha256") in own:
             continue
-        if min(row["width"], row["height"]) >= wanted.min_face_px:
-            chance = probabilities.of(curve, match.similarity)
-            kept.append(Found(similarity=match.similarity, probability=chance, **row))
+        if min(row["width"], row["height"]) >= options.min_face_px:
+            chance = probability.estimate(curve, match.similarity)
+            kept.append(PhotoMatch(similarity=match.similarity, probability=chance, **row))
     return kept

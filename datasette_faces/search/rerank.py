@@ -1,6 +1,6 @@
-"""One search, scored exactly: candidates are looked at until none of the best can be missing.
+"""One search, re-ranked exactly: an index over-fetches candidates until none of the k best can be missing.
 
-What proposes them is an index (`indexes.base.Snapshot`); what is compared lies in `face_embeddings`.
+Candidates come from an index (`indexes.base.Snapshot`); similarities from `face_embeddings`.
 """
 
 from __future__ import annotations
@@ -14,97 +14,97 @@ import numpy.typing as npt
 from ..shapes import FloatArray, IdArray, Match
 from ..store import embeddings
 from ..store.connection import Connection
-from ..store.embeddings import Filters
+from ..store.embeddings import SearchFilters
 from .indexes.base import Snapshot
 
-FIRST_LOOK = 64
-"""With a threshold, how many matches are looked for at first; more where as many reach it."""
+FIRST_FETCH = 64
+"""With a threshold, so many matches are fetched at first; more where as many reach it."""
 DIGITS = 6
-"""A similarity is told in so many decimals; float32 knows no more. Equal ones are ordered by id."""
+"""A similarity has so many decimals; float32 has no more. Equal ones are ordered by id."""
 TIE = 2e-6
 """Similarities less than this apart may come in another order once they are computed another way."""
-GROWTH = 4
-"""Where filters or a threshold leave too few candidates, so many times more are looked at."""
+OVER_FETCH_GROWTH = 4
+"""Where filters or a threshold leave too few candidates, so many times more are fetched."""
 
-Found = tuple[IdArray, npt.NDArray[np.float64]]
+Scored = tuple[IdArray, npt.NDArray[np.float64]]
 """Faces and their similarities: (n,) each."""
-NOTHING: Found = (np.empty(0, np.int64), np.empty(0))
+NONE_SCORED: Scored = (np.empty(0, np.int64), np.empty(0))
 
 
 @dataclass(frozen=True)
-class Question:
-    """One search: query has unit length. hasty: faces that may not be found are found, too."""
+class ExactSearch:
+    """One search: query has unit length. unfiltered: the filters are left aside."""
 
     conn: Connection
     model_id: str
     query: FloatArray
     k: int
-    filters: Filters
-    hasty: bool = False
+    filters: SearchFilters
+    unfiltered: bool = False
 
-    def those(self, face_ids: Iterable[int]) -> Found:
-        """Of these faces, those that may be found, compared as they are now."""
-        filters = None if self.hasty else self.filters
-        return self.scored(*embeddings.of_faces(self.conn, self.model_id, face_ids, filters))
+    def score_faces(self, face_ids: Iterable[int]) -> Scored:
+        """Those of the faces that the filters let through, with their similarities as of now."""
+        filters = None if self.unfiltered else self.filters
+        return self.score(*embeddings.of_faces(self.conn, self.model_id, face_ids, filters))
 
-    def may_find(self, matches: Collection[Match]) -> bool:
+    def filters_pass(self, matches: Collection[Match]) -> bool:
         """Whether the filters let all of these through."""
-        return embeddings.all_pass(self.conn, [it.face_id for it in matches], self.filters)
+        return embeddings.all_pass(self.conn, [match.face_id for match in matches], self.filters)
 
-    def scored(self, ids: IdArray, among: FloatArray) -> Found:
-        """Faces with their similarities; among: unit vectors (n, dimensions)."""
+    def score(self, ids: IdArray, vectors: FloatArray) -> Scored:
+        """Faces with their similarities: ids (n,), unit vectors (n, dimensions)."""
         if not len(ids):
-            return NOTHING
-        # Not by BLAS, whose last digit differs with a row's place: one vector has one similarity
-        similarities = np.einsum("ij,j->i", among, self.query).astype(np.float64)
+            return NONE_SCORED
+        # Not by BLAS, whose last digit depends on a row's position: one vector has one similarity
+        similarities = np.einsum("ij,j->i", vectors, self.query).astype(np.float64)
         return ids, np.clip(np.round(similarities, DIGITS), -1.0, 1.0)
 
-    def gathered(self, source: Snapshot, without: frozenset[int] = frozenset()) -> Found | None:
-        """Enough of an index's candidates to hold the k best; None where it proposes too few."""
-        k = self.k if self.filters.threshold is None else min(self.k, FIRST_LOOK)
+    def over_fetch(self, index: Snapshot, without: frozenset[int] = frozenset()) -> Scored | None:
+        """Enough scored candidates to hold the k best; None where the index proposes too few."""
+        k = self.k if self.filters.threshold is None else min(self.k, FIRST_FETCH)
         # One more than may be wanted shows where these end
-        count = source.wanted(k) + 1
+        count = index.wanted(k) + 1
         while True:
-            count = count if source.most is None else min(count, source.most)
-            proposed = source.candidates(self.conn, self.query, count)
+            count = count if index.most is None else min(count, index.most)
+            proposed = index.candidates(self.conn, self.query, count)
             if proposed is None:
                 return None
-            found = self.those({int(item) for item in proposed} - without)
-            if len(proposed) < count or self._enough(found, proposed, source.wanted):
+            found = self.score_faces({int(item) for item in proposed} - without)
+            if len(proposed) < count or self._enough(found, proposed, index.wanted):
                 return found
-            if count == source.most:
+            if count == index.most:
                 return None
-            count *= GROWTH
+            count *= OVER_FETCH_GROWTH
 
-    def _enough(self, found: Found, proposed: IdArray, wanted: Callable[[int], int]) -> bool:
-        """Whether candidates reach so far beyond the k best, or the threshold, that none is missed."""
+    def _enough(self, found: Scored, proposed: IdArray, wanted: Callable[[int], int]) -> bool:
+        """Whether candidates reach so far beyond the k best, or the threshold, that none is missing."""
         ids, similarities = found
-        least = self._least()
-        needed = min(self.k, int((similarities >= least).sum()) + 1)
+        threshold = self._threshold()
+        needed = min(self.k, int((similarities >= threshold).sum()) + 1)
         if len(ids) <= max(wanted(needed), needed):
             return False
         last = proposed[np.isin(proposed, ids)][-1]
-        # Of faces that are as similar as the last of the answer, all have to be at hand: ids decide
-        floor = max(np.partition(similarities, -needed)[-needed], least)
+        # All faces as similar as the last result have to be among them: ids decide
+        floor = max(np.partition(similarities, -needed)[-needed], threshold)
         return bool(similarities[ids == last][0] < floor - TIE)
 
-    def _least(self) -> float:
+    def _threshold(self) -> float:
         return -1.0 if self.filters.threshold is None else self.filters.threshold
 
-    def best(self, *sources: Found) -> list[Match]:
-        """The k best of what was found, those under the threshold left out."""
-        ids = np.concatenate([source[0] for source in sources])
-        similarities = np.concatenate([source[1] for source in sources])
-        passed = similarities >= self._least()
+    def top_k(self, *scored: Scored) -> list[Match]:
+        """The k best of the scored faces that reach the threshold."""
+        ids = np.concatenate([part[0] for part in scored])
+        similarities = np.concatenate([part[1] for part in scored])
+        passed = similarities >= self._threshold()
         ids, similarities = ids[passed], similarities[passed]
         order = np.lexsort((ids, -similarities))[: self.k]
         return [Match(int(ids[place]), float(similarities[place])) for place in order]
 
-    def among_all(self) -> list[Match]:
-        """The k best of all faces, each compared."""
+    def scan_all(self) -> list[Match]:
+        """The k best of all faces, without an index."""
         best: list[Match] = []
-        for ids, among in embeddings.everything(self.conn, self.model_id, self.filters):
-            found = self.best(self.scored(ids, among))
+        for ids, vectors in embeddings.everything(self.conn, self.model_id, self.filters):
+            found = self.top_k(self.score(ids, vectors))
             best = sorted(best + found, key=lambda item: (-item.similarity, item.face_id))
             del best[self.k :]
         return best

@@ -1,18 +1,15 @@
 """Search by a face: the best matches among a database's faces, exact and up to date.
 
-An index proposes candidates (`indexes`); here they are scored exactly against `face_embeddings`, with
-the faces that changed since the index was made, and with the filters. No HTTP, no click.
+An index proposes candidates (`indexes`); they are re-ranked exactly against `face_embeddings`, with the
+faces that changed since the index was built, and with the filters. No HTTP, no click.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,28 +19,24 @@ from ..shapes import FloatArray, IdArray, Match, ModelInfo
 from ..store import changes, embeddings, models
 from ..store.connection import Connection, sqlite
 from ..store.database import reading
-from ..store.embeddings import Filters
+from ..store.embeddings import SearchFilters
+from .filters import NO_FILTERS
 from .indexes import registry
 from .indexes.base import MOST_ADDED, FaceIndex, Snapshot
-from .rerank import NOTHING, Question
+from .rerank import NONE_SCORED, ExactSearch
 
-NO_FILTERS = Filters()
-
-DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
-"""A day, a month or a year of ISO 8601."""
-TRUTHS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 MAX_K = 4096
-"""As vec0's: whoever wants more wants a table."""
+"""As vec0's; for more, query the tables."""
 FEW_FACES = 2_000
-"""So many faces that filters leave are all compared: reading them takes about 20 ms."""
+"""Where filters leave no more faces, all are compared: reading them takes about 20 ms."""
 MOST_CHANGES = 10_000
-"""So many changed faces are looked at beside an index; comparing them takes a millisecond or two."""
+"""So many changed faces are compared besides an index; that takes a millisecond or two."""
 NEGATIVE_WEIGHT = 0.5
 """How much a negative example weighs against the positives (Rocchio, "Relevance feedback", 1971)."""
 
 
 def fuse(positives: Sequence[FloatArray], negatives: Sequence[FloatArray] = ()) -> FloatArray:
-    """One query of unit length from embeddings of one person, and of others who are not meant.
+    """One query of unit length from examples of a person, and counter-examples of other people.
 
     Raises SearchError.
     """
@@ -61,11 +54,12 @@ def fuse(positives: Sequence[FloatArray], negatives: Sequence[FloatArray] = ()) 
 
 
 @dataclass(frozen=True)
-class _State:
-    """What is known of a model's gallery after one change.
+class _IndexState:
+    """An index of a model's gallery, and what has changed since it was built, after one change.
 
-    snapshot: None where there is no index, and every face is compared. changed: faces whose vectors
-    are not, or no longer, those in the index: their ids (n,) and their vectors now.
+    seen: the last change (`face_changes.id`). snapshot: None where there is no index, and every face is
+    compared. changed, vectors: faces whose vectors are not those in the index: their ids (n,) and their
+    vectors now. stale: ids that the index has, or may have, with an older vector.
     """
 
     seen: int
@@ -74,11 +68,11 @@ class _State:
     vectors: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     stale: frozenset[int] = frozenset()
 
-    def first(self) -> _State:
-        """What was known when its index was made."""
-        return _State(self.snapshot.seen if self.snapshot else 0, self.snapshot)
+    def without_changes(self) -> _IndexState:
+        """The state when its index was built."""
+        return _IndexState(self.snapshot.seen if self.snapshot else 0, self.snapshot)
 
-    def beside(self) -> Snapshot:
+    def changed_faces(self) -> Snapshot:
         """The faces that changed, as an index of their own."""
 
         def candidates(conn: Connection, query: FloatArray, count: int) -> IdArray:
@@ -104,10 +98,10 @@ class Searcher:
     def __init__(
         self, path: str | None = None, *, kinds: Sequence[FaceIndex] | None = None
     ) -> None:
-        """path: with it, an index that should be in the file and is not is made in the background."""
+        """path: with it, an index that the file should have and lacks is built in the background."""
         self._path = path
         self._kinds = kinds
-        self._states: dict[ModelInfo, _State] = {}
+        self._states: dict[ModelInfo, _IndexState] = {}
         self._tried: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -118,7 +112,7 @@ class Searcher:
         k: int,
         *,
         model_id: str | None = None,
-        filters: Filters = NO_FILTERS,
+        filters: SearchFilters = NO_FILTERS,
     ) -> list[Match]:
         """The k most similar faces that the filters let through, best first; of one score, by id.
 
@@ -126,69 +120,77 @@ class Searcher:
         named. Raises SearchError.
         """
         model = model_of(conn, model_id)
-        query = checked(embedding, model)
+        query = check_query(embedding, model)
         if not 1 <= k <= MAX_K:
             raise SearchError(f"k is 1 to {MAX_K:,}, not {k:,}")
-        asked = Question(conn, model.id, query, k, filters)
+        search = ExactSearch(conn, model.id, query, k, filters)
         few = embeddings.few(conn, filters, FEW_FACES)
         if few is not None:
-            return asked.best(asked.those(few))
-        state = self._current(conn, model)
-        # Mostly all candidates may be found; to look at the best alone takes half the time
+            return search.top_k(search.score_faces(few))
+        state = self._current_state(conn, model)
+        # Mostly the filters let all candidates through; to check the best alone takes half the time
         matches = None
         if not filters.names_some():
-            matches = _among_candidates(replace(asked, hasty=True), state)
-        if matches is None or not asked.may_find(matches):
-            matches = _among_candidates(asked, state)
-        return asked.among_all() if matches is None else matches
+            matches = _rerank_candidates(replace(search, unfiltered=True), state)
+        if matches is None or not search.filters_pass(matches):
+            matches = _rerank_candidates(search, state)
+        return search.scan_all() if matches is None else matches
 
-    def _current(self, conn: Connection, model: ModelInfo) -> _State:
+    def _current_state(self, conn: Connection, model: ModelInfo) -> _IndexState:
         """The state after the last change that this connection sees."""
         if not changes.is_kept(conn):
-            return _State(0, None)
+            return _IndexState(0, None)
         state, upto = self._states.get(model), changes.position(conn)
         if state is None or state.seen < upto:
-            state = self._caught_up(conn, model, upto)
+            state = self._catch_up(conn, model, upto)
         if state.seen <= upto:
             return state
         # Another thread sees changes that this connection's transaction does not see yet
-        return _followed(conn, model.id, state.first()) or _State(upto, None)
+        return _with_changes(conn, model.id, state.without_changes()) or _IndexState(upto, None)
 
-    def _caught_up(self, conn: Connection, model: ModelInfo, upto: int) -> _State:
-        """A state that holds all changes up to this one, for all threads."""
+    def _catch_up(self, conn: Connection, model: ModelInfo, upto: int) -> _IndexState:
+        """A state with all changes up to this one, for all threads."""
         with self._lock:
             state = self._states.get(model)
             if state is not None and state.seen >= upto:
                 return state
-            state = (state and _followed(conn, model.id, state)) or self._opened(conn, model)
-            # Without an index it is not worth keeping, and an index may be made any time
+            state = (state and _with_changes(conn, model.id, state)) or self._open_index(
+                conn, model
+            )
+            # Without an index it is not worth keeping, and an index may be built any time
             if state.snapshot is not None:
                 self._states[model] = state
         return state
 
-    def _opened(self, conn: Connection, model: ModelInfo) -> _State:
-        """The index for a gallery of this size; the next best one while that is not there."""
-        for kind in self._suitable(conn, model):
-            state = self._loaded(conn, kind, model)
+    def _open_index(self, conn: Connection, model: ModelInfo) -> _IndexState:
+        """The index for a gallery of this size; the next best one while there is none."""
+        for kind in self._suitable_kinds(conn, model):
+            state = self._load_index(conn, kind, model)
             if state:
                 return state
-            self._make(kind, model)
-        return _State(changes.position(conn), None)
+            self._build_in_background(kind, model)
+        return _IndexState(changes.position(conn), None)
 
-    def _loaded(self, conn: Connection, kind: FaceIndex, model: ModelInfo) -> _State | None:
-        """What the file keeps, with what changed since.
+    def _load_index(
+        self, conn: Connection, kind: FaceIndex, model: ModelInfo
+    ) -> _IndexState | None:
+        """The index that the file keeps, with what changed since.
 
-        By a connection of its own where that is possible: under the time limit of a query that is
-        stopped on the way, each would begin again, and none would ever end.
+        By a connection of its own where that is possible: under the time limit of a query, loading
+        would be stopped, begin again with the next one, and never end.
         """
         with ExitStack() as own:
             if self._path is not None:
                 with suppress(FacesError):
                     conn = own.enter_context(reading(self._path))
             snapshot = kind.open(conn, model)
-            return _followed(conn, model.id, _State(snapshot.seen, snapshot)) if snapshot else None
+            return (
+                _with_changes(conn, model.id, _IndexState(snapshot.seen, snapshot))
+                if snapshot
+                else None
+            )
 
-    def _suitable(self, conn: Connection, model: ModelInfo) -> list[FaceIndex]:
+    def _suitable_kinds(self, conn: Connection, model: ModelInfo) -> list[FaceIndex]:
         kinds = registry.indexes() if self._kinds is None else self._kinds
         values = embeddings.upper_bound(conn) * model.dimensions
         if any(0 < kind.least_values <= values for kind in kinds):
@@ -196,23 +198,23 @@ class Searcher:
         suitable = [kind for kind in kinds if kind.least_values <= values]
         return sorted(suitable, key=lambda kind: -kind.least_values)
 
-    def _make(self, kind: FaceIndex, model: ModelInfo) -> None:
-        """Have an index made that the file does not keep; until then the next best serves."""
+    def _build_in_background(self, kind: FaceIndex, model: ModelInfo) -> None:
+        """Build an index that the file lacks in a thread; until then the next best serves."""
         if self._path is None or (kind.id, model.id) in self._tried:
             return
         self._tried.add((kind.id, model.id))
         name = f"datasette-faces: {kind.id} of {model.id}"
-        threading.Thread(target=self._made, args=[kind, model], name=name, daemon=True).start()
+        threading.Thread(target=self._build, args=[kind, model], name=name, daemon=True).start()
 
-    def _made(self, kind: FaceIndex, model: ModelInfo) -> None:
+    def _build(self, kind: FaceIndex, model: ModelInfo) -> None:
         with suppress(FacesError), reading(str(self._path)) as conn:
             snapshot = kind.build(conn, model)
-            # A kind that cannot be made now is not tried again and again
+            # A kind that cannot be built now is not tried again and again
             if snapshot is None:
                 return
             with self._lock:
                 self._tried.discard((kind.id, model.id))
-                state = _followed(conn, model.id, _State(snapshot.seen, snapshot))
+                state = _with_changes(conn, model.id, _IndexState(snapshot.seen, snapshot))
                 if state is not None:
                     self._states[model] = state
 
@@ -232,8 +234,8 @@ def model_of(conn: Connection, model_id: str | None) -> ModelInfo:
     raise SearchError(f"This file holds no faces by the model {model_id!r}; it holds: {names}")
 
 
-def checked(embedding: FloatArray, model: ModelInfo) -> FloatArray:
-    """A query of unit length. Raises SearchError where it is none that this model could have made."""
+def check_query(embedding: FloatArray, model: ModelInfo) -> FloatArray:
+    """The query at unit length. Raises SearchError where this model cannot have made it."""
     if not np.isfinite(embedding).all():
         raise SearchError("the vector holds NaN or infinity")
     if embedding.shape != (model.dimensions,):
@@ -246,8 +248,8 @@ def checked(embedding: FloatArray, model: ModelInfo) -> FloatArray:
     return vectors.normalise(embedding / np.abs(embedding).max())
 
 
-def _followed(conn: Connection, model_id: str, state: _State) -> _State | None:
-    """The state with what changed since; None where its index is too old, or none is there."""
+def _with_changes(conn: Connection, model_id: str, state: _IndexState) -> _IndexState | None:
+    """The state with what changed since; None where its index is too old, or missing."""
     if state.snapshot is None:
         return None
     upto, ids = changes.since(conn, model_id, state.seen)
@@ -262,88 +264,20 @@ def _followed(conn: Connection, model_id: str, state: _State) -> _State | None:
     parts = [part for part in (state.vectors[same], new_vectors) if len(part)]
     now = np.concatenate(parts) if parts else new_vectors
     if len(stale) <= MOST_CHANGES:
-        return _State(upto, state.snapshot, changed, now, stale)
+        return _IndexState(upto, state.snapshot, changed, now, stale)
     if state.snapshot.extended is None:
         return None
-    # Codes of vectors that are gone stay in it: what they propose is scored as it is now
+    # Codes of vectors that are gone stay in it: what they propose is scored as of now
     larger = state.snapshot.extended(changed, now, upto) if len(changed) else state.snapshot
-    return _State(upto, larger) if larger else None
+    return _IndexState(upto, larger) if larger else None
 
 
-def _among_candidates(asked: Question, state: _State) -> list[Match] | None:
-    """The best of what an index proposes and of what changed; None where that is not enough."""
+def _rerank_candidates(search: ExactSearch, state: _IndexState) -> list[Match] | None:
+    """The best of an index's candidates and of the changed faces; None where those are too few."""
     if state.snapshot is None:
         return None
-    known = asked.gathered(state.snapshot, state.stale)
-    if known is None:
+    indexed = search.over_fetch(state.snapshot, state.stale)
+    if indexed is None:
         return None
-    new = asked.gathered(state.beside())
-    return asked.best(known, new or NOTHING)
-
-
-def filters_of(options: object) -> Filters:
-    """Filters from names and values that somebody wrote. Raises SearchError."""
-    if not isinstance(options, dict):
-        raise SearchError(
-            'the options are a JSON object, like {"threshold": 0.4, "folder": "/a/b"}'
-        )
-    known = {field.name for field in fields(Filters)}
-    if unknown := sorted(set(options) - known):
-        raise SearchError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    given = {name: value for name, value in options.items() if value not in (None, "")}
-    try:
-        return Filters(**{name: _READ[name](value) for name, value in given.items()})
-    except (TypeError, ValueError):
-        raise SearchError(f"the options make no sense: {json.dumps(given)}") from None
-
-
-def _day(value: object) -> str:
-    if not isinstance(value, str) or not DAY.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def _share(value: object) -> float:
-    number = float(str(value))
-    if not -1 <= number <= 1:
-        raise ValueError
-    return number
-
-
-def _path(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _row_id(value: object) -> int:
-    number = int(str(value))
-    if not -(2**63) <= number < 2**63:
-        raise ValueError
-    return number
-
-
-def _truth(value: object) -> bool:
-    if str(value).lower() not in TRUTHS:
-        raise ValueError
-    return TRUTHS[str(value).lower()]
-
-
-_READ: dict[str, Callable[[object], Any]] = {
-    "threshold": _share,
-    "taken_from": _day,
-    "taken_to": _day,
-    "folder": _path,
-    "person_id": _row_id,
-    "hidden": _truth,
-}
-
-
-def options_of(filters: Filters) -> str | None:
-    """Filters as `filters_of` reads them, in JSON; None where nothing is filtered."""
-    given = {
-        item.name: getattr(filters, item.name)
-        for item in fields(Filters)
-        if getattr(filters, item.name) != item.default
-    }
-    return json.dumps(given) if given else None
+    changed = search.over_fetch(state.changed_faces())
+    return search.top_k(indexed, changed or NONE_SCORED)

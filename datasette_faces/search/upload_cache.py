@@ -18,18 +18,19 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..algorithms import vectors
 from ..shapes import Analysis, Box, Face, FloatArray
 
 KEEP_SECONDS = 3600
 MAX_BYTES = 64_000_000
 """About 2,000 photographs of two faces; their crops and thumbnails take most of it."""
 FUSED_SHARE = 0.25
-"""What is fused may take so much of that: whoever follows links makes many, and evicts no upload."""
+"""Fused queries may take so much of that: a visitor who follows links makes many, and evicts no upload."""
 KEY_BYTES = 12
-"""16 characters of base64; nobody guesses 96 bits within an hour."""
+"""16 characters of base64: 96 bits cannot be guessed within an hour."""
 KEY = r"[A-Za-z0-9_-]{16}"
 _KEYS = re.compile(f"(?=({KEY}))")
-"""Whatever may be a key, also where one overlaps another."""
+"""Whatever may be a key, also where two overlap."""
 ENTRY_BYTES = 1_000
 """What Python takes for an entry besides its pictures and its vector."""
 
@@ -110,7 +111,7 @@ class _Shelf:
         keys = tuple(entries)
         self._expire()
         size_bytes = sum(map(_size_of, entries.values()))
-        # What is larger than the cap on its own is kept until the next comes: it was asked for
+        # An entry larger than the cap is kept until the next one comes: the upload has to be answered
         while self._added and self._size_bytes + size_bytes > self._max_bytes:
             self._drop(next(iter(self._added)))
         self._entries.update(entries)
@@ -129,7 +130,7 @@ class _Shelf:
             del self._entries[key]
 
 
-class QueryStore:
+class UploadCache:
     """Query faces by their keys; safe for use by several threads."""
 
     def __init__(
@@ -147,12 +148,12 @@ class QueryStore:
 
     @property
     def size_bytes(self) -> int:
-        """What it holds now."""
+        """The bytes that are kept now."""
         with self._lock:
             return sum(shelf.size() for shelf in (self._uploads, self._fused))
 
     def keys_in(self, text: str) -> set[str]:
-        """The keys in a text under which something is kept here."""
+        """The keys in a text that are kept here."""
         found = set(_KEYS.findall(text))
         with self._lock:
             return self._uploads.known(found) | self._fused.known(found)
@@ -182,10 +183,10 @@ class QueryStore:
 
     def add_vector(self, database: str, model_id: str, embedding: FloatArray, *parts: str) -> str:
         """Keep a fused query; the same parts (what it was fused of) give the same key."""
-        key = self._key_of(database, model_id, *parts)
+        key = self.vector_key(database, model_id, *parts)
         with self._lock:
             if self._fused.get(key) is None:
-                self._fused.keep({key: _Fused(database, model_id, _own(embedding))})
+                self._fused.keep({key: _Fused(database, model_id, _read_only_copy(embedding))})
         return key
 
     def photo(self, database: str, key: str) -> QueryPhoto | None:
@@ -211,20 +212,54 @@ class QueryStore:
         with self._lock:
             return self._uploads.get(key) or self._fused.get(key)
 
-    def _key_of(self, *parts: str) -> str:
+    def vector_key(self, database: str, model_id: str, *parts: str) -> str:
+        """The key that `add_vector` gives; nothing is kept."""
         digest = hashlib.blake2b(key=self._secret, digest_size=KEY_BYTES)
-        for part in parts:
+        for part in (database, model_id, *parts):
             raw = part.encode("utf-8", "surrogatepass")
             # Each with its length, so that no two lists of parts run together to the same bytes
             digest.update(len(raw).to_bytes(8, "little") + raw)
         return urlsafe_b64encode(digest.digest()).decode("ascii")
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseUploads:
+    """The query faces of one database."""
+
+    store: UploadCache
+    database: str
+
+    def photo(self, key: str) -> QueryPhoto | None:
+        """The uploaded picture of that key; None where it is unknown here, or expired."""
+        return self.store.photo(self.database, key)
+
+    def face(self, key: str) -> QueryFace | None:
+        """The face of an upload of that key; None where it is unknown here, or expired."""
+        return self.store.face(self.database, key)
+
+    def vector(self, key: str) -> tuple[str, FloatArray] | None:
+        """Model id and embedding of a face or a fused query; None where unknown, or expired."""
+        return self.store.vector(self.database, key)
+
+    def fused_key(self, model_id: str, embedding: FloatArray) -> str:
+        """The key of a fused query, whether it is kept or not."""
+        return self.store.vector_key(self.database, model_id, *_fused_parts(embedding))
+
+    def keep_fused(self, model_id: str, embedding: FloatArray) -> str:
+        """Keep a fused query; its key."""
+        return self.store.add_vector(self.database, model_id, embedding, *_fused_parts(embedding))
+
+
+def _fused_parts(embedding: FloatArray) -> tuple[str, str]:
+    # By the vector, not by the faces: those may be embedded again
+    return "fused", vectors.encode(embedding).hex()
+
+
 def _query_face(face: Face, database: str, model_id: str, photo_key: str) -> QueryFace:
     return QueryFace(
         database=database,
         model_id=model_id,
-        embedding=_own(face.embedding),
+        embedding=_read_only_copy(face.embedding),
         crop=face.crop,
         box=face.detection.box,
         detection_score=face.detection.score,
@@ -233,8 +268,8 @@ def _query_face(face: Face, database: str, model_id: str, photo_key: str) -> Que
     )
 
 
-def _own(embedding: FloatArray) -> FloatArray:
-    """A copy that nobody can change, and that holds no larger array in memory."""
+def _read_only_copy(embedding: FloatArray) -> FloatArray:
+    """A read-only copy, which keeps no larger array in memory."""
     copy: FloatArray = np.array(embedding, dtype=np.float32)
     copy.flags.writeable = False
     return copy

@@ -68,7 +68,7 @@
   const button = form.querySelector("button");
   let sent = false;
   form.addEventListener("submit", (event) => {
-    // Twice would be told that the face is there already
+    // A second request would fail: the face exists already
     if (sent) return event.preventDefault();
     sent = true;
     button.textContent = "Looking…";

@@ -7,7 +7,7 @@
     const all = form.querySelector(".faces-all");
     const chosen = () => boxes.filter((box) => box.checked).length;
     let last = null;
-    const tell = () => {
+    const showCount = () => {
       const count = chosen();
       said.textContent = count ? `${count} chosen` : "";
       form.classList.toggle("some", count > 0);
@@ -21,19 +21,19 @@
           boxes[place].checked = event.target.checked;
       last = box;
     });
-    form.addEventListener("change", tell);
+    form.addEventListener("change", showCount);
     all.setAttribute("role", "button");
     const every = (event) => {
       event.preventDefault();
       const on = chosen() < boxes.length;
       for (const box of boxes) box.checked = on;
-      tell();
+      showCount();
     };
     all.addEventListener("click", every);
     all.addEventListener("keydown", (event) => event.key === " " && every(event));
     // Back: the browser ticks again what was ticked, after this ran
-    addEventListener("pageshow", tell);
-    tell();
+    addEventListener("pageshow", showCount);
+    showCount();
   }
 
   const names = document.getElementById("faces-names");

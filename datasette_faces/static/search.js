@@ -8,14 +8,14 @@
     form.addEventListener("submit", () => {
       status.textContent =
         form.dataset.cold === "1"
-          ? "Loading the model and looking for faces… (only the first time takes long)"
-          : "Looking for faces…";
+          ? "Loading the model and finding faces… (slow only the first time)"
+          : "Finding faces…";
       form.classList.add("busy");
     });
     const send = (files) => {
       const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name));
       if (!pictures.length) {
-        status.textContent = "That was no picture.";
+        status.textContent = "That is not a picture.";
         return;
       }
       const chosen = new DataTransfer();
@@ -67,7 +67,7 @@
   slider.name = number.name;
   slider.id = number.id;
   slider.value = number.value === "" ? slider.min : number.value;
-  slider.setAttribute("aria-label", "Least similarity");
+  slider.setAttribute("aria-label", "Similarity slider");
   // Where nothing is asked for, nothing is sent
   number.form.addEventListener("submit", () => (slider.disabled = slider.value === slider.min));
   addEventListener("pageshow", () => (slider.disabled = false));
@@ -77,7 +77,7 @@
     const reach = similarities.filter((similarity) => similarity >= least).length;
     output.textContent = least.toFixed(2);
     const all = reach === similarities.length && !whole;
-    count.textContent = `${all ? "Over " : ""}${reach.toLocaleString("en")} face${reach === 1 ? "" : "s"} from ${least.toFixed(2)} on.`;
+    count.textContent = `${all ? "Over " : ""}${reach.toLocaleString("en")} face${reach === 1 ? "" : "s"} with a similarity of ${least.toFixed(2)} or more.`;
     for (const card of cards) card.hidden = Number(card.dataset.similarity) < least;
   };
   slider.addEventListener("input", slide);

@@ -9,6 +9,10 @@ from typing import Any
 
 from ..shapes import Box
 
+MAX_ID = 2**63 - 1
+"""The largest id that a row of SQLite can have."""
+ID_DIGITS = len(str(MAX_ID))
+
 
 def number(value: object) -> float | None:
     """A finite number; None for all else."""
@@ -36,6 +40,13 @@ def truth(value: object) -> int:
 def row_id(value: object) -> int | None:
     """The id of a row."""
     return value if type(value) is int else None
+
+
+def parse_id(text: str) -> int | None:
+    """The id that a person or an address wrote; None for what no row of SQLite can have."""
+    # Longer ones Python does not even read
+    is_number = text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS
+    return int(text) if is_number and int(text) <= MAX_ID else None
 
 
 def text(value: object) -> str | None:

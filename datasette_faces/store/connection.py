@@ -77,13 +77,13 @@ def explained(path: str, *, mend: str = NEW_NAME) -> Iterator[None]:
 def _explanation(path: str, error: str, mend: str) -> DatabaseError:
     if "disk is full" in error:
         return DatabaseNotWritable(
-            f"The disk that holds {path} is full; free some space and run the same line again: "
+            f"The disk that holds {path} is full; free some space and run the same command again: "
             "all that was saved is kept"
         )
     if "disk I/O error" in error:
         return DatabaseNotWritable(
             f"{path} could not be read or written (disk I/O error); look at its disk and the space "
-            "left there, and run the same line again: all that was saved is kept"
+            "left there, and run the same command again: all that was saved is kept"
         )
     if "locked" in error or "busy" in error:
         return DatabaseBusy(f"{path} is in use by another process; try again when it has ended")
@@ -92,7 +92,7 @@ def _explanation(path: str, error: str, mend: str) -> DatabaseError:
             f"{path} or its folder cannot be written; choose another place or change its permissions"
         )
     if "not a database" in error or "malformed" in error:
-        return NotAFacesDatabase(f"{path} is no SQLite database ({error}); {mend}")
+        return NotAFacesDatabase(f"{path} is not an SQLite database ({error}); {mend}")
     return DatabaseError(f"{path}: {error}")
 
 

@@ -27,7 +27,7 @@ CHUNK_ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class SearchFilters:
     """Which faces may be found; None does not filter.
 
     threshold: least similarity. taken_from, taken_to: ISO 8601 days, months or years. folder: a
@@ -41,7 +41,7 @@ class Filters:
     person_id: int | None = None
     hidden: bool = False
 
-    def without_threshold(self) -> Filters:
+    def without_threshold(self) -> SearchFilters:
         """The same, whatever the similarity."""
         return replace(self, threshold=None)
 
@@ -51,7 +51,7 @@ class Filters:
 
 
 def everything(
-    conn: Connection, model_id: str, filters: Filters | None = None
+    conn: Connection, model_id: str, filters: SearchFilters | None = None
 ) -> Iterator[tuple[IdArray, FloatArray]]:
     """All embeddings of a model, or those that filters let through, in chunks of CHUNK_ROWS.
 
@@ -96,7 +96,7 @@ def sample(conn: Connection, model_id: str, faces: int = 4_096) -> FloatArray:
 
 
 def of_faces(
-    conn: Connection, model_id: str, face_ids: Iterable[int], filters: Filters | None = None
+    conn: Connection, model_id: str, face_ids: Iterable[int], filters: SearchFilters | None = None
 ) -> tuple[IdArray, FloatArray]:
     """The embeddings of those of these faces that have one, and that the filters let through.
 
@@ -113,7 +113,7 @@ def of_faces(
 
 
 def _one_by_one(
-    conn: Connection, model_id: str, face_ids: list[int], filters: Filters | None
+    conn: Connection, model_id: str, face_ids: list[int], filters: SearchFilters | None
 ) -> list[Stored]:
     conditions, params = _conditions(conn, filters) if filters else ([], {})
     tables, face = "face_embeddings", "face_id"
@@ -158,7 +158,7 @@ def _side_by_side(conn: Connection, model_id: str, face_ids: list[int]) -> list[
     return [row for row in rows if row[0] in among]
 
 
-def few(conn: Connection, filters: Filters, at_most: int) -> list[int] | None:
+def few(conn: Connection, filters: SearchFilters, at_most: int) -> list[int] | None:
     """All faces that the filters let through, if they are `at_most` so many; else None."""
     if not filters.names_some():
         return None
@@ -169,7 +169,7 @@ def few(conn: Connection, filters: Filters, at_most: int) -> list[int] | None:
     return sorted({row[0] for row in rows}) if len(rows) <= at_most else None
 
 
-def _driver(filters: Filters) -> str:
+def _driver(filters: SearchFilters) -> str:
     """Where a walk through filtered faces begins: at the filter that names the fewest."""
     if filters.person_id is not None:
         return "faces"  # by the index of people
@@ -186,7 +186,7 @@ def _driver(filters: Filters) -> str:
     return "faces"
 
 
-def all_pass(conn: Connection, face_ids: Collection[int], filters: Filters) -> bool:
+def all_pass(conn: Connection, face_ids: Collection[int], filters: SearchFilters) -> bool:
     """Whether these faces are there, each, and the filters let them through."""
     conditions, params = _conditions(conn, filters)
     wanted = ["id in (select value from json_each(:ids))", *conditions]
@@ -206,7 +206,7 @@ def count(conn: Connection, model_id: str) -> int:
     return int(conn.execute(sql, [model_id]).fetchone()[0])
 
 
-def _conditions(conn: Connection, filters: Filters) -> tuple[list[str], dict[str, Any]]:
+def _conditions(conn: Connection, filters: SearchFilters) -> tuple[list[str], dict[str, Any]]:
     conditions: list[str] = []
     params: dict[str, Any] = {}
     if filters.taken_from or filters.taken_to:

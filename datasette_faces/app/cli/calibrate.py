@@ -20,7 +20,7 @@ from .group import counted, faces, in_words
 
 @faces.command(name="calibrate")
 @click.argument("database", type=click.Path(dir_okay=False))
-@click.option("--model", "model_id", help="One model of the database; all, if none is named")
+@click.option("--model", "model_id", help="One model of the database; by default all")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, nothing else")
 @in_words
 def calibrate_command(database: str, model_id: str | None, as_json: bool) -> None:
@@ -39,7 +39,7 @@ def calibrate_command(database: str, model_id: str | None, as_json: bool) -> Non
         with changing(database) as conn:
             found = [(model, probability.calibrate(conn, model.id)) for model in wanted]
     except KeyboardInterrupt:
-        click.echo("\nStopped; what was there before still holds.", err=True)
+        click.echo("\nStopped; the previous calibration is still used.", err=True)
         sys.exit(1)
     if as_json:
         click.echo(json.dumps({"models": [_as_json(*it) for it in found]}))
@@ -73,7 +73,7 @@ def _in_lines(model: ModelInfo, kept: Kept) -> list[str]:
         f"of {counted(kept.people, 'named person', 'named people')}",
         f"  {_pairs(kept.photo_pairs, 'does not', 'do not')}: two faces of one photo",
         f"  {_pairs(kept.people_pairs, 'does not', 'do not')}: faces of two named people",
-        f"  {found.threshold:>9.3f} threshold: from this similarity on one person is likelier than two"
+        f"  {found.threshold:>9.3f} threshold: above it, one person is more likely than two"
         f" (published: {model.threshold:g})",
         *_how_good(kept),
     ]
@@ -88,7 +88,7 @@ def _too_few(kept: Kept) -> list[str]:
         f"  There are too few labels yet: {MIN_PAIRS} pairs of each kind, and {MIN_PEOPLE} named "
         "people with several",
         "  faces each, are enough. Until then the model's published threshold says how likely a",
-        "  similarity is. Name a few more people, and run the same line again.",
+        "  similarity is. Name a few more people, and run the same command again.",
     ]
 
 
@@ -104,16 +104,16 @@ def _how_good(kept: Kept) -> list[str]:
     ]
     for rate in found.rates:
         if rate.tar is None:
-            told = _row(f"{rate.far:g}", "-", "-", "too few pairs to tell")
+            line = _row(f"{rate.far:g}", "-", "-", "too few pairs")
         else:
             matching = f"{rate.accepted_matching:,} of {kept.matching_pairs:,} pass"
             others = (
                 f"and {rate.accepted_other:,} of {kept.photo_pairs + kept.people_pairs:,} others"
             )
-            told = _row(
+            line = _row(
                 f"{rate.far:g}", f"{rate.threshold:.3f}", f"{rate.tar:.1%}", f"{matching}, {others}"
             )
-        lines.append(told)
+        lines.append(line)
     return lines
 
 

@@ -18,13 +18,17 @@ from .group import counted, faces, in_words
 
 @faces.command()
 @click.argument("database", type=click.Path(dir_okay=False))
-@click.option("--model", "model_id", help="By whose embeddings; the first model of the file's")
+@click.option(
+    "--model",
+    "model_id",
+    help="The model to group by; the first one of the file if left out",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @in_words
 def cluster(database: str, model_id: str | None, as_json: bool) -> None:
     """Group the faces of a database into people.
 
-    What somebody decided stays: whose a face is, whose it is not, and every name.
+    Decisions stay: who a face is, who it is not, and every name.
     """
     started = time.monotonic()
     with changing(database) as conn:

@@ -19,13 +19,13 @@ from .people import tell_faults
 
 @faces.command()
 @click.argument("database", type=click.Path(dir_okay=False))
-@click.option("--fix", is_flag=True, help="Repair what can be repaired without losing anything")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired without loss")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, nothing else")
 @in_words
 def doctor(database: str, fix: bool, as_json: bool) -> None:
     """Find faults in a database, and repair them.
 
-    Exit status 0 if it is sound, 1 if faults are left. Decisions, names and faces are never removed,
+    Exit status 0 if it has no faults, 1 if faults are left. Decisions, names and faces are never removed,
     with or without --fix.
     """
     started = time.monotonic()
@@ -120,7 +120,7 @@ def _in_words(finding: HealthFinding, mend: str) -> str:
 
 def _last_line(left: list[HealthFinding], database: str, *, tried: bool) -> str:
     if not left:
-        return f"{printable(database)} is sound."
+        return f"{printable(database)} has no faults."
     if not tried and any(finding.fixable for finding in left):
         return f"To repair what can be repaired: datasette faces doctor {printable(database)} --fix"
     others = any(finding.mend for finding in left)

@@ -44,7 +44,7 @@ def draw(
     """Draw a box around a face that the detector missed: it becomes a face like any other.
 
     PHOTO is its number or its path. X, Y, WIDTH and HEIGHT are pixels of the upright, full-size
-    picture, whose file has to be where it was. Undo removes the face; redo brings it back.
+    picture, which must still be where it was ingested. Undo removes the face; redo brings it back.
     """
     wanted = decide.clean_name(name) if name else None
     given = [registry.model(model_id) for model_id in model_ids]

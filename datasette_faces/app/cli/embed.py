@@ -30,7 +30,7 @@ from .group import counted, faces, in_words, progress_of, say_licence, workers_o
 def embed(database: str, model_id: str, workers: int | None, as_json: bool) -> None:
     """Add another model's embeddings to the photographs of a database.
 
-    The files have to be where they were: they are looked at again. Faces that are known keep their
+    The files must still be where they were: they are analysed again. Faces that are known keep their
     rows, their names and their other embeddings.
     """
     model = registry.model(model_id)

@@ -14,20 +14,21 @@ from typing import Any
 import click
 
 from ...errors import Leak
+from ...library import export as catalogue
 from ...library.audit import run
-from ...library.audit.run import Report
-from ...library.publish import export as catalogue
-from ...library.publish.export import Made, Wanted
+from ...library.audit.findings import AuditReport
+from ...library.export import ExportResult
+from ...library.publish.options import ExportOptions
 from ...library.publish.writer import Advance
 from .group import counted, faces, in_words, printable
 
 BIOMETRIC = (
-    "Note: the catalogue holds embeddings. They are biometric data: whoever has the file can find "
+    "Note: the catalogue holds embeddings. They are biometric data: anyone who has the file can find "
     "these people in any other photographs."
 )
 LEFT_OUT = {
     "hidden": "of hidden people",
-    "unnamed": "of nobody, or of people without a name (--unnamed)",
+    "unnamed": "without a person, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }
 
@@ -42,7 +43,9 @@ LEFT_OUT = {
     help="Only this person, by their name or number; repeat it for more",
 )
 @click.option("--query", metavar="SQL", help="Only the faces whose ids this query gives")
-@click.option("--unnamed", is_flag=True, help="Faces of nobody, and of people without a name, too")
+@click.option(
+    "--unnamed", is_flag=True, help="Also faces without a person, and of people without a name"
+)
 @click.option(
     "--embeddings", is_flag=True, help="Vectors, so that search works. They are biometric data"
 )
@@ -67,26 +70,26 @@ LEFT_OUT = {
 @click.option(
     "--portable", is_flag=True, help="Leave out what a Datasette without the plugin lacks"
 )
-@click.option("--replace", is_flag=True, help="Put it in the place of an OUT that is there")
+@click.option("--replace", is_flag=True, help="Replace OUT if it exists")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @in_words
 def export(database: str, out: str, replace: bool, as_json: bool, **options: Any) -> None:
     """Make a catalogue to publish: named people's faces, and nothing else.
 
-    OUT is a new file. Left out are paths, places, cameras, exact times, landmarks, embeddings, what
-    was decided, everybody who is hidden, and faces without a name. Hidden people are blurred in
-    others' photos. The result is audited before it is there.
+    OUT is a new file. Left out are paths, places, cameras, exact times, landmarks, embeddings,
+    decisions, hidden people, and faces without a name. Hidden people are blurred in
+    others' photos. It is audited before it is saved.
     """
-    wanted = _wanted(options)
+    chosen = _export_options(options)
     started = time.monotonic()
     try:
         with _progress(quiet=as_json) as advance:
-            made = catalogue.export(database, out, wanted, replace=replace, advance=advance)
+            made = catalogue.export(database, out, chosen, replace=replace, advance=advance)
     except Leak as leak:
         _print_report(leak.report, out, as_json=as_json)
         raise
     except KeyboardInterrupt:
-        click.echo("\nStopped: there is no catalogue. The same line makes it.", err=True)
+        click.echo("\nStopped: there is no catalogue. Run the same command again.", err=True)
         sys.exit(1)
     seconds = round(time.monotonic() - started, 2)
     if as_json:
@@ -97,14 +100,14 @@ def export(database: str, out: str, replace: bool, as_json: bool, **options: Any
         click.echo(BIOMETRIC, err=True)
 
 
-def _wanted(options: dict[str, Any]) -> Wanted:
+def _export_options(options: dict[str, Any]) -> ExportOptions:
     url = options["originals_url"]
     if url is not None and not re.fullmatch(r"https://\S*\{id\}\S*", url):
         raise click.UsageError("--originals-url takes an https address with {id} in it")
     mark = options["watermark"]
     if mark is not None and not (0 < len(mark) <= 200 and mark.isprintable()):
         raise click.UsageError("--watermark takes a line of up to 200 characters")
-    return Wanted(**{**options, "gps": bool(options["gps"])})
+    return ExportOptions(**{**options, "gps": bool(options["gps"])})
 
 
 @contextmanager
@@ -133,27 +136,27 @@ def _bars(shown: ExitStack) -> Advance:
 
 
 def _lines() -> Advance:
-    said: set[tuple[str, int]] = set()
+    printed: set[tuple[str, int]] = set()
 
     def advance(what: str, done: int, total: int) -> None:
         tenth = 10 * done // max(total, 1)
-        if (what, tenth) in said:
+        if (what, tenth) in printed:
             return
-        said.add((what, tenth))
+        printed.add((what, tenth))
         if tenth == 10 or what != "audit":
             click.echo(f"{what}: {done:,} of {total:,}", err=True)
 
     return advance
 
 
-def _as_json(made: Made) -> dict[str, Any]:
-    told = asdict(made)
-    told["audit"] = _report_json(made.report)
-    del told["report"]
-    return told
+def _as_json(made: ExportResult) -> dict[str, Any]:
+    answer = asdict(made)
+    answer["audit"] = _report_json(made.report)
+    del answer["report"]
+    return answer
 
 
-def _in_sentences(made: Made, out: str, seconds: float) -> str:
+def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
     size = f"{made.bytes / 1_000_000:.1f} MB, {made.bytes / made.faces / 1_000:.1f} kB a face"
     looked_for = sum(it.looked_for for it in made.report.findings)
     lines = [
@@ -164,10 +167,10 @@ def _in_sentences(made: Made, out: str, seconds: float) -> str:
             for reason, count in made.left_out.items()
             if count
         ),
-        f"audit: nothing was found that must not be there ({looked_for:,} looked for)",
+        f"audit: no leaks found ({looked_for:,} looked for)",
         f"({seconds:.1f} s)",
         f"look at it: datasette -i {printable(out)}",
-        "publish it, so that nobody can download the whole file: docs/publishing.md has the settings",
+        "publish it, so that no one can download the whole file: docs/publishing.md has the settings",
     ]
     return "\n".join(lines)
 
@@ -184,7 +187,7 @@ def _in_sentences(made: Made, out: str, seconds: float) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else")
 @in_words
 def audit_command(out: str, database: str, as_json: bool) -> None:
-    """Look for everything in a catalogue that must not be published.
+    """Look for leaks in a catalogue: anything that must not be published.
 
     Reads its bytes, its schema, each cell and each picture. Exit status 1 if there is a leak.
     """
@@ -195,22 +198,22 @@ def audit_command(out: str, database: str, as_json: bool) -> None:
     if report.leaks and not as_json:
         again = f"datasette faces export {printable(database)} {printable(out)} --replace"
         click.echo(
-            f"Do not publish this file; make it anew, with the same options: {again}", err=True
+            f"Do not publish this file; export it again, with the same options: {again}", err=True
         )
     if report.leaks:
         sys.exit(1)
 
 
-def _report_json(report: Report) -> dict[str, Any]:
+def _report_json(report: AuditReport) -> dict[str, Any]:
     findings = [asdict(it) for it in report.findings]
     return {"leaks": report.leaks, "turned_on": _turned_on(report), "checks": findings}
 
 
-def _turned_on(report: Report) -> dict[str, str]:
+def _turned_on(report: AuditReport) -> dict[str, str]:
     return {k: v for k, v in report.notes.items() if k not in ("format", "made_on", "seal")}
 
 
-def _print_report(report: Report, out: str, *, as_json: bool, seconds: float = 0) -> None:
+def _print_report(report: AuditReport, out: str, *, as_json: bool, seconds: float = 0) -> None:
     if as_json:
         click.echo(json.dumps({**_report_json(report), "seconds": seconds}))
         return

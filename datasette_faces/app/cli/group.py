@@ -49,7 +49,7 @@ class Number(click.FloatRange):
     ) -> float:
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
-            self.fail(f"{value!r} is no number", param, ctx)
+            self.fail(f"{value!r} is not a number", param, ctx)
         return number
 
 
@@ -64,7 +64,7 @@ given_models_option = click.option(
     "--model",
     "model_ids",
     multiple=True,
-    help="A model of the database that is no registered one: the folder of its pack",
+    help="The pack folder of a model in the database that is not registered",
 )
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), help="Processes; as many as there are cores"

@@ -14,7 +14,7 @@ from ...store import summary
 from ...store.database import changing, reading
 from .group import counted, faces, in_words
 
-STILL_WORKS = "Searching works without: it compares every face, which takes longer."
+STILL_WORKS = "Searches work without indexes: they compare every face, which takes longer."
 
 
 @faces.command(name="index")
@@ -23,15 +23,15 @@ STILL_WORKS = "Searching works without: it compares every face, which takes long
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @in_words
 def index_command(database: str, drop: bool, as_json: bool) -> None:
-    """Make the indexes of a database anew, from its embeddings.
+    """Rebuild the indexes of a database from its embeddings.
 
-    Nothing is lost with them: a file without indexes gives the same answers, later.
+    They can be dropped at any time: without them a search gives the same answers, more slowly.
     """
     started = time.monotonic()
     try:
         done = _remove(database) if drop else _make(database, quiet=as_json)
     except KeyboardInterrupt:
-        click.echo(f"\nStopped. {STILL_WORKS} The same line makes the indexes.", err=True)
+        click.echo(f"\nStopped. {STILL_WORKS} Run the same command again to build them.", err=True)
         sys.exit(1)
     done["seconds"] = round(time.monotonic() - started, 2)
     click.echo(json.dumps(done) if as_json else _in_sentences(done, database))

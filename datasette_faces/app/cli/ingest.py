@@ -45,18 +45,18 @@ _open_option = click.option(
     type=Number(min=0),
     default=MIN_FACE_PX,
     show_default=True,
-    help="Leave out faces whose shorter side has fewer pixels",
+    help="Skip faces whose shorter side has fewer pixels",
 )
 @click.option(
     "--cluster/--no-cluster",
     "clustered",
     default=True,
-    help="Group the new faces into people, which is the default, or leave that",
+    help="Group the new faces into people, which is the default, or not",
 )
 @click.option(
     "--names/--no-names",
     default=True,
-    help="Name faces as other programs did (XMP, Picasa, Takeout), which is the default, or leave that",
+    help="Import the names from other programs (XMP, Picasa, Takeout), which is the default, or not",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @_open_option
@@ -74,12 +74,12 @@ def ingest_command(
 ) -> None:
     """Find the faces in folders, files and globs of photographs.
 
-    DATABASE is made where there is none. Photographs are known by their content: run the same line
+    DATABASE is created if it does not exist. Photographs are known by their content: run the same command
     again after adding, moving or editing some, or after it was stopped, and only what is new is
     looked at.
     """
     if as_json and open_browser:
-        raise click.UsageError("--json prints JSON and nothing else; it goes without --open")
+        raise click.UsageError("--json cannot be combined with --open")
     model = registry.model(model_id)
     if not as_json:
         say_licence(model)
@@ -97,7 +97,7 @@ def ingest_command(
             )
     except KeyboardInterrupt:
         click.echo(
-            "\nStopped; all that was finished is kept. The same line goes on from here.", err=True
+            "\nStopped; all that was finished is kept. Run the same command to continue.", err=True
         )
         sys.exit(1)
     click.echo(json.dumps(_as_json(report)) if as_json else _in_sentences(report, database))
@@ -122,7 +122,7 @@ def ingest_command(
 def demo(database: str, model_id: str, serve: bool, port: int) -> None:
     """Take the five-minute tour: faces from pictures that installed packages ship.
 
-    DATABASE is where the result goes, faces-demo.db if none is named.
+    DATABASE is where the result goes, by default faces-demo.db.
     """
     pictures = demo_pictures.find_demo_pictures()
     report = ingest(database, pictures, registry.model(model_id))
@@ -144,18 +144,18 @@ def _in_sentences(report: Report, database: str) -> str:
         ("new", report.new),
         ("edited", report.edited),
         ("moved or copied", report.moved),
-        ("looked at with another model", report.analysed_again),
+        ("analysed with another model", report.analysed_again),
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
-        ("drawn by hand, made again", report.drawn),
-        (f"face{'' if report.named == 1 else 's'} named as other programs did", report.named),
+        ("manual faces, recreated", report.drawn),
+        (f"face{'' if report.named == 1 else 's'} named by other programs", report.named),
         ("without a picture", len(report.errors)),
     ):
         if count:
             lines.append(f"{count:>8,} {name}")
     if report.people:
         people = counted(report.people, "person", "people", width=8)
-        lines.append(f"{people}, as far as faces tell")
+        lines.append(f"{people}")
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")
@@ -164,5 +164,5 @@ def _in_sentences(report: Report, database: str) -> str:
         lines.append(f"    …all of them: datasette faces people {database} import-names --json")
     if report.pictures:
         address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
-        lines.append(f"Look at them: datasette {database}, then {address}")
+        lines.append(f"Browse them: datasette {database}, then {address}")
     return "\n".join(lines)

@@ -25,9 +25,9 @@ from .people import as_json_option, people_group, tell_faults
 @click.pass_obj
 @in_words
 def import_names(database: str, as_json: bool, model_ids: tuple[str, ...]) -> None:
-    """Name faces as other programs did: XMP in and next to the photos, Picasa, Google Takeout.
+    """Import names from other programs: XMP in and next to the photos, Picasa, Google Takeout.
 
-    An ingest does this, too; this command reads all photos again. The files have to be where they were.
+    An ingest does this, too; this command reads all photos again. The files must still be where they were.
     Faces that were named here keep their names, and each imported name can be undone. Where no face
     was found, one is added.
     """

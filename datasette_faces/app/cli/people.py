@@ -29,7 +29,7 @@ faces_argument = click.argument("face", type=click.IntRange(1), nargs=-1, requir
 @click.argument("database", type=click.Path(dir_okay=False))
 @click.pass_context
 def people_group(context: click.Context, database: str) -> None:
-    """Name people, correct who is who, and take it back.
+    """Name people, correct who is who, and undo decisions.
 
     PERSON is a number of `list`, or a name. FACE is a face's number, as its page has it.
     """
@@ -55,7 +55,7 @@ def _person(conn: Connection, wanted: str) -> int:
     found = people.called(conn, wanted)
     if found is None:
         who = f"datasette faces people {click.get_current_context().obj} list"
-        raise DecisionError(f"There is no person {wanted!r}; who is there: {who}")
+        raise DecisionError(f"There is no person {wanted!r}; list people with: {who}")
     return found
 
 
@@ -80,7 +80,7 @@ def list_command(database: str, named: bool, as_json: bool) -> None:
 @people_group.command()
 @click.argument("person")
 @click.argument("name")
-@click.option("--same", is_flag=True, help="Another person of that name is somebody else")
+@click.option("--same", is_flag=True, help="Another person has the same name")
 @click.pass_obj
 @in_words
 def name(database: str, person: str, name: str, same: bool) -> None:
@@ -93,8 +93,8 @@ def name(database: str, person: str, name: str, same: bool) -> None:
         except NameTaken as error:
             merging = f"datasette faces people {database} merge {error.person_id} {person_id}"
             raise DecisionError(
-                f"Somebody is called {people.clean_name(name)} already (person {error.person_id}): "
-                f"merge the two ({merging}), or say that they are two people of one name (add --same)"
+                f"There is already a person called {people.clean_name(name)} (person {error.person_id}): "
+                f"merge the two ({merging}), or add --same if they are two people with the same name"
             ) from None
 
     _decided(decide, database, f"Person {person} is {name}")
@@ -106,7 +106,7 @@ def name(database: str, person: str, name: str, same: bool) -> None:
 @click.pass_obj
 @in_words
 def merge(database: str, into: str, other: str) -> None:
-    """Say that two are one person; the first one's name stays."""
+    """Merge two people; the first one's name stays."""
     _decided(
         lambda conn: people.merge(conn, _person(conn, into), _person(conn, other)),
         database,
@@ -120,7 +120,7 @@ def merge(database: str, into: str, other: str) -> None:
 @click.pass_obj
 @in_words
 def apart(database: str, person: str, other: str) -> None:
-    """Say that two are not the same person."""
+    """Keep two people apart: they are not the same."""
     _decided(
         lambda conn: people.apart(conn, _person(conn, person), _person(conn, other)),
         database,
@@ -134,25 +134,25 @@ def apart(database: str, person: str, other: str) -> None:
 @click.pass_obj
 @in_words
 def split(database: str, person: str, face: tuple[int, ...]) -> None:
-    """Take faces out of a person: they are somebody new."""
+    """Take faces out of a person: they become a new person."""
     _decided(
         lambda conn: people.split(conn, _person(conn, person), face),
         database,
-        f"{len(face):,} of the faces of {person} {_are(face)} somebody else",
+        f"{len(face):,} of the faces of {person} {_are(face)} another person",
     )
 
 
 @people_group.command()
 @faces_argument
-@click.option("--to", "person", help="A person; without it they are somebody new")
+@click.option("--to", "person", help="A person; without it they become a new one")
 @click.pass_obj
 @in_words
 def move(database: str, face: tuple[int, ...], person: str | None) -> None:
-    """Say whose these faces are."""
+    """Assign faces to a person."""
     _decided(
         lambda conn: people.move(conn, face, _person(conn, person) if person else None),
         database,
-        f"{counted(len(face), 'face')} {_are(face)} {person or 'somebody new'}",
+        f"{counted(len(face), 'face')} {_are(face)} {person or 'a new person'}",
     )
 
 
@@ -162,7 +162,7 @@ def move(database: str, face: tuple[int, ...], person: str | None) -> None:
 @click.pass_obj
 @in_words
 def reject(database: str, person: str, face: tuple[int, ...]) -> None:
-    """Say that these faces are not this person."""
+    """Mark these faces as not this person."""
     _decided(
         lambda conn: people.reject(conn, face, _person(conn, person)),
         database,
@@ -175,7 +175,7 @@ def reject(database: str, person: str, face: tuple[int, ...]) -> None:
 @click.pass_obj
 @in_words
 def not_a_face(database: str, face: tuple[int, ...]) -> None:
-    """Say that these are no faces."""
+    """Mark these as not faces."""
     _decided(
         lambda conn: people.not_a_face(conn, face),
         database,
@@ -209,7 +209,7 @@ def unhide(database: str, person: str) -> None:
 @click.pass_obj
 @in_words
 def cover(database: str, person: str, face: int) -> None:
-    """Have a face stand for a person."""
+    """Choose the cover face of a person."""
     _decided(
         lambda conn: people.cover(conn, _person(conn, person), face),
         database,
@@ -222,7 +222,7 @@ def cover(database: str, person: str, face: int) -> None:
 @click.pass_obj
 @in_words
 def undo(database: str, decision: int | None) -> None:
-    """Take a decision back: the one of that number, or the last one that holds."""
+    """Undo a decision: the one with that number, or the last one in effect."""
     with changing(database) as conn, transaction(conn):
         undone = people.undo(conn, decision)
     click.echo(
@@ -236,13 +236,13 @@ def undo(database: str, decision: int | None) -> None:
 @click.pass_obj
 @in_words
 def redo(database: str, decision: int | None) -> None:
-    """Let a decision hold again: the one of that number, or the one that was undone last."""
+    """Redo a decision: the one with that number, or the last one undone."""
     with changing(database) as conn:
         with transaction(conn):
             redone = people.redo(conn, decision)
         if get_kind(redone.kind).draws:
             _draw_again(conn)
-    click.echo(f"Decision {redone.id} ({redone.kind}) holds again")
+    click.echo(f"Decision {redone.id} ({redone.kind}) is in effect again")
 
 
 @people_group.command()
@@ -257,7 +257,7 @@ def redo(database: str, decision: int | None) -> None:
 @click.pass_obj
 @in_words
 def history(database: str, limit: int, as_json: bool) -> None:
-    """List what was decided, the last decision first."""
+    """List decisions, the newest first."""
     with reading(database) as conn:
         found = decisions.newest(conn, before=None, limit=limit)
     if as_json:
@@ -284,19 +284,19 @@ def export(database: str, file: TextIO) -> None:
 @people_group.command(name="import")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option(
-    "--show-hidden", is_flag=True, help="Also where that shows faces that are hidden here"
+    "--show-hidden", is_flag=True, help="Import even if that shows faces of hidden people"
 )
 @click.pass_obj
 @in_words
 def import_command(database: str, file: TextIO, show_hidden: bool) -> None:
-    """Take in decisions that `export` wrote; those that are there already change nothing."""
+    """Import decisions that `export` wrote; known ones change nothing."""
     try:
         with changing(database) as conn:
             with transaction(conn):
                 added, known = decision_log.import_log(conn, file, show_hidden=show_hidden)
             _draw_again(conn)
     except UnicodeDecodeError:
-        raise DecisionError("The file is no text of JSON lines: nothing was imported") from None
+        raise DecisionError("The file is not JSON lines: nothing was imported") from None
     there = counted(known, "was", "were")
     click.echo(f"{counted(added, 'decision')} imported, {there} there already")
 
@@ -305,7 +305,7 @@ def import_command(database: str, file: TextIO, show_hidden: bool) -> None:
 @click.pass_obj
 @in_words
 def rebuild(database: str) -> None:
-    """Make the table of people anew, from the decisions and what the machine proposes."""
+    """Rebuild the table of people from the decisions and the clustering."""
     with changing(database) as conn:
         with transaction(conn):
             store.rebuild(conn)

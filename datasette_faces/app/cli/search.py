@@ -16,7 +16,7 @@ from ...models import registry
 from ...models.base import FaceModel
 from ...models.pipeline import MIN_FACE_PX
 from ...search import query_photos, save_crops
-from ...search.query_photos import Example, Query, Wanted
+from ...search.query_photos import Example, MatchOptions, PhotoQuery
 from ...search.searcher import MAX_K, Searcher
 from ...shapes import ModelInfo
 from ...store.connection import Connection
@@ -35,11 +35,11 @@ from .group import (
 from .tables import FORMATS
 
 MOST_REJECTED = 10
-"""So many files that gave no picture are named."""
+"""So many files without a picture are named."""
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _SearchOptions:
     """The options that both commands have."""
 
     images: tuple[str, ...]
@@ -70,13 +70,13 @@ _OPTIONS = (
         multiple=True,
         type=click.Path(),
         metavar="IMAGE",
-        help="A photo of somebody who looks alike and is not meant; may be repeated",
+        help="A photo of a look-alike who is not meant; may be repeated",
     ),
     click.option(
         "--face",
         "face_number",
         type=click.IntRange(min=1),
-        help="Which face of the query photo, from the left; the largest, if none is named",
+        help="Which face of the query photo, from the left; by default the largest",
     ),
     click.option(
         "--crops",
@@ -91,7 +91,7 @@ _OPTIONS = (
         type=click.Choice(list(FORMATS)),
         default="table",
         show_default=True,
-        help="How to print what was found",
+        help="Output format",
     ),
 )
 
@@ -110,13 +110,13 @@ def _search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--min-face",
     "min_face_px",
     type=Number(min=0),
-    help="Leave out faces whose shorter side has fewer pixels; of query photos, "
-    f"{MIN_FACE_PX} if nothing is named",
+    help="Skip faces whose shorter side has fewer pixels; of query photos, "
+    f"{MIN_FACE_PX} by default",
 )
 @click.option(
     "--model",
     "model_id",
-    help="A model of the database, by its id or by the folder of its pack; its first, if none is named",
+    help="A model of the database, by its id or by the folder of its pack; by default its first",
 )
 @in_words
 def search_command(
@@ -127,16 +127,16 @@ def search_command(
     Several IMAGES of one person find more than one does. Prints the best matches first: similarity
     (cosine, 1 is the same picture), face, box and photo.
     """
-    asked = _Asked(**options)
+    search = _SearchOptions(**options)
     with reading(database) as conn:
-        model = query_photos.model_for(conn, model_id, fetch=_fetch)
+        model = query_photos.choose_model(conn, model_id, fetch=_fetch)
         query = _query(
-            asked,
+            search,
             model,
             MIN_FACE_PX if min_face_px is None else min_face_px,
             check=lambda info: query_photos.check_weights(conn, info),
         )
-        _show(conn, query, asked, min_face_px or 0)
+        _show(conn, query, search, min_face_px or 0)
 
 
 @faces.command(name="find")
@@ -149,7 +149,7 @@ def search_command(
     type=Number(min=0),
     default=MIN_FACE_PX,
     show_default=True,
-    help="Leave out faces whose shorter side has fewer pixels",
+    help="Skip faces whose shorter side has fewer pixels",
 )
 @model_option
 @workers_option
@@ -159,18 +159,18 @@ def find_command(
 ) -> None:
     """Find the photographs in FOLDER that show the person in IMAGES, without a database.
 
-    Every photograph is looked at each time, and nothing is kept. To search more than once, use
+    Every photograph is analysed each time, and nothing is kept. To search more than once, use
     `datasette faces ingest`, then `datasette faces search`.
     """
-    asked = _Asked(**options)
+    search = _SearchOptions(**options)
     folder_search.check_folder(folder)
     model = registry.model(model_id)
     say_licence(model)
     model.fetch()
     try:
-        query = _query(asked, model, min_face_px)
+        query = _query(search, model, min_face_px)
         with ExitStack() as until_shown:
-            with progress_of("Looking", quiet=asked.output == "json") as progress:
+            with progress_of("Looking", quiet=search.output == "json") as progress:
                 database, report = until_shown.enter_context(
                     folder_search.temporary_database(
                         folder,
@@ -181,7 +181,7 @@ def find_command(
                     )
                 )
             _say_rejected(report)
-            _show(until_shown.enter_context(reading(database)), query, asked, min_face_px)
+            _show(until_shown.enter_context(reading(database)), query, search, min_face_px)
     except KeyboardInterrupt:
         click.echo("\nStopped; nothing was kept.", err=True)
         sys.exit(1)
@@ -202,49 +202,49 @@ def _fetch(model: FaceModel) -> None:
 
 
 def _query(
-    asked: _Asked,
+    options: _SearchOptions,
     model: FaceModel,
     min_face_px: float,
     check: Callable[[ModelInfo], None] = lambda info: None,
-) -> Query:
-    """The query that the photos come to; what was made of them is said on stderr."""
-    info, examples = query_photos.look_at(
-        asked.images, model, unlike=asked.unlike, min_face_px=min_face_px, check=check
+) -> PhotoQuery:
+    """The query of all photos; notes about each go to stderr."""
+    info, examples = query_photos.find_faces(
+        options.images, model, unlike=options.unlike, min_face_px=min_face_px, check=check
     )
-    if asked.face_number and examples[0].faces:
-        examples[0] = query_photos.choose(examples[0], asked.face_number)
-    query = query_photos.query_of(info, examples)
+    if options.face_number and examples[0].faces:
+        examples[0] = query_photos.choose_face(examples[0], options.face_number)
+    query = query_photos.build_query(info, examples)
     for example in examples:
-        _say(example, asked)
-    if asked.crops_folder is not None:
-        save_crops.make_folder(asked.crops_folder)
+        _say(example, options)
+    if options.crops_folder is not None:
+        save_crops.make_folder(options.crops_folder)
     return query
 
 
-def _say(example: Example, asked: _Asked) -> None:
-    """What a person should know of a query photo."""
+def _say(example: Example, options: _SearchOptions) -> None:
+    """Print notes about a query photo to stderr."""
     if example.face is None:
         _note(f"{example.path}: {example.reason}; it is left out")
-    elif len(example.faces) > 1 and (asked.face_number is None or example.unlike):
-        free = len(asked.images) == 1 and not example.unlike
+    elif len(example.faces) > 1 and (options.face_number is None or example.unlike):
+        free = len(options.images) == 1 and not example.unlike
         choice = "; --face N takes another, counted from the left" if free else ""
         _note(f"{example.path}: {len(example.faces)} faces; the largest is taken{choice}")
 
 
-def _show(conn: Connection, query: Query, asked: _Asked, min_face_px: float) -> None:
-    """Print what was found, and save its crops where that was asked."""
-    wanted = Wanted(asked.k, asked.threshold, min_face_px, asked.others)
-    found = query_photos.found(conn, Searcher(), query, wanted)
-    if asked.crops_folder is not None:
-        saved = save_crops.save(conn, found, asked.crops_folder)
-        _note(f"{counted(saved, 'crop')}: {asked.crops_folder}")
-    if found or asked.output != "table":
-        click.echo(FORMATS[asked.output](query, found))
+def _show(conn: Connection, query: PhotoQuery, options: _SearchOptions, min_face_px: float) -> None:
+    """Print what was found, and save its crops if the options say so."""
+    wanted = MatchOptions(options.k, options.threshold, min_face_px, options.others)
+    found = query_photos.find_matches(conn, Searcher(), query, wanted)
+    if options.crops_folder is not None:
+        saved = save_crops.save_crops(conn, found, options.crops_folder)
+        _note(f"{counted(saved, 'crop')}: {options.crops_folder}")
+    if found or options.output != "table":
+        click.echo(FORMATS[options.output](query, found))
     else:
         click.echo(_nothing(wanted))
 
 
-def _nothing(wanted: Wanted) -> str:
+def _nothing(wanted: MatchOptions) -> str:
     """That nothing was found, among what."""
     among = []
     if wanted.threshold is not None:

@@ -65,6 +65,6 @@ def models(as_json: bool) -> None:
         default = " (default)" if item["id"] == registry.DEFAULT_MODEL else ""
         click.secho(f"{item['id']}{default}", bold=True)
         click.echo(f"    {item['name']}, {item['dimensions']} dimensions")
-        click.echo(f"    same person from a cosine similarity of {item['threshold']} on")
+        click.echo(f"    same person from a cosine similarity of {item['threshold']}")
         click.echo(f"    licence: {item['licence']}")
         click.echo(f"    weights: {item['missing'] or 'at hand'}")

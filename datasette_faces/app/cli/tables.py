@@ -1,4 +1,4 @@
-"""What a search found, as a table for people, JSON and CSV for programs."""
+"""The matches of a search as a table, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from ...search.query_photos import Example, Found, Query
+from ...search.query_photos import Example, PhotoMatch, PhotoQuery
 from .group import printable
 
-COLUMNS = tuple(field.name for field in fields(Found))
+COLUMNS = tuple(field.name for field in fields(PhotoMatch))
 
 
-def as_json(query: Query, found: Sequence[Found]) -> str:
+def as_json(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
     """The model, its threshold, the query photos, the matches."""
     return json.dumps(
         {
@@ -27,7 +27,7 @@ def as_json(query: Query, found: Sequence[Found]) -> str:
     )
 
 
-def as_csv(query: Query, found: Sequence[Found]) -> str:
+def as_csv(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
     """The matches, with the names of the columns."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
@@ -36,7 +36,7 @@ def as_csv(query: Query, found: Sequence[Found]) -> str:
     return out.getvalue().removesuffix("\n")
 
 
-def as_table(query: Query, found: Sequence[Found]) -> str:
+def as_table(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
     """A line a match, and one where the model begins to take two faces for two persons."""
     model = query.model
     boxes = [_box(item) for item in found]
@@ -45,9 +45,7 @@ def as_table(query: Query, found: Sequence[Found]) -> str:
     above = True
     for item, box in zip(found, boxes, strict=True):
         if above and item.similarity < model.threshold:
-            lines.append(
-                f"--- below {model.threshold:g} {model.id} takes two faces for two persons ---"
-            )
+            lines.append(f"--- below {model.threshold:g}: different people, by {model.id} ---")
             above = False
         path = printable(item.path)
         chance = percent(item.probability)
@@ -56,7 +54,7 @@ def as_table(query: Query, found: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
-FORMATS: dict[str, Callable[[Query, Sequence[Found]], str]] = {
+FORMATS: dict[str, Callable[[PhotoQuery, Sequence[PhotoMatch]], str]] = {
     "table": as_table,
     "json": as_json,
     "csv": as_csv,
@@ -64,17 +62,17 @@ FORMATS: dict[str, Callable[[Query, Sequence[Found]], str]] = {
 
 
 def percent(probability: float) -> str:
-    """A chance as a person reads it: none is told as certain."""
+    """A probability as text; none reads as certain."""
     if probability >= 0.995:
         return ">99%"
     return "<1%" if probability < 0.005 else f"{probability:.0%}"
 
 
-def _row(item: Found) -> dict[str, Any]:
+def _row(item: PhotoMatch) -> dict[str, Any]:
     return {**asdict(item), "similarity": round(item.similarity, 6)}
 
 
-def _box(item: Found) -> str:
+def _box(item: PhotoMatch) -> str:
     return f"{item.width:.0f}x{item.height:.0f} at {item.x:.0f},{item.y:.0f}"
 
 

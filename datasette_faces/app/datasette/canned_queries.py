@@ -1,7 +1,7 @@
 """Canned queries of every database of faces, for those who may see the tables that they read.
 
-Datasette 0.65 asks for them by a hook each time; 1.0 keeps them in its internal database. There as
-here, who may not see a table is refused the queries that read it.
+Datasette 0.65 gets them from a hook each time; 1.0 keeps them in its internal database. Both refuse
+queries to actors who may not see a table that they read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from . import permissions
 from .compat import V1, allowed
 
 SOURCE = "datasette-faces"
-"""How Datasette 1.0 remembers who added a query: others of the same name are not ours to replace."""
+"""The source of our queries in Datasette 1.0: others of the same name are not replaced."""
 FACES = ("faces", "photos", "face_embeddings", "models")
 
 
 @dataclass(frozen=True, slots=True)
-class Canned:
-    """A query that every database of faces has; tables: what it reads; fields: its parameters."""
+class CannedQuery:
+    """A query that every database of faces has; tables: those it reads; fields: its parameters."""
 
     title: str
     description: str
@@ -98,7 +98,7 @@ join photos on photos.id = pairs.photo_id
 join faces as other on other.id = other_face_id
 join photos as other_photos on other_photos.id = other.photo_id
 where other.photo_id != pairs.photo_id
-    -- each pair once: from its newer face, which is looked at first
+    -- each pair once: from its newer face, which is compared first
     and pairs.other_face_id < pairs.face_id
 order by similarity desc, pairs.face_id desc
 """.strip()
@@ -116,7 +116,7 @@ from chosen
 join faces as here on here.person_id = chosen.id
 join faces as there on there.photo_id = here.photo_id
 join people as other on other.id = there.person_id and not other.hidden
--- each pair once, but for a person who was asked for: that one comes first
+-- each pair once; a person who is named comes first
 where other.id > chosen.id or (:person != '' and other.id != chosen.id)
 group by chosen.id, other.id
 order by photos desc, chosen.id, other.id
@@ -134,14 +134,14 @@ limit case when :limit = '' then 100 else cast(:limit as integer) end
 """.strip()
 
 QUERIES = {
-    "faces_like_face": Canned(
+    "faces_like_face": CannedQuery(
         "Faces like this face",
         "The k faces (20 if left empty) most like the face of this id, the most similar first.",
         FACES,
         FACES_LIKE_FACE,
         ("face_id", "k"),
     ),
-    "faces_like_query": Canned(
+    "faces_like_query": CannedQuery(
         "Faces like an uploaded face",
         "The k faces (20 if left empty) most like a face that was uploaded on the search page; its "
         "address there holds the key, which is good for an hour.",
@@ -149,17 +149,17 @@ QUERIES = {
         FACES_LIKE_QUERY,
         ("key", "k"),
     ),
-    "near_duplicates": Canned(
+    "near_duplicates": CannedQuery(
         "Pairs of near-duplicates",
-        "Pairs of nearly identical faces in different photos. threshold: from which similarity on "
+        "Pairs of nearly identical faces in different photos. threshold: the minimum similarity "
         "(0.9). faces: how many of the newest are compared with all of the file (300, down to 30 in "
-        "a large one), of each the 7 most like it; fewer where that takes too long. before: go on "
-        "below this id, as compared_down_to says. Each may be left empty.",
+        "a large one), of each the 7 most like it; fewer where that takes too long. before: "
+        "continue below this id, as given by compared_down_to. Each may be left empty.",
         FACES,
         NEAR_DUPLICATES,
         ("threshold", "faces", "before"),
     ),
-    "people_together": Canned(
+    "people_together": CannedQuery(
         "People seen together",
         "Pairs of people and in how many photos both are. person: a part of a name, or empty for "
         "everyone.",
@@ -167,10 +167,10 @@ QUERIES = {
         PEOPLE_TOGETHER,
         ("person",),
     ),
-    "faces_without_person": Canned(
+    "faces_without_person": CannedQuery(
         "Faces without a person",
-        "Faces of which nobody has said who it is, the newest first. limit: how many (100 if left "
-        "empty). before: go on below this id, that of the last one seen.",
+        "Faces that no person is assigned to, the newest first. limit: how many (100 if left "
+        "empty). before: continue below this id, that of the last one seen.",
         ("faces", "photos", "people"),
         FACES_WITHOUT_PERSON,
         ("limit", "before"),
@@ -178,25 +178,25 @@ QUERIES = {
 }
 
 
-async def of_database(datasette: Any, database: str) -> dict[str, dict[str, Any]]:
+async def list_queries(datasette: Any, database: str) -> dict[str, dict[str, Any]]:
     """Datasette 0.65: the queries of a database, as `canned_queries` takes them.
 
-    They are the same for every actor: Datasette breaks where a query that it asks about for one is
-    not there for another. `may_view` refuses them.
+    They are the same for every actor: Datasette fails where one actor's query is missing for another.
+    `may_view` refuses them.
     """
     configured = _configured(datasette, database)
     return {
-        name: {"sql": query.sql, "params": list(query.fields), **_shown(query)}
-        for name, query in (await _offered(datasette, database)).items()
+        name: {"sql": query.sql, "params": list(query.fields), **_metadata(query)}
+        for name, query in (await _queries_of_database(datasette, database)).items()
         if name not in configured
     }
 
 
 async def may_view(datasette: Any, actor: Any, database: str, name: str) -> bool | None:
-    """Datasette 0.65: False for who may not see a table that a query of ours reads; else no opinion."""
+    """Datasette 0.65: False where the actor may not see a table that a query of ours reads; else None."""
     if name not in QUERIES or name in _configured(datasette, database):
         return None
-    return None if name in await _visible(datasette, database, actor) else False
+    return None if name in await _queries_of_actor(datasette, database, actor) else False
 
 
 def _configured(datasette: Any, database: str) -> set[str]:
@@ -207,12 +207,12 @@ def _configured(datasette: Any, database: str) -> set[str]:
     return {name for name, sql in sqls.items() if name in QUERIES and sql != QUERIES[name].sql}
 
 
-async def add(datasette: Any) -> None:
+async def add_queries(datasette: Any) -> None:
     """Datasette 1.0: keep the queries of every database that holds faces, and no others of ours."""
     if not V1:
         return
     for database in list(datasette.databases):
-        offered = await _offered(datasette, database)
+        offered = await _queries_of_database(datasette, database)
         for name, query in QUERIES.items():
             # An internal database that is a file still holds those of an earlier start
             await datasette.remove_query(database, name, source=SOURCE)
@@ -220,20 +220,20 @@ async def add(datasette: Any) -> None:
                 continue
             # Trusted: who runs them needs to see their tables, not to run SQL of their own
             options = {"is_trusted": True, "source": SOURCE, "parameters": query.fields}
-            await datasette.add_query(database, name, query.sql, **options, **_shown(query))
+            await datasette.add_query(database, name, query.sql, **options, **_metadata(query))
 
 
-def _shown(query: Canned) -> dict[str, Any]:
+def _metadata(query: CannedQuery) -> dict[str, Any]:
     return {"title": query.title, "description": query.description, "hide_sql": True}
 
 
-async def denied(datasette: Any, actor: Any) -> Any:
+async def deny_queries(datasette: Any, actor: Any) -> Any:
     """Datasette 1.0: a PermissionSQL that denies what reads a table that an actor may not see."""
     from datasette.permissions import PermissionSQL
 
     pairs = []
     for database in list(datasette.databases):
-        visible = await _visible(datasette, database, actor)
+        visible = await _queries_of_actor(datasette, database, actor)
         pairs += [(database, name) for name in QUERIES if name not in visible]
     return PermissionSQL(sql=DENIED, params={"faces_source": SOURCE, "faces_denied": dumps(pairs)})
 
@@ -248,7 +248,7 @@ where queries.source = :faces_source
 """
 
 
-async def _offered(datasette: Any, database: str) -> dict[str, Canned]:
+async def _queries_of_database(datasette: Any, database: str) -> dict[str, CannedQuery]:
     """The queries that make sense in a database: none where there are no faces."""
     if database not in datasette.databases:
         return {}
@@ -263,10 +263,10 @@ def _tables(conn: Connection) -> set[str]:
     return tables.difference(table_privacy.unused_tables(conn))
 
 
-async def _visible(datasette: Any, database: str, actor: Any) -> dict[str, Canned]:
-    """Of those, the ones whose tables an actor may see; none for who may see no faces."""
-    offered = await _offered(datasette, database)
-    if not offered or not await permissions.sees(datasette, actor, database):
+async def _queries_of_actor(datasette: Any, database: str, actor: Any) -> dict[str, CannedQuery]:
+    """The queries whose tables an actor may see; none where that actor may see no faces."""
+    offered = await _queries_of_database(datasette, database)
+    if not offered or not await permissions.may_actor_view(datasette, actor, database):
         return {}
     tables = {table for query in offered.values() for table in query.tables}
     private = {

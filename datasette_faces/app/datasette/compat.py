@@ -19,8 +19,8 @@ except ImportError:
     V1 = False
 
 CSRF_BY_HEADERS = find_spec("datasette.csrf") is not None
-"""Newer 1.0 alphas tell a foreign site's requests by their headers, and refuse them before us; what
-is older asks for a token, but cannot read one in a form with files (asgi-csrf 0.11)."""
+"""Newer 1.0 alphas refuse another site's requests by their headers, before us; older ones need a token,
+but cannot read one in a form with files (asgi-csrf 0.11)."""
 
 _UPLOAD_PATH = re.compile(r"/(?P<database>[^/]+)/-/faces/search(\.json|\.csv)?")
 
@@ -50,7 +50,7 @@ async def allowed(
 
 
 def skips_csrf(datasette: Any, scope: Any) -> bool:
-    """Whether a request goes where pictures are uploaded: `check_csrf` looks at it there.
+    """Whether a request goes where pictures are uploaded: `check_csrf` checks it there.
 
     Compares the whole path, as the router sees it: no other page may lose its protection.
     """
@@ -63,7 +63,7 @@ def skips_csrf(datasette: Any, scope: Any) -> bool:
 
 
 def check_csrf(request: Any, fields: Mapping[str, list[str]]) -> None:
-    """Refuse what another site had a browser send in its user's name. Raises Forbidden.
+    """Refuse a request that another site made a browser send. Raises Forbidden.
 
     Does what asgi-csrf does where `skips_csrf` sends it past: the token of the form (a field
     `csrftoken`, or the header x-csrftoken) has to be the one in the browser's cookie.
@@ -91,7 +91,7 @@ def database_color(datasette: Any, database: str) -> str:
 
 
 async def instance_metadata(datasette: Any) -> dict[str, Any]:
-    """What the metadata says of the whole site: title, description, license, …"""
+    """The metadata of the whole site: title, description, license, …"""
     if V1:
         return dict(await datasette.get_instance_metadata())
     return dict(datasette.metadata() or {})

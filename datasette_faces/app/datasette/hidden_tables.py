@@ -1,4 +1,4 @@
-"""Tables that the plugin keeps: left out of Datasette's lists, as private as those they are made of."""
+"""Tables that the plugin keeps: hidden in Datasette's lists, as private as the tables they derive from."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ DONE = "_datasette_faces_hides"
 
 
 def hide_everywhere(datasette: Any) -> None:
-    """Have every database hide what is the plugin's own, those too that came since the last time."""
+    """Hide the plugin's own tables in every database, also in those added since."""
     for database in list(datasette.databases.values()):
         hide(datasette, database)
 
 
 def hide(datasette: Any, database: Any) -> None:
-    """Have a database leave out the tables that vec0 and the migrations keep, and tell nothing of
-    private ones by others.
+    """Hide the tables of vec0 and of migrations in a database, and show nothing of private ones by others.
 
     Datasette 0.65 hides no virtual table's own tables, and 1.0 does not know all of vec0's; neither
     has a hook for it that leaves the rest of the configuration alone.
@@ -49,7 +48,7 @@ def _wrap_hidden(database: Any) -> None:
 def _wrap_derived(database: Any) -> None:
     """Datasette 1.0: who may not see a table may not see what is derived from it.
 
-    Nobody sees what is derived from itself. On 0.65 `permissions.of_derived` says both.
+    Nobody sees what is derived from itself. On 0.65 `permissions.may_view_derived` does both.
     """
     known = getattr(database, "derived_table_dependencies", None)
     if known is None:
@@ -64,8 +63,8 @@ def _wrap_derived(database: Any) -> None:
 def _wrap_labels(datasette: Any, database: Any) -> None:
     """Datasette 0.65: what points to a private table of faces shows numbers, not names out of it.
 
-    1.0 asks whether the one who looks may see that table. 0.65 asks nobody and does not say who
-    looks: where not everyone who sees the one table sees the other, there are no labels.
+    1.0 checks whether the actor may see that table. 0.65 checks nothing and does not name the
+    actor: where not everyone who sees the one table sees the other, there are no labels.
     """
     labels = database.label_column_for_table
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 from weakref import WeakSet
 
-from ...search.upload_cache import KEY, QueryStore
+from ...search.upload_cache import KEY, UploadCache
 
 ACCESS_LOG = "uvicorn.access"
 LEFT_OUT = "..."
@@ -29,7 +29,7 @@ class WithoutKeys(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stores: WeakSet[QueryStore] = WeakSet()
+        self.stores: WeakSet[UploadCache] = WeakSet()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change a record; it is logged."""
@@ -41,7 +41,7 @@ class WithoutKeys(logging.Filter):
         if not isinstance(value, str):
             return value
         cleaned = self._cleaned(value)
-        # A key has no character that needs an escape, but whoever asks may write one
+        # A key has no character that needs an escape, but a client may write one
         plain = unquote(cleaned)
         clean = self._cleaned(plain)
         return cleaned if clean == plain else quote(clean, safe=_PLAIN)
@@ -57,7 +57,7 @@ class WithoutKeys(logging.Filter):
         return text
 
 
-def keep_keys_out(store: QueryStore) -> None:
+def keep_keys_out(store: UploadCache) -> None:
     """Have the web server's access log leave out keys, from now on."""
     log = logging.getLogger(ACCESS_LOG)
     key_filter = next((item for item in log.filters if isinstance(item, WithoutKeys)), None)
@@ -67,7 +67,7 @@ def keep_keys_out(store: QueryStore) -> None:
     key_filter.stores.add(store)
 
 
-def keep_failed_queries_out(database: Any, store: QueryStore) -> None:
+def keep_failed_queries_out(database: Any, store: UploadCache) -> None:
     """Have a Datasette database log no failed query that names an uploaded face."""
     execute_logged = database.execute
     if getattr(execute_logged, "keeps_keys_out", False):
@@ -84,6 +84,6 @@ def keep_failed_queries_out(database: Any, store: QueryStore) -> None:
     database.execute = execute
 
 
-def _names_an_upload(store: QueryStore, sql: str, params: Any) -> bool:
+def _names_an_upload(store: UploadCache, sql: str, params: Any) -> bool:
     # A key that is not held here may be another process's
     return _FUNCTION in sql.lower() or bool(store.keys_in(f"{sql} {params}"))

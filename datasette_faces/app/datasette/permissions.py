@@ -1,4 +1,4 @@
-"""Who may see what: one question for each kind of thing that the plugin shows."""
+"""Who may see and do what: one function for each kind of thing that the plugin shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .compat import V1, allowed
 
 PLUGIN = "datasette-faces"
 ATTRIBUTE = "datasette_faces.may_view"
-"""Where the scope of a request keeps what its actor may see."""
+"""Where the scope of a request caches what its actor may see."""
 ANY_TABLE = ""
 """Stands for the right to see faces at all, whatever the table."""
 
@@ -21,39 +21,39 @@ RIGHTS = {
     VIEW: "See the pages, pictures and JSON about faces",
     UPLOAD: "Search by the faces of an uploaded picture",
     EDIT: "Decide who is who: name, merge, correct, hide and undo",
-    ORIGINALS: "See photos in full, as their files lie on the disk",
+    ORIGINALS: "See original photo files",
 }
 OPEN = (VIEW, UPLOAD)
-"""Everyone has these who may see the tables, unless a rule names who alone has them; the others only
-root has, and whom a rule names."""
+"""Rights of everyone who may see the tables, unless a rule says otherwise; only root, and actors that a
+rule names, have the others."""
 SEARCHED = ("faces", "photos", "face_embeddings")
 """The tables whose content a search by an uploaded face shows."""
 
 
 async def may_view(datasette: Any, request: Any, database: str, *tables: str) -> bool:
-    """Whether the actor of a request may see what the plugin makes of all these tables."""
+    """Whether the actor of a request may see what the plugin shows of all these tables."""
     # A page asks for each of its parts, and Datasette 0.65 runs a query each time
     known = request.scope.setdefault(ATTRIBUTE, {})
     for table in (*tables, ANY_TABLE):
         question = database, table
         if question not in known:
-            known[question] = await _sees(datasette, request.actor, database, table)
+            known[question] = await _may_view_table(datasette, request.actor, database, table)
         if not known[question]:
             return False
     return True
 
 
-async def sees(datasette: Any, actor: Any, database: str, *tables: str) -> bool:
+async def may_actor_view(datasette: Any, actor: Any, database: str, *tables: str) -> bool:
     """Whether an actor has `faces-view` in a database, and may see all these tables of it."""
     for table in (*tables, ANY_TABLE):
-        if not await _sees(datasette, actor, database, table):
+        if not await _may_view_table(datasette, actor, database, table):
             return False
     return True
 
 
-async def _sees(datasette: Any, actor: Any, database: str, table: str) -> bool:
+async def _may_view_table(datasette: Any, actor: Any, database: str, table: str) -> bool:
     if table == ANY_TABLE:
-        return await has(datasette, actor, VIEW, database)
+        return await has_right(datasette, actor, VIEW, database)
     return await allowed(datasette, actor, "view-table", database=database, table=table)
 
 
@@ -66,53 +66,53 @@ async def may_upload(datasette: Any, request: Any, database: str) -> bool:
     """Whether the actor of a request may search a database with pictures of their own."""
     if not await may_view(datasette, request, database, *SEARCHED):
         return False
-    return await has(datasette, request.actor, UPLOAD, database)
+    return await has_right(datasette, request.actor, UPLOAD, database)
 
 
 async def may_edit(datasette: Any, request: Any, database: str) -> bool:
-    """Whether the actor of a request may decide who is who; nobody where that cannot be written."""
+    """Whether the actor of a request may edit people; never in an immutable database."""
     if not datasette.get_database(database).is_mutable:
         return False
-    return await has(datasette, request.actor, EDIT, database)
+    return await has_right(datasette, request.actor, EDIT, database)
 
 
-async def sees_originals(datasette: Any, request: Any, database: str) -> bool:
+async def may_view_originals(datasette: Any, request: Any, database: str) -> bool:
     """Whether the actor of a request may see full pictures from the disk.
 
     The setting `serve_originals: true` is short for the rule `faces-originals: true`.
     """
     if not await may_view(datasette, request, database, "photos", "photo_paths"):
         return False
-    return await has(datasette, request.actor, ORIGINALS, database)
+    return await has_right(datasette, request.actor, ORIGINALS, database)
 
 
-async def has(datasette: Any, actor: Any, action: str, database: str) -> bool:
+async def has_right(datasette: Any, actor: Any, action: str, database: str) -> bool:
     """Whether an actor has one of the plugin's RIGHTS in a database that they may see.
 
-    Datasette 1.0 gathers what everybody says of it: `resources_sql` is our part. On 0.65 what another
-    plugin denies is denied, and what it allows is allowed where we have nothing against it.
+    Datasette 1.0 collects all plugins' rules: `resources_sql` has ours. On 0.65 what another plugin
+    denies is denied, and what it allows is allowed unless our settings deny it.
     """
     if V1:
         return await allowed(datasette, actor, action, database=database)
-    said = await datasette.permission_allowed(actor, action, resource=database, default=None)
-    ours = _opinion(datasette, actor, action, database)
-    if said is False or ours is False or not (said or ours):
+    others = await datasette.permission_allowed(actor, action, resource=database, default=None)
+    ours = _own_decision(datasette, actor, action, database)
+    if others is False or ours is False or not (others or ours):
         return False
     return await allowed(datasette, actor, "view-database", database=database)
 
 
-def why_not(datasette: Any, database: str) -> str:
-    """What to tell somebody who may not edit."""
+def explain_denied_edit(datasette: Any, database: str) -> str:
+    """Why an actor may not edit."""
     if datasette.get_database(database).is_mutable:
         return f"Permission denied: {EDIT}"
     return (
-        f"{database} is served as immutable: nobody can decide anything here. "
+        f"{database} is served as immutable, so no decisions can be made here. "
         "Serve the file without -i to name and correct people"
     )
 
 
-def _opinion(datasette: Any, actor: Any, action: str, database: str) -> bool | None:
-    """What the plugin's settings say of a right; None where they leave it to others."""
+def _own_decision(datasette: Any, actor: Any, action: str, database: str) -> bool | None:
+    """What the plugin's settings say about a right; None where they say nothing."""
     rule = _rule(datasette, action, database)
     if rule is None:
         return True if action in OPEN else _is_root(actor)
@@ -139,10 +139,10 @@ def _rule(datasette: Any, action: str, database: str) -> Any:
     return None
 
 
-def check(datasette: Any) -> None:
-    """Raise StartupError where the settings name a right that is none, or a rule that is none.
+def check_rules(datasette: Any) -> None:
+    """Raise StartupError where the settings name an unknown right or an invalid rule.
 
-    A slip of the pen would leave open what was to be closed.
+    A typo would leave open what a rule should close.
     """
     every = [("", datasette.plugin_config(PLUGIN) or {})]
     every += [(f" of {name}", _settings(datasette, name)[0]) for name in datasette.databases]
@@ -160,7 +160,7 @@ def check(datasette: Any) -> None:
                 )
 
 
-def actions() -> list[Any]:
+def list_actions() -> list[Any]:
     """Datasette 1.0: the RIGHTS, so that its `permissions:` and tokens can name them."""
     from datasette.permissions import Action
     from datasette.resources import DatabaseResource
@@ -184,14 +184,18 @@ def resources_sql(datasette: Any, actor: Any, action: str) -> Any:
     """
     from datasette.permissions import PermissionSQL
 
-    said = {name: _opinion(datasette, actor, action, name) for name in datasette.databases}
+    decisions = {
+        name: _own_decision(datasette, actor, action, name) for name in datasette.databases
+    }
     parameter = f"{action.replace('-', '_')}_said"
     if action not in OPEN:
-        rows = json.dumps([(name, int(it)) for name, it in said.items() if it is not None])
+        rows = json.dumps(
+            [(name, int(allow)) for name, allow in decisions.items() if allow is not None]
+        )
         return PermissionSQL(sql=_ROWS.format(parameter), params={parameter: rows})
-    if all(said.values()):
+    if all(decisions.values()):
         return PermissionSQL.allow(reason=f"default allow for {action}")
-    rows = json.dumps([(name, 1) for name, it in said.items() if it])
+    rows = json.dumps([(name, 1) for name, allow in decisions.items() if allow])
     return PermissionSQL(
         sql="select null as parent, null as child, 1 as allow, 'datasette-faces' as reason",
         restriction_sql=f"select parent, child from ({_ROWS.format(parameter)})",
@@ -205,10 +209,10 @@ _ROWS = (
 )
 
 
-async def of_derived(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
-    """Datasette 0.65: who may not see a table may not see what is made of it; else no opinion.
+async def may_view_derived(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
+    """Datasette 0.65: False for a table derived from one that the actor may not see; else None.
 
-    Nobody sees what is made of itself. On 1.0 `hiding` says both.
+    A table that is derived from itself is private. On 1.0 `hidden_tables` does both.
     """
     tables = await datasette.get_database(database).execute_fn(table_privacy.derived_tables)
     source = tables.get(table)
@@ -221,28 +225,28 @@ async def of_derived(datasette: Any, actor: Any, database: str, table: str) -> b
 
 
 async def is_as_open(datasette: Any, database: str, table: str, *, than: list[str]) -> bool:
-    """Datasette 0.65: whether whoever may see one of some tables may see this one as well.
+    """Datasette 0.65: whether every actor who may see one of some tables may see this one as well.
 
-    So it is where everybody may, and where nothing is said of any of them but by their database.
+    True where everyone may see it, and where no rule names any of the tables themselves.
     """
     if await allowed(datasette, None, "view-table", database=database, table=table):
         return True
     for name in (table, *than):
-        said = await datasette.permission_allowed(
+        rule = await datasette.permission_allowed(
             None, "view-table", resource=(database, name), default=None
         )
-        if said is not None:
+        if rule is not None:
             return False
     return True
 
 
-def folders_of_originals(datasette: Any, database: str) -> list[str]:
+def originals_folders(datasette: Any, database: str) -> list[str]:
     """The folders of the setting `originals_folders`, outside which no original is read; none: anywhere."""
-    folders = setting(datasette, database, "originals_folders") or []
+    folders = read_setting(datasette, database, "originals_folders") or []
     return [folders] if isinstance(folders, str) else [str(it) for it in folders]
 
 
-def setting(datasette: Any, database: str, name: str) -> Any:
+def read_setting(datasette: Any, database: str, name: str) -> Any:
     """A setting of the plugin, the database's before the general one."""
     for settings in _settings(datasette, database):
         if name in settings:

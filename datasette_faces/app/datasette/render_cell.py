@@ -26,7 +26,9 @@ VECTOR_COLUMNS = {"embedding", "vector", "query"}
 PEOPLE_COLUMNS = ("person_id", "cover_face_id")
 
 
-def render(row: Any, value: Any, column: str, table: str | None, faces_url: str) -> Markup | None:
+def render_cell(
+    row: Any, value: Any, column: str, table: str | None, faces_url: str
+) -> Markup | None:
     """A cell's HTML where it holds one of our pictures or vectors; None leaves it to Datasette."""
     if column == "landmarks" and table == "faces" and isinstance(value, str):
         return Markup('<span title="{}">5 points</span>').format(value)

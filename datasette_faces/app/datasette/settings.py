@@ -1,6 +1,6 @@
-"""The plugin's settings: which there are, and what each takes. A slip stops the server from starting.
+"""The plugin's settings, and what each takes. A wrong one stops the server from starting.
 
-What the rules under `permissions` say is looked at by `permissions`.
+The rules under `permissions` are checked by the module of that name.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .permissions import PLUGIN
 PER_MINUTE = (0.001, 1_000_000)
 """The least and the most that `uploads_per_minute` takes besides 0: one in 17 hours, and any number."""
 SHOWN = ("publisher", "contact", "takedown", "about")
-"""What `site` tells of whoever publishes."""
+"""The facts about the publisher in `site`."""
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A header's name: RFC 9110, 5.6.2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a setting takes, in words, and whether a value is such."""
+    """What a setting takes, in words, and whether a value fits."""
 
     takes: str
     fits: Callable[[Any], bool]
@@ -50,7 +50,7 @@ def _is_policy(value: Any) -> bool:
     return isinstance(value, bool) or printed
 
 
-def _tells_of_a_site(value: Any) -> bool:
+def _is_site(value: Any) -> bool:
     if value is None:
         return True
     return isinstance(value, dict) and all(
@@ -71,14 +71,14 @@ SETTINGS = {
     "content_security_policy": Setting(
         "true, false, or a policy in one line (in YAML, >- joins several)", _is_policy
     ),
-    "site": Setting(f"{', '.join(SHOWN)}, each a text", _tells_of_a_site),
+    "site": Setting(f"{', '.join(SHOWN)}, each a text", _is_site),
 }
 
 
-def check(datasette: Any) -> None:
-    """Raise StartupError where a setting is none, or has a value that it does not take.
+def check_settings(datasette: Any) -> None:
+    """Raise StartupError for an unknown setting or a value that it does not take.
 
-    What nobody reads would leave open what was to be closed.
+    A setting with a typo would leave open what it should close.
     """
     _check("", datasette.plugin_config(PLUGIN))
     for name in datasette.databases:

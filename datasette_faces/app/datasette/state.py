@@ -1,62 +1,68 @@
-"""What the plugin keeps for as long as a server runs: it hangs on the Datasette instance."""
+"""What the plugin keeps while a server runs, on the Datasette instance."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from ...models.base import FaceModel
 from ...models.inference import Inference
 from ...search.searcher import Searcher
-from ...search.upload_cache import QueryStore
+from ...search.upload_cache import UploadCache
 from ..sql.functions import Shared
-from .rates import RateLimit
-from .slots import Slots
 
 READERS = 4
-"""Originals that are read at once; the next wait."""
+"""Originals that are read at once; others wait."""
 ATTRIBUTE = "_datasette_faces"
+
+Part = TypeVar("Part")
 
 
 class State:
-    """One server's query faces and the models at work for its uploads."""
+    """One server's query faces, its upload models and caches."""
 
     def __init__(self) -> None:
-        self.queries = QueryStore()
-        self.rates = RateLimit()
-        self.slots = Slots()
+        self.queries = UploadCache()
         self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
         """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
-        self.told: set[str] = set()
-        """What the log has been told once, and need not be again."""
+        self.logged_once: set[str] = set()
+        """Messages that are logged once only."""
         self.scripts: frozenset[str] | None = None
-        """The hashes of the scripts that Datasette puts into every page, once they are known."""
+        """The hashes of the scripts that Datasette puts into every page; None until they are read."""
         self._lock = threading.Lock()
+        self._parts: dict[type[Any], Any] = {}
         self._inferences: dict[tuple[str, str], Inference] = {}
         self._shared: dict[str, tuple[str | None, Shared]] = {}
-        self._kept: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+        self._caches: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
-    def kept(self, database: Any) -> dict[Any, Any]:
-        """What was read of one of Datasette's databases, for as long as that is there."""
-        return self._kept.setdefault(database, {})
+    def cache_of(self, database: Any) -> dict[Any, Any]:
+        """What was read of a Datasette database, while that is there."""
+        return self._caches.setdefault(database, {})
+
+    def part(self, kind: type[Part]) -> Part:
+        """The one of a class that this server has, made on first use."""
+        with self._lock:
+            if kind not in self._parts:
+                self._parts[kind] = kind()
+            return cast(Part, self._parts[kind])
 
     def shared(self, database: str, path: str | None) -> Shared:
         """What the SQL functions of a database's connections share: its indexes, its query faces.
 
-        path: None for whichever file that is.
+        path: its file; None for whichever that is.
         """
         with self._lock:
             known = self._shared.get(database)
-            # Another file may come under a name that is known
+            # Another file may come under a known name
             if known is None or path not in (None, known[0]):
                 shared = Shared(Searcher(path), lambda key: self.queries.vector(database, key))
                 known = self._shared[database] = path, shared
             return known[1]
 
     def inference(self, model: FaceModel) -> Inference:
-        """The one Inference of that model; it begins its processes when the first picture comes."""
+        """The one Inference of a model; its processes start with the first picture."""
         with self._lock:
             # Packs of one name may lie in several folders
             key = model.id, str(getattr(model, "folder", None))
@@ -65,7 +71,7 @@ class State:
             return self._inferences[key]
 
     def close(self) -> None:
-        """End all processes; they end by themselves where Datasette does not say that it ends."""
+        """End all processes; without this they end with Datasette's own process."""
         self.disk.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             for inference in self._inferences.values():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,71 +11,37 @@ from typing import TypeVar
 from ...algorithms import vectors
 from ...errors import NoVectorExtension, SearchError
 from ...search import probability
-from ...search import searcher as search
+from ...search.filters import parse_filters_json
 from ...search.indexes.vec0 import was_stopped
-from ...search.probability import Curves
-from ...search.searcher import NO_FILTERS, Searcher
-from ...shapes import FloatArray, Match, ModelInfo
-from ...store import gallery, models, vec_tables
+from ...search.probability import CurveCache
+from ...search.searcher import MAX_K, Searcher
+from ...search.vector_models import VectorModels, model_of_vector
+from ...shapes import FloatArray, Match
+from ...store import gallery, vec_tables
 from ...store.connection import Connection, load_vector_extension, sqlite
-from ...store.embeddings import Filters
 from .errors import named
 
 Answer = TypeVar("Answer")
 QueryVector = Callable[[str], "tuple[str, FloatArray] | None"]
-
-REMEMBERED = 4_096
-
-
-class Origins:
-    """Which model made the vectors that were lately handed out: two of one length look alike."""
-
-    def __init__(self) -> None:
-        self._models: OrderedDict[bytes, frozenset[str]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def note(self, vector: bytes | None, model_id: str) -> bytes | None:
-        """Remember the model of a vector, and hand the vector on."""
-        if vector is not None:
-            with self._lock:
-                self._models[vector] = self._models.get(vector, frozenset()) | {model_id}
-                self._models.move_to_end(vector)
-                if len(self._models) > REMEMBERED:
-                    self._models.popitem(last=False)
-        return vector
-
-    def of(self, vector: bytes) -> str | None:
-        """The model that made a vector, if it was handed out lately, as that of one model only."""
-        with self._lock:
-            made_by = self._models.get(vector, frozenset())
-        return next(iter(made_by)) if len(made_by) == 1 else None
-
-    def compare(self, vector: bytes, model_id: str | None) -> None:
-        """Raise SearchError where a vector is known to be another model's."""
-        made_by = self.of(vector)
-        if made_by and model_id and made_by != model_id:
-            raise SearchError(
-                f"this vector is by {made_by}; it cannot be compared with those of {model_id}"
-            )
 
 
 @dataclass(frozen=True)
 class Shared:
     """What the connections of one database share.
 
-    query_vector: the model and the vector of a query face, by its key.
+    query_vector: gives the model and the vector of a query face, by its key.
     """
 
     searcher: Searcher = field(default_factory=Searcher)
     query_vector: QueryVector = lambda key: None
-    origins: Origins = field(default_factory=Origins)
+    vector_models: VectorModels = field(default_factory=VectorModels)
 
 
 class Functions:
     """The SQL functions of one connection, by their names there."""
 
     def __init__(self, caller_of: Callable[[], Connection], shared: Shared) -> None:
-        self._caller_of, self._shared, self._curves = caller_of, shared, Curves()
+        self._caller_of, self._shared, self._curves = caller_of, shared, CurveCache()
 
     @named("face_embedding")
     def face_embedding(self, face_id: int, model_id: str | None = "") -> bytes | None:
@@ -88,7 +52,7 @@ class Functions:
         found = _unless_stopped(
             caller, lambda: gallery.embedding(caller, face_id, model_id or None)
         )
-        return self._shared.origins.note(found[1], found[0]) if found else None
+        return self._shared.vector_models.note(found[1], found[0]) if found else None
 
     @named("face_query")
     def face_query(self, key: str | None) -> bytes | None:
@@ -98,9 +62,9 @@ class Functions:
         found = self._shared.query_vector(str(key))
         if found is None:
             raise SearchError(
-                "there is no query face of this key: it is kept for an hour; upload the photo again"
+                "no query face has this key: keys are kept for an hour; upload the photo again"
             )
-        return self._shared.origins.note(vectors.encode(found[1]), found[0])
+        return self._shared.vector_models.note(vectors.encode(found[1]), found[0])
 
     @named("face_similarity")
     def face_similarity(self, first: bytes | None, second: bytes | None) -> float | None:
@@ -108,7 +72,8 @@ class Functions:
         if first is None or second is None:
             return None
         similarity = vectors.cosine(_decoded(first), _decoded(second))
-        self._shared.origins.compare(second, self._shared.origins.of(first))
+        known = self._shared.vector_models
+        known.check(second, known.find(first))
         return similarity
 
     @named("faces_knn")
@@ -122,17 +87,19 @@ class Functions:
         """The k nearest faces as JSON; NULL where the vector is NULL."""
         if vector is None:
             return None
-        caller, known = self._caller_of(), self._shared.origins
-        wanted, embedding, filters = _whole(k), _decoded(vector), _filters(options)
+        caller, known = self._caller_of(), self._shared.vector_models
+        count, embedding, filters = _whole(k), _decoded(vector), parse_filters_json(options)
 
         def ask() -> list[Match]:
-            model = _model(caller, model_id or known.of(vector), embedding).id
-            known.compare(vector, model)
+            model = model_of_vector(caller, embedding, model_id or known.find(vector)).id
+            known.check(vector, model)
             nearest = self._shared.searcher.nearest
-            return nearest(caller, embedding, wanted, model_id=model, filters=filters)
+            return nearest(caller, embedding, count, model_id=model, filters=filters)
 
         found = _unless_stopped(caller, ask) or ()
-        return json.dumps([{"face_id": it.face_id, "similarity": it.similarity} for it in found])
+        return json.dumps(
+            [{"face_id": match.face_id, "similarity": match.similarity} for match in found]
+        )
 
     @named("face_probability")
     def face_probability(self, similarity: float | None, model_id: str | None = "") -> float | None:
@@ -140,8 +107,8 @@ class Functions:
         if similarity is None or model_id is None:
             return None
         caller = self._caller_of()
-        curve = _unless_stopped(caller, lambda: self._curves.of(caller, model_id or None))
-        return None if curve is None else probability.of(curve, similarity)
+        curve = _unless_stopped(caller, lambda: self._curves.read(caller, model_id or None))
+        return None if curve is None else probability.estimate(curve, similarity)
 
 
 def register(conn: Connection, shared: Shared | None = None) -> None:
@@ -159,20 +126,6 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
             conn.create_function(function.__name__, count, function, deterministic=True)
 
 
-def _model(caller: Connection, model_id: str | None, embedding: FloatArray) -> ModelInfo:
-    """The model that is named, or the one whose vectors have that length. Raises SearchError."""
-    first = search.model_of(caller, model_id)
-    if model_id is None:
-        fitting = [it for it in models.every(caller) if it.dimensions == embedding.size]
-        if len(fitting) > 1:
-            names = ", ".join(it.id for it in fitting)
-            raise SearchError(
-                f"vectors of several models have this length; name the model: {names}"
-            )
-        return fitting[0] if fitting else first
-    return first
-
-
 def _whole(k: int | str) -> int:
     try:
         if isinstance(k, bool | bytes) or int(k) != float(k):
@@ -180,7 +133,7 @@ def _whole(k: int | str) -> int:
         return int(k)
     except (TypeError, ValueError, OverflowError):
         shown = "a blob" if isinstance(k, bytes) else repr(k)
-        raise SearchError(f"k is a whole number, 1 to {search.MAX_K:,}, not {shown}") from None
+        raise SearchError(f"k is a whole number, 1 to {MAX_K:,}, not {shown}") from None
 
 
 def _decoded(vector: bytes) -> FloatArray:
@@ -190,18 +143,8 @@ def _decoded(vector: bytes) -> FloatArray:
     return vectors.decode(vector)
 
 
-def _filters(options: str | None) -> Filters:
-    if options in (None, ""):
-        return NO_FILTERS
-    try:
-        read = json.loads(str(options))
-    except (ValueError, RecursionError):
-        read = None
-    return search.filters_of(read)
-
-
 def _unless_stopped(caller: Connection, ask: Callable[[], Answer]) -> Answer | None:
-    """The answer; where the time limit fell into it, the query that asked is the one to stop."""
+    """The answer; None where the time limit ended it, and the query that asked is stopped."""
     try:
         return ask()
     except sqlite().OperationalError as error:

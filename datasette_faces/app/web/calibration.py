@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from datasette.utils.asgi import NotFound, Response
@@ -11,12 +11,10 @@ from datasette.utils.asgi import NotFound, Response
 from ...algorithms import calibration
 from ...algorithms.calibration import Curve, Evaluation
 from ...errors import SearchError
-from ...search import searcher
-from ...shapes import ModelInfo
-from ...store import calibrations, gallery, models, table_privacy
+from ...search import probability
+from ...search.probability import ModelCalibration
+from ...store import gallery, models, table_privacy
 from ...store.calibrations import Kept
-from ...store.connection import Connection
-from ...store.gallery import Query
 from ..datasette import permissions
 from .page import BadRequest, Page, page_view
 
@@ -24,37 +22,10 @@ TABLES = ("faces", "photos", "face_embeddings", "calibrations")
 WIDTH, HEIGHT = 320, 240
 """Of the plots' own coordinates; they are drawn as large as there is room."""
 LEAST_RADIUS, MOST_RADIUS = 3.0, 9.0
-STEP = 5
-"""Hundredths between the similarities of the curve's rows."""
-
-CURVE = f"""
-with recursive steps(hundredth) as (
-    select -100 union all select hundredth + {STEP} from steps where hundredth < 100
-)
-select hundredth / 100.0 as similarity, face_probability(hundredth / 100.0, :model) as probability
-from steps
-""".strip()
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A model, its curve here, and what the file says of how that was made."""
-
-    model: ModelInfo
-    curve: Curve
-    kept: Kept | None
-
-    @property
-    def source(self) -> str:
-        return self.kept.calibration.source if self.kept else "published"
-
-    @property
-    def evaluation(self) -> Evaluation:
-        return self.kept.calibration.evaluation if self.kept else Evaluation(None, (), ())
 
 
 async def calibration_url(page: Page, model_id: str) -> str | None:
-    """Where a model's calibration is told, if this actor may see it."""
+    """The address of a model's calibration, if this actor may see it."""
     if not await permissions.may_view(page.datasette, page.request, page.database, *TABLES):
         return None
     return page.url("/calibration", model=model_id)
@@ -64,14 +35,16 @@ async def calibration_url(page: Page, model_id: str) -> str | None:
 async def calibrated(page: Page) -> Response:
     """The curve, the reliability plot and the accept rates of one model."""
     if not await page.read(table_privacy.is_searchable):
-        raise NotFound("This catalogue was published without a search: nothing is compared in it")
+        raise NotFound("This catalogue was published without a search: it has no embeddings")
     try:
-        shown = await page.read(_shown, page.request.args.get("model") or None)
+        shown = await page.read(
+            probability.read_calibration, page.request.args.get("model") or None
+        )
     except SearchError as error:
         raise BadRequest(str(error)) from None
-    query = Query(CURVE, {"model": shown.model.id})
+    query = probability.curve_query(shown.model.id)
     rows = await page.read(gallery.rows, query)
-    told = {
+    facts = {
         "model": shown.model.id,
         "source": shown.source,
         "threshold": calibration.even_chance(shown.curve),
@@ -80,12 +53,12 @@ async def calibrated(page: Page) -> Response:
         **asdict(shown.evaluation),
     }
     if page.as_json:
-        return Response.json({**told, "curve": rows})
-    context = {**told, "rows": rows, "sql_url": await page.sql_url(query)}
+        return Response.json({**facts, "curve": rows})
+    context = {**facts, "rows": rows, "sql_url": await page.sql_url(query)}
     return await page.html("calibration.html", {**context, **await _context(page, shown)})
 
 
-async def _context(page: Page, shown: _Shown) -> dict[str, Any]:
+async def _context(page: Page, shown: ModelCalibration) -> dict[str, Any]:
     """What the page shows besides: its plots, the other models, how to calibrate."""
     path = page.datasette.get_database(page.database).path
     return {
@@ -97,13 +70,6 @@ async def _context(page: Page, shown: _Shown) -> dict[str, Any]:
         "published": _line(calibration.published_curve(shown.model.threshold)),
         "points": _points(shown.evaluation),
     }
-
-
-def _shown(conn: Connection, model_id: str | None) -> _Shown:
-    model = searcher.model_of(conn, model_id)
-    kept = calibrations.of_model(conn, model.id)
-    curve = kept.calibration.curve if kept else calibration.published_curve(model.threshold)
-    return _Shown(model, curve, kept)
 
 
 def _counts(kept: Kept | None) -> dict[str, Any]:

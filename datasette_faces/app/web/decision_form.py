@@ -50,7 +50,7 @@ def _check_seen(conn: Connection, form: Form) -> None:
     # Once, before all: the second of a form's own decisions follows the first
     if meanwhile(conn, form):
         raise EditedMeanwhile(
-            "Somebody decided something about this meanwhile: look at it, and decide again"
+            "Someone else has changed this since you opened the page: check it, and try again"
         )
 
 
@@ -68,7 +68,7 @@ def _keys(conn: Connection, form: Form) -> set[str]:
 def _persons(form: Form) -> list[int]:
     wanted = form.numbers("person")
     if not wanted:
-        raise DecisionError("Nobody is chosen")
+        raise DecisionError("No person is chosen")
     return wanted
 
 
@@ -92,7 +92,7 @@ def _merge(conn: Connection, form: Form, by: Editor) -> Decided:
         # Said of one person's page: whoever is named there is a person already
         target = _target(conn, form)
         if target is None:
-            raise DecisionError(f"Nobody is called {people.clean_name(form.one('to'))}")
+            raise DecisionError(f"No one is called {people.clean_name(form.one('to'))}")
         wanted = [*wanted, target]
     if len(wanted) < 2:
         raise DecisionError("Choose two people at least to merge")
@@ -142,7 +142,7 @@ def _pairs(form: Form) -> list[list[int]]:
 def _apart(conn: Connection, form: Form, by: Editor) -> Decided:
     wanted = _persons(form)
     if len(wanted) != 2:
-        raise DecisionError("Choose two people: they are the ones who are told apart")
+        raise DecisionError("Choose the two people who are not the same")
     return [people.apart(conn, *wanted, by=by)]
 
 
@@ -160,7 +160,7 @@ def _target(conn: Connection, form: Form) -> int | None:
 
 
 def _move(conn: Connection, form: Form, by: Editor) -> Decided:
-    """Faces become whoever is named: somebody who is there, or somebody new of that name."""
+    """Faces become whoever is named: somebody who is there, or a new person of that name."""
     return place(conn, form, _faces(form), by)
 
 
@@ -170,7 +170,7 @@ def place(conn: Connection, form: Form, face_ids: Sequence[int], by: Editor) -> 
 
 
 def _new(conn: Connection, form: Form, by: Editor) -> Decided:
-    """Faces become somebody new: of one person they are split off, of nobody they are moved."""
+    """Faces become a new person: of one person they are split off, of nobody they are moved."""
     person_id = form.number("person")
     if person_id is None:
         return [people.move(conn, _faces(form), None, by=by)]

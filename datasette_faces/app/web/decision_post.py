@@ -45,7 +45,7 @@ async def require_people(page: Page) -> None:
 async def require_decisions(page: Page) -> None:
     """Raise NotFound where nothing is kept of what was decided."""
     if not await page.read(gallery.has_table, "decisions"):
-        raise NotFound(f"{page.database} is a catalogue: nothing can be decided here")
+        raise NotFound(f"{page.database} is a catalogue: no decisions can be made here")
 
 
 async def context(page: Page) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def ranges(ids: Sequence[int]) -> str:
 async def edited(page: Page) -> Response:
     """Do what a POST says, and lead back to where it came from. Nothing is read for who may not."""
     if not await permissions.may_edit(page.datasette, page.request, page.database):
-        raise Forbidden(permissions.why_not(page.datasette, page.database))
+        raise Forbidden(permissions.explain_denied_edit(page.datasette, page.database))
     form = await read_form(page.request)
     try:
         made = await _write(page, form, await _action(page, form))
@@ -144,7 +144,7 @@ async def _action(page: Page, form: Form) -> Action:
     """
     wanted = form.one("action")
     if wanted == decision_form.DRAW:
-        return await manual_face_form.drawn(page, form)
+        return await manual_face_form.prepare_manual_face(page, form)
     if wanted in decision_form.OF_DECISIONS and not await may_look_back(page):
         raise Forbidden("Permission denied: view-table")
     return decision_form.action_of(form)

@@ -13,7 +13,7 @@ from .page import Page
 
 def sentence(page: Page, row: Row) -> Markup:
     """Who decided what, of a row of the history: "root named 12 faces Ada", people with links."""
-    actor = escape(row["actor"]) if row["actor"] else "Somebody"
+    actor = escape(row["actor"]) if row["actor"] else "Someone"
     return Markup("{} {}").format(actor, _said(page, row))
 
 
@@ -59,7 +59,7 @@ def _target(page: Page, target: Row | None) -> str | Markup:
 
 def _person(page: Page, person: Row | None, *, called: str | None = None) -> Markup:
     if person is None:
-        return escape(called or "somebody who is gone")
+        return escape(called or "someone who is gone")
     name = called or person["name"] or f"person {person['person_id']}"
     # bdi: a name from right to left turns nothing else round
     link = Markup('<a href="{}"><bdi>{}</bdi></a>')

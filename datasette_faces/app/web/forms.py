@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from ...store import coerce
 from .body import Body, WrongType
-from .page import BadRequest, id_of
+from .page import BadRequest
 
 MAX_BYTES = 1_000_000
 """Room for the numbers of 80,000 faces."""
 BODY = Body("form", MAX_BYTES, f"The form has over {MAX_BYTES // 1000:,} kB; choose fewer at once")
 MAX_FIELDS = 100_000
 NOT_KEPT = ("csrftoken", "seen")
-"""What belongs to one page's form alone: the next page has its own."""
+"""Fields of one page's form only: the next page has its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a form says: every value of every field, as text."""
+    """A submitted form: every value of every field, as text."""
 
     fields: dict[str, list[str]]
 
     def one(self, name: str) -> str:
-        """The last value of a field; nothing where it is not there."""
+        """The last value of a field; an empty text where it is missing."""
         return (self.fields.get(name) or [""])[-1]
 
     def numbers(self, name: str) -> list[int]:
@@ -66,7 +67,7 @@ class Form:
 
 def _range(name: str, part: str) -> range:
     first, dash, end = part.partition("-")
-    start, last = id_of(first), id_of(end if dash else first)
+    start, last = coerce.parse_id(first), coerce.parse_id(end if dash else first)
     if start is None or last is None:
         raise BadRequest(f"{name} takes the numbers of rows, not {part[:40]!r}")
     numbers = range(start, last + 1)
@@ -91,10 +92,10 @@ async def read_form(request: Any) -> Form:
         raise BadRequest(f"The form is broken: {str(error)[:100]}") from None
 
 
-def _of_json(told: Any) -> dict[str, list[str]]:
-    if not isinstance(told, dict):
+def _of_json(data: Any) -> dict[str, list[str]]:
+    if not isinstance(data, dict):
         raise ValueError("an object is needed")
-    every = {name: it if isinstance(it, list) else [it] for name, it in told.items()}
+    every = {name: it if isinstance(it, list) else [it] for name, it in data.items()}
     return {
         name: [str(int(it) if it is True else it) for it in values if it not in (None, False)]
         for name, values in every.items()

@@ -19,9 +19,9 @@ from .calibration import calibration_url
 from .page import (
     BadRequest,
     Page,
-    id_asked,
-    number,
     page_view,
+    read_id,
+    read_number,
     row_id,
     web_address,
     with_links,
@@ -39,9 +39,9 @@ _FIRST_DAY = "0000-01-01"
 @page_view("faces", "photos")
 async def gallery(page: Page) -> Response:
     """Every face, the newest first, with filters, a page at a time."""
-    filters, after = _filters(page.request), id_asked(page.request, "after", "the id of a face")
+    filters, after = _filters(page.request), read_id(page.request, "after", "the id of a face")
     shown = await page.read(browse.gallery_query, filters, after=after, limit=PAGE_FACES)
-    # One more than a page shows tells whether there is another
+    # One more than a page shows: is there another page?
     one_more = Query(shown.sql, {**shown.params, "limit": PAGE_FACES + 1})
     found = await page.read(browse.rows, browse.lean(one_more))
     faces, more = found[:PAGE_FACES], len(found) > PAGE_FACES
@@ -74,9 +74,9 @@ def _gallery_json(page: Page, faces: list[Row], next_url: str | None) -> Respons
 
 def _filters(request: Any) -> Filters:
     return Filters(
-        min_size=number(request, "min_size"),
-        min_score=number(request, "min_score"),
-        min_sharpness=number(request, "min_sharpness"),
+        min_size=read_number(request, "min_size"),
+        min_score=read_number(request, "min_score"),
+        min_sharpness=read_number(request, "min_sharpness"),
         taken_from=_day(request, "taken_from"),
         taken_to=_day(request, "taken_to"),
         model=request.args.get("model") or None,
@@ -85,7 +85,7 @@ def _filters(request: Any) -> Filters:
 
 
 def _hidden(request: Any) -> bool:
-    """Whether faces of people who are hidden are asked for."""
+    """Whether the request is for faces of hidden people, too."""
     return bool(request.args.get("hidden") == "1")
 
 
@@ -135,7 +135,7 @@ async def photo(page: Page) -> Response:
 
 
 async def _photo_context(page: Page, photo_id: int, shown: int, hidden: bool) -> dict[str, Any]:
-    """What stands round a photo and its faces, of which so many are shown."""
+    """The rest of a photo's page; shown: the number of its faces on it."""
     before, after = await page.read(browse.photos_beside, photo_id)
     query = await page.read(browse.photo_query, photo_id, hidden=hidden)
     return {
@@ -170,19 +170,19 @@ async def face(page: Page) -> Response:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
     query = browse.nearest_query(model, face_id, NEAREST_FACES) if model else None
     nearest = await page.read(browse.rows, browse.lean(query)) if query else []
-    told_why = await _why(page, face_id, model)
+    why = await _why(page, face_id, model)
     if page.as_json:
         linked = [with_links(page, other) for other in nearest]
-        told = {"face": with_links(page, found), "model": model, "nearest": linked, "why": told_why}
-        return Response.json(told)
-    values = {"face": found, "model": model, "why": told_why}
+        answer = {"face": with_links(page, found), "model": model, "nearest": linked, "why": why}
+        return Response.json(answer)
+    values = {"face": found, "model": model, "why": why}
     values["nearest"] = [with_name(other) for other in await with_people(page, nearest)]
     values["sql_url"] = query and await page.sql_url(query)
     return await page.html("face.html", {**values, **await _face_context(page, found, model)})
 
 
 async def _face_context(page: Page, face: Row, model: str | None) -> dict[str, Any]:
-    """What stands round a face and its neighbours: its photo, what a model's similarities mean."""
+    """The rest of a face's page: its photo, the model's threshold, the editor."""
     where = await page.read(browse.photo, face["photo_id"])
     by = next((known for known in await page.read(models.every) if known.id == model), None)
     return {
@@ -204,14 +204,16 @@ async def _decided(page: Page) -> Response:
 
 
 async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:
-    """What a photo's page needs for a face to be drawn, for those who may."""
+    """What a photo's page needs for drawing a face, for editors."""
     known = await decision_post.context(page)
-    hindrance = await manual_face_form.hindrance(page, photo_id) if known["may_edit"] else None
+    hindrance = (
+        await manual_face_form.explain_undrawable(page, photo_id) if known["may_edit"] else None
+    )
     return {**known, "hindrance": hindrance}
 
 
 async def _why(page: Page, face_id: int, model: str | None) -> Row | None:
-    """Why a face is whose it is, for those who may know who is who and what was decided."""
+    """Why a face is in its person, for actors who may see people and decisions."""
     if not await sees_people(page) or not await permissions.may_view(
         page.datasette, page.request, page.database, *decision_post.DECIDED
     ):
@@ -229,9 +231,11 @@ async def _title(page: Page, found: Row, faces: list[Row]) -> str:
     return str(with_name(found)["file_name"])
 
 
-async def _hidden_here(page: Page, photo_id: int, shown: int, asked: bool) -> dict[str, Any] | None:
+async def _hidden_here(
+    page: Page, photo_id: int, shown: int, hidden: bool
+) -> dict[str, Any] | None:
     """How many faces of a photo are left out, and where they are shown."""
-    if asked or not await page.read(browse.anyone_hidden):
+    if hidden or not await page.read(browse.anyone_hidden):
         return None
     every = len(await page.read(browse.faces_of_photo, photo_id, hidden=True))
     if every == shown:
@@ -247,5 +251,5 @@ async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
 
 
 async def _picture_url(page: Page, photo_id: int) -> str:
-    may = await permissions.sees_originals(page.datasette, page.request, page.database)
+    may = await permissions.may_view_originals(page.datasette, page.request, page.database)
     return page.url(f"/{'image' if may else 'thumbnail'}/{photo_id}.jpg")

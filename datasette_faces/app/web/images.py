@@ -17,7 +17,7 @@ from ..datasette.state import state_of
 from .page import Page, page_for, row_id
 
 CACHE_SECONDS = 300
-"""After that a browser asks again, and is told by the ETag that nothing has changed."""
+"""After that a browser asks again; the ETag says that nothing has changed."""
 ORIGINAL_BYTES = 100_000_000
 """Of a file that is served; of larger ones the thumbnail. A JPEG of 100 megapixels has 60 MB."""
 CONTENT_TYPES = {
@@ -32,8 +32,8 @@ CONTENT_TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A picture, and the SHA-256 of its bytes where that is known; no bytes where the browser has them."""
+class Picture:
+    """A picture, and the SHA-256 of its bytes where that is known; b"" where the browser has them."""
 
     body: bytes | None = field(repr=False)
     content_type: str = "image/jpeg"
@@ -44,12 +44,12 @@ def _picture_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
             page = await page_for(datasette, request, *tables)
-            found: Found = await function(page, row_id(request))
-            if found.body is None:
+            picture: Picture = await function(page, row_id(request))
+            if picture.body is None:
                 raise NotFound("There is no such picture")
-            return _cached(page, found.body, found)
+            return _cached(page, picture.body, picture)
 
-        # Otherwise any cookie makes Datasette forbid caching, and a gallery fetches all anew
+        # Otherwise any cookie makes Datasette forbid caching, and a gallery fetches all again
         view._datasette_static = True  # type: ignore[attr-defined]
         return view
 
@@ -60,59 +60,59 @@ def _etag(sha256: str) -> str:
     return f'"{sha256[:32]}"'
 
 
-def _has(page: Page, etag: str) -> bool:
+def _browser_has(page: Page, etag: str) -> bool:
     """Whether the browser has the picture already."""
     return etag in (page.request.headers.get("if-none-match") or "")
 
 
-def _cached(page: Page, body: bytes, found: Found) -> Response:
-    etag = _etag(found.sha256 or hashlib.sha256(body).hexdigest())
-    told = {
+def _cached(page: Page, body: bytes, picture: Picture) -> Response:
+    etag = _etag(picture.sha256 or hashlib.sha256(body).hexdigest())
+    headers = {
         # Private: these are people's faces, and who may see them depends on the actor
         "cache-control": f"private, max-age={CACHE_SECONDS}",
         "etag": etag,
-        # What an actor has seen is asked for anew once somebody else looks, or nobody is logged in
+        # What one actor has seen is fetched again for another, and after logging out
         "vary": "Cookie, Authorization",
-        **csp.of_picture(page.datasette),
+        **csp.picture_headers(page.datasette),
     }
-    if _has(page, etag):
-        return Response("", status=304, headers=told)
-    return Response(body, headers=told, content_type=found.content_type)
+    if _browser_has(page, etag):
+        return Response("", status=304, headers=headers)
+    return Response(body, headers=headers, content_type=picture.content_type)
 
 
 @_picture_view("faces")
-async def crop(page: Page, face_id: int) -> Found:
+async def crop(page: Page, face_id: int) -> Picture:
     """A face's crop."""
-    return Found(await page.read(gallery.crop, face_id))
+    return Picture(await page.read(gallery.crop, face_id))
 
 
 @_picture_view("photos")
-async def thumbnail(page: Page, photo_id: int) -> Found:
+async def thumbnail(page: Page, photo_id: int) -> Picture:
     """A photo, small."""
-    return Found(await page.read(gallery.thumbnail, photo_id))
+    return Picture(await page.read(gallery.thumbnail, photo_id))
 
 
 @_picture_view("photos", "photo_paths")
-async def image(page: Page, photo_id: int) -> Found:
-    """A photo's file from the disk, for those who may see originals."""
-    if not await permissions.sees_originals(page.datasette, page.request, page.database):
+async def image(page: Page, photo_id: int) -> Picture:
+    """A photo's file from the disk, for actors who may see originals."""
+    if not await permissions.may_view_originals(page.datasette, page.request, page.database):
         raise Forbidden(f"Permission denied: {permissions.ORIGINALS}")
-    folders = permissions.folders_of_originals(page.datasette, page.database)
+    folders = permissions.originals_folders(page.datasette, page.database)
     disk = state_of(page.datasette).disk
     for place in await page.read(gallery.original_paths, photo_id):
         content_type = CONTENT_TYPES.get(place["format"])
         if content_type is None:
             break
-        has = _has(page, _etag(str(place["sha256"])))
+        has = _browser_has(page, _etag(str(place["sha256"])))
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(disk, _original, place, folders, has)
         if body is not None:
-            return Found(body, content_type, place["sha256"])
-    return Found(await page.read(gallery.thumbnail, photo_id))
+            return Picture(body, content_type, place["sha256"])
+    return Picture(await page.read(gallery.thumbnail, photo_id))
 
 
 def _original(place: dict[str, Any], folders: list[str], has: bool) -> bytes | None:
-    """The bytes of a photo's file; none of them where the browser has them and nobody touched the file."""
+    """The bytes of a photo's file; b"" where the browser has them and the file is unchanged."""
     path = as_path(place["path"], place["path_bytes"])
     if has and is_untouched(path, place["bytes"], place["modified_ns"], within=folders):
         return b""

@@ -13,7 +13,7 @@ TABLES = ("faces", "photos", "people", "decisions", "face_embeddings")
 """Tables whose menu leads to the gallery."""
 
 
-async def for_menu(datasette: Any, request: Any) -> list[dict[str, str]]:
+async def menu_links(datasette: Any, request: Any) -> list[dict[str, str]]:
     """A link to the gallery of each database that holds faces."""
     # Datasette 1.0 refuses another site's request with a page that knows no request, nor an actor
     if request is None:
@@ -25,27 +25,27 @@ async def for_menu(datasette: Any, request: Any) -> list[dict[str, str]]:
     ]
 
 
-async def for_database(datasette: Any, request: Any, database: str) -> list[dict[str, str]]:
+async def database_links(datasette: Any, request: Any, database: str) -> list[dict[str, str]]:
     """Links to the database's gallery, and to the search in it."""
     if not await _has_gallery(datasette, request, database):
         return []
     gallery = _gallery(datasette, database)
-    browse_them = "Every face in these photographs, with filters"
+    browse_them = "Every face in these photos, with filters"
     links = [{"href": gallery, "label": "Browse faces", "description": browse_them}]
     if await _has_people(datasette, request, database):
-        who = "Everybody in these photographs, by name"
+        who = "Everyone in these photos, by name"
         links.append({"href": f"{gallery}/people", "label": "People", "description": who})
     if await _has_search(datasette, request, database):
-        who = "Who is it? With a photo of yours, or a face from here"
+        who = "Find a person with your own photo, or with a face from here"
         links.append({"href": f"{gallery}/search", "label": "Search by a face", "description": who})
     return links
 
 
-async def for_table(
+async def table_links(
     datasette: Any, request: Any, database: str, table: str
 ) -> list[dict[str, str]]:
     """The same from the tables that the gallery shows."""
-    return await for_database(datasette, request, database) if table in TABLES else []
+    return await database_links(datasette, request, database) if table in TABLES else []
 
 
 async def _has_gallery(datasette: Any, request: Any, database: str) -> bool:

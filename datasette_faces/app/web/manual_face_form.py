@@ -1,4 +1,4 @@
-"""A box that somebody drew on a photo's page → the face in it, by every model that is here. No HTML."""
+"""A box that is drawn on a photo's page → the face in it, by every model of the file. No HTML."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ READ = ("faces", "photos", "photo_paths", "people")
 OLD = "This file is of an older version of datasette-faces: ingest anything into it, then draw"
 
 
-async def drawn(page: Page, form: Form) -> Action:
-    """What keeps the face in the box of a form, once the models have looked at it.
+async def prepare_manual_face(page: Page, form: Form) -> Action:
+    """The action that saves the face in the box of a form, measured by the models.
 
     Raises DecisionError, BadRequest, NoModel, Overloaded.
     """
@@ -41,18 +41,18 @@ async def drawn(page: Page, form: Form) -> Action:
     about: DrawablePhoto = await page.read(manual_faces.read_drawable_photo, photo_id)
     box = manual_faces.check_box(about, [form.pixels(side) for side in SIDES])
     infos = await page.read(models.every)
-    made = await asyncio.to_thread(_made, page, about, infos, box)
+    made = await asyncio.to_thread(_measure_face, page, about, infos, box)
 
-    def keep(conn: Connection, form: Form, by: Editor) -> Decided:
+    def save(conn: Connection, form: Form, by: Editor) -> Decided:
         decision, face_id = manual_faces.save_manual_face(conn, about, made, by=by)
         named = form.one("to_person") or form.one("to").strip()
         return [decision, *(place(conn, form, [face_id], by) if named else [])]
 
-    return keep
+    return save
 
 
-def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) -> ManualFace:
-    def look(info: ModelInfo, data: bytes, drawn: ManualBox) -> Face:
+def _measure_face(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) -> ManualFace:
+    def measure(info: ModelInfo, data: bytes, drawn: ManualBox) -> Face:
         try:
             inference = state_of(page.datasette).inference(face_model(page, info.id))
             face = inference.outline(data, drawn).result()
@@ -62,10 +62,10 @@ def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) ->
         return face
 
     try:
-        within = permissions.folders_of_originals(page.datasette, page.database)
+        within = permissions.originals_folders(page.datasette, page.database)
         manual_box = manual_faces.make_manual_box(about, box)
         return manual_faces.measure_face(
-            look, infos, manual_faces.read_original(about, within), manual_box
+            measure, infos, manual_faces.read_original(about, within), manual_box
         )
     except DecisionError:
         raise
@@ -78,11 +78,11 @@ def _made(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) ->
         raise Overloaded(str(error)) from None
 
 
-async def hindrance(page: Page, photo_id: int) -> str | None:
+async def explain_undrawable(page: Page, photo_id: int) -> str | None:
     """Why no face can be drawn in a photo here; None where one can."""
     if not await page.read(gallery.has_table, "face_drawings"):
         return f"{OLD}."
-    within = permissions.folders_of_originals(page.datasette, page.database)
+    within = permissions.originals_folders(page.datasette, page.database)
     try:
         about: DrawablePhoto = await page.read(manual_faces.read_drawable_photo, photo_id)
     except DecisionError as error:

@@ -15,7 +15,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from ...errors import SearchError
 from ...search import probability
-from ...store import catalogue, gallery, models, people_pages, table_privacy
+from ...store import catalogue, coerce, gallery, models, people_pages, table_privacy
 from ...store.connection import sqlite
 from ...store.gallery import Query, Row
 from ..datasette import compat, csp, permissions
@@ -23,18 +23,16 @@ from ..datasette.state import state_of
 
 Answer = TypeVar("Answer")
 
-MAX_ID = 2**63 - 1
-ID_DIGITS = 19
 PAGE_MS = 5_000
 """A page's query is stopped after this; Datasette's own limit holds for SQL that people write."""
 OUR_FUNCTION = re.compile(r"faces?_\w+\(\): ", re.ASCII)
-"""How an error begins that one of our SQL functions has told."""
+"""How the error of one of our SQL functions begins."""
 INTERRUPTED = ("interrupted", "chunks iter error")
 """What SQLite and sqlite-vec say of a query that was stopped."""
 
 
 class BadRequest(Base400):  # type: ignore[misc]
-    """What was asked for makes no sense; the message says what would."""
+    """The request makes no sense; the message says what would."""
 
 
 class Conflict(Base400):  # type: ignore[misc]
@@ -79,7 +77,7 @@ class Page:
 
     @property
     def as_json(self) -> bool:
-        """Whether JSON was asked for."""
+        """Whether the request is for JSON."""
         return self.format == "json"
 
     async def read(
@@ -101,7 +99,7 @@ class Page:
                 raise TooSlow(f"This took longer than {PAGE_MS / 1000:g} seconds") from error
 
         once = function in READ_ONCE and not database.is_mutable and not options
-        kept = state_of(self.datasette).kept(database) if once else {}
+        kept = state_of(self.datasette).cache_of(database) if once else {}
         question = (function, *arguments) if once else None
         if question not in kept:
             kept[question] = await database.execute_fn(run)
@@ -125,7 +123,7 @@ class Page:
         return str(self.datasette.absolute_url(self.request, self._address))
 
     def absolute(self, path: str) -> str:
-        """The whole address of a page of this database, for those who read JSON."""
+        """The absolute address of a page of this database, for JSON."""
         return f"{self._absolute}{path}"
 
     async def sql_url(self, query: Query) -> str | None:
@@ -138,8 +136,8 @@ class Page:
     async def html(
         self, template: str, context: dict[str, Any], error: Base400 | None = None
     ) -> Response:
-        """A page in the house's look; with the status of an error that it tells of."""
-        allowed = csp.Allowed()
+        """A rendered page; error: one that the page shows, which gives the status."""
+        allowed = csp.AllowedSources()
         rendered = await self.datasette.render_template(
             f"faces/{template}",
             {
@@ -158,8 +156,8 @@ class Page:
             view_name="faces",
         )
         status, more = (error.status, getattr(error, "headers", {})) if error else (200, {})
-        told = await csp.of_page(self.datasette, self.database, allowed)
-        return Response.html(rendered, status=status, headers={**told, **more})
+        csp_headers = await csp.page_headers(self.datasette, self.database, allowed)
+        return Response.html(rendered, status=status, headers={**csp_headers, **more})
 
     def _json_url(self) -> str:
         # Behind a proxy the request's own path may or may not begin with base_url
@@ -192,31 +190,24 @@ def _format(request: Any) -> Literal["html", "json", "csv"]:
     return "json" if ending == ".json" else "csv" if ending == ".csv" else "html"
 
 
-def id_of(text: str) -> int | None:
-    """The id of a row, of what somebody wrote; None for what no row of SQLite's can have."""
-    # Longer ones Python does not even read
-    is_number = text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS
-    return int(text) if is_number and int(text) <= MAX_ID else None
-
-
 def row_id(request: Any) -> int:
     """The id in the address; one that SQLite could not hold is not found."""
-    value = id_of(request.url_vars["id"])
+    value = coerce.parse_id(request.url_vars["id"])
     if value is None:
-        raise NotFound("There is nothing of that id")
+        raise NotFound("Nothing has that id")
     return value
 
 
-def id_asked(request: Any, name: str, what: str) -> int | None:
-    """An id of the query string, or None. Raises BadRequest, which says what is meant by it."""
+def read_id(request: Any, name: str, what: str) -> int | None:
+    """An id of the query string, or None. Raises BadRequest; what: the kind of id, for its message."""
     text = request.args.get(name) or ""
-    value = id_of(text)
+    value = coerce.parse_id(text)
     if text and value is None:
         raise BadRequest(f"{name} takes {what}, not {text[:40]!r}")
     return value
 
 
-def number(request: Any, name: str) -> float | None:
+def read_number(request: Any, name: str) -> float | None:
     """A number of the query string, or None. Raises BadRequest."""
     text = (request.args.get(name) or "").strip()
     if not text:
@@ -225,19 +216,19 @@ def number(request: Any, name: str) -> float | None:
         value = float(text)
     except ValueError:
         raise BadRequest(f"{name} takes a number, not {text[:40]!r}") from None
-    if not abs(value) <= MAX_ID:
-        raise BadRequest(f"{name} takes a number up to {MAX_ID}, not {text[:40]!r}")
+    if not abs(value) <= coerce.MAX_ID:
+        raise BadRequest(f"{name} takes a number up to {coerce.MAX_ID}, not {text[:40]!r}")
     # 50 stays 50 in the form and in addresses
     return int(value) if value.is_integer() else value
 
 
 def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a view of a function that takes a Page: checks first, errors as JSON where that is asked."""
+    """Make a view of a function that takes a Page: checks first, errors in the format of the request."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
             try:
-                return await _told_in_words(function, await page_for(datasette, request, *tables))
+                return await _explain_errors(function, await page_for(datasette, request, *tables))
             except (Base400, Forbidden) as error:
                 if _format(request) == "html":
                     raise
@@ -250,7 +241,7 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorate
 
 
-async def _told_in_words(function: Callable[..., Any], page: Page) -> Response:
+async def _explain_errors(function: Callable[..., Any], page: Page) -> Response:
     """The answer; where the file itself holds what cannot be searched, BadRequest that says so."""
     try:
         return await function(page)
@@ -292,7 +283,7 @@ def with_name(row: Row) -> Row:
 
 
 def add_footer(env: Any, datasette: Any) -> None:
-    """Give templates `faces_footer()`, error pages too: those get none of the other variables."""
+    """Give templates `faces_footer()`, also to error pages, which get no other variables."""
 
     async def faces_footer() -> dict[str, str] | None:
         """The takedown address and the licence; None where no `site` is configured."""
@@ -308,6 +299,6 @@ def add_footer(env: Any, datasette: Any) -> None:
 
 def _configured_site(datasette: Any) -> dict[str, Any]:
     for database in datasette.databases:
-        if found := permissions.setting(datasette, database, "site"):
+        if found := permissions.read_setting(datasette, database, "site"):
             return dict(found)
     return {}

@@ -6,15 +6,15 @@ from typing import Any
 
 from datasette.utils.asgi import NotFound, Response
 
+from ...store import coerce, people_pages, photo_names, review_queue
 from ...store import history as histories
 from ...store import people as store
-from ...store import people_pages, photo_names, review_queue
 from ...store.gallery import Query, Row
 from ...store.people import NOT_A_FACE, Person
 from ...store.people_pages import After
 from ..datasette import permissions
 from . import decision_post, decision_text
-from .page import BadRequest, Page, id_asked, id_of, page_view, row_id, with_links
+from .page import BadRequest, Page, page_view, read_id, row_id, with_links
 
 PAGE_PEOPLE = 60
 PAGE_FACES = 90
@@ -93,7 +93,7 @@ def _after(page: Page) -> After | None:
     text = page.request.args.get("after") or ""
     if not text:
         return None
-    parts = [it for part in text.split(".") if (it := id_of(part)) is not None]
+    parts = [it for part in text.split(".") if (it := coerce.parse_id(part)) is not None]
     if len(parts) != 3 or text.count(".") != 2:
         raise BadRequest("after takes what next_url has")
     return After(*parts)
@@ -126,7 +126,7 @@ async def person(page: Page) -> Response:
         ending = ".json" if page.as_json else ""
         done = page.request.args.get("done")
         return Response.redirect(page.url(f"/people/{gone_to}{ending}", done=done))
-    after = id_asked(page.request, "after", "the id of a face")
+    after = read_id(page.request, "after", "the id of a face")
     concealed = found.hidden and page.request.args.get("hidden") != "1"
     query = people_pages.faces_query(found.id, after=after, limit=PAGE_FACES)
     one_more = Query(
@@ -218,7 +218,7 @@ async def history(page: Page) -> Response:
     if page.request.method == "POST":
         return await decision_post.edited(page)
     context = await decision_post.context(page)
-    before = id_asked(page.request, "before", "the number of a decision")
+    before = read_id(page.request, "before", "the number of a decision")
     query = histories.history_query(before=before, limit=PAGE_DECISIONS)
     one_more = Query(query.sql, {**query.params, "limit": PAGE_DECISIONS + 1})
     found = await page.read(histories.told, one_more, hidden=context["may_edit"])

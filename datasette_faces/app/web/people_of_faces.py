@@ -1,4 +1,4 @@
-"""Whose faces these are, for those who may know; and what a photo is called after them."""
+"""The people of faces, for actors who may see them; and the title of a photo by its people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_NAMES = 4
 
 
 async def sees_people(page: Page) -> bool:
-    """Whether this actor may know who is who, and the file does."""
+    """Whether this actor may see people, and the file has any."""
     may = await permissions.may_view(page.datasette, page.request, page.database, "people")
     return may and bool(await page.read(people_pages.has_people))
 
@@ -36,8 +36,8 @@ async def with_people(page: Page, faces: list[Row]) -> list[Row]:
 def named_in_json(face: Row) -> Row:
     """A face `with_people`, as a row of JSON says whose it is."""
     person = face["person"] or {}
-    told = {name: it for name, it in face.items() if name != "person"}
-    return {**told, "person_id": person.get("person_id"), "name": person.get("name")}
+    rest = {name: value for name, value in face.items() if name != "person"}
+    return {**rest, "person_id": person.get("person_id"), "name": person.get("name")}
 
 
 def photo_title(photo: Row, faces: list[Row]) -> str:

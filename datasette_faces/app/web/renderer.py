@@ -15,18 +15,18 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 from ...algorithms.calibration import Curve
 from ...errors import SearchError
 from ...search import probability
-from ...store import catalogue, faces, gallery
+from ...store import catalogue, coerce, faces, gallery
 from ...store.gallery import Row
 from ..datasette import permissions
 from ..datasette.compat import V1
-from .page import MAX_ID, BadRequest, Page, id_of
+from .page import BadRequest, Page
 from .people_of_faces import people_of, sees_people
 
 FORMAT = "faces"
 MAX_FACTS = 4
 MAX_FACT_CHARACTERS = 40
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*", re.ASCII)
-"""A time, of which a caption gives the minute."""
+"""A time; a caption gives it to the minute."""
 SHOWN_AS_PICTURES = {"face_id", "similarity", "path", "crop", "thumbnail"}
 SHOWN_AS_PICTURES |= {"probability", "other_face_id", "other_path", "other_crop"}
 NO_FACTS = {"photo_id", "other_photo_id", "landmarks", "x", "y", "compared_down_to"}
@@ -36,8 +36,8 @@ FACTS_OF_FACES = ("person_id", "photo_taken_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What Datasette gives to a renderer, of a table's page or of a query."""
+class RendererData:
+    """What Datasette gives to a renderer: the rows of a table's page or of a query."""
 
     table: str | None
     columns: Sequence[str]
@@ -48,19 +48,19 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What is written under faces, by their ids: where their photos lie, or who they are.
+    """The captions of faces, by their ids: the file of the photo, or the person.
 
-    nobody: what a face is called that has no name; None where the texts are no names.
+    unnamed: the text for a face without a name; None where the texts are no names.
     """
 
     texts: dict[int, str]
-    nobody: str | None = None
+    unnamed: str | None = None
 
-    def of(self, face_id: int, path: Any) -> dict[str, str]:
-        """A face's caption, and its text for who sees no pictures. path: what its row says, if anything."""
-        if self.nobody is not None:
+    def describe(self, face_id: int, path: Any) -> dict[str, str]:
+        """A face's caption and alternative text. path: that of its row, if there is one."""
+        if self.unnamed is not None:
             name = self.texts[face_id]
-            return {"caption": name, "alt": name or self.nobody}
+            return {"caption": name, "alt": name or self.unnamed}
         caption = os.path.basename(path if isinstance(path, str) else self.texts[face_id])
         return {"caption": caption, "alt": f"Face {face_id}{f' in {caption}' if caption else ''}"}
 
@@ -87,8 +87,8 @@ async def _can_render(
 async def _render_v065(
     datasette: Any, request: Any, database: str, table: Any, columns: Any, rows: Any, data: Row
 ) -> Response:
-    found = Found(table, columns, rows, data.get("next_url"), data.get("error"))
-    return await _gallery(Page(datasette, request, database, format="html"), found)
+    shown = RendererData(table, columns, rows, data.get("next_url"), data.get("error"))
+    return await _gallery(Page(datasette, request, database, format="html"), shown)
 
 
 async def _render_v1(
@@ -101,52 +101,58 @@ async def _render_v1(
     data: Row,
     error: str | None,
 ) -> Response:
-    found = Found(table, columns, rows, data.get("next_url"), error)
-    return await _gallery(Page(datasette, request, database, format="html"), found)
+    shown = RendererData(table, columns, rows, data.get("next_url"), error)
+    return await _gallery(Page(datasette, request, database, format="html"), shown)
 
 
-async def _gallery(page: Page, found: Found) -> Response:
+async def _gallery(page: Page, data: RendererData) -> Response:
     """Raises Forbidden, NotFound, and BadRequest for a query that failed or names no faces."""
-    column = await _checked(page, found)
-    rows = [_plain(found.columns, row) for row in found.rows]
+    column = await _checked(page, data)
+    rows = [_as_dict(data.columns, row) for row in data.rows]
     named = [_face_id(row.get(name)) for row in rows for name in (column, "other_face_id")]
     paths = await page.read(
         faces.paths_of_faces, [face_id for face_id in named if face_id is not None]
     )
     shown = [row for row in rows if _face_id(row.get(column)) in paths]
-    captions = await _captions(page, paths)
-    curve = await page.read(probability.only_curve) if "similarity" in found.columns else None
     limit = page.datasette.setting("max_returned_rows")
     return await page.html(
         "results.html",
         {
-            "faces": [
-                {**_tile(row, column, captions, _facts(page, found, row)), **_alike(row, curve)}
-                for row in shown
-            ],
+            "faces": await _tiles(page, data, shown, column, paths),
             "left_out": len(rows) - len(shown),
-            "cut_at": limit if found.table is None and len(rows) >= limit else None,
-            "table": found.table,
-            "paired": "other_face_id" in found.columns,
+            "cut_at": limit if data.table is None and len(rows) >= limit else None,
+            "table": data.table,
+            "paired": "other_face_id" in data.columns,
             "back_url": _address(page, ""),
-            "next_url": found.next_url
-            and _address(page, f".{FORMAT}", urlsplit(found.next_url)[3]),
+            "next_url": data.next_url and _address(page, f".{FORMAT}", urlsplit(data.next_url)[3]),
             "json_url": _address(page, ".json"),
         },
     )
 
 
-async def _checked(page: Page, found: Found) -> str:
-    """The column that names the faces, after a check of who asks what."""
+async def _tiles(
+    page: Page, data: RendererData, rows: list[Row], column: str, paths: dict[int, str]
+) -> list[Row]:
+    """What the template shows of each row: its faces, its facts, how alike they are."""
+    captions = await _captions(page, paths)
+    curve = await page.read(probability.only_curve) if "similarity" in data.columns else None
+    return [
+        {**_tile(row, column, captions, _facts(page, data, row)), **_likeness(row, curve)}
+        for row in rows
+    ]
+
+
+async def _checked(page: Page, data: RendererData) -> str:
+    """The column that names the faces; checks the actor's rights and the query first."""
     if not await permissions.may_view(page.datasette, page.request, page.database, "faces"):
         raise Forbidden(f"You may not see the faces of {page.database}: its table faces is private")
     if not await page.datasette.get_database(page.database).execute_fn(gallery.is_faces_database):
         raise NotFound(f"{page.database} holds no faces to show")
-    if found.error:
-        raise BadRequest(found.error)
-    column = _id_column(found.columns, found.table)
+    if data.error:
+        raise BadRequest(data.error)
+    column = _id_column(data.columns, data.table)
     if column is None:
-        has = ", ".join(found.columns) or "none"
+        has = ", ".join(data.columns) or "none"
         raise BadRequest(
             "A gallery needs a column face_id: select faces.id as face_id. "
             f"The columns here: {has[:200]}"
@@ -160,7 +166,7 @@ def _id_column(columns: Sequence[str], table: str | None) -> str | None:
     return "id" if table == "faces" and "id" in columns else None
 
 
-def _plain(columns: Sequence[str], row: Any) -> Row:
+def _as_dict(columns: Sequence[str], row: Any) -> Row:
     """A row as a dictionary: the first column of each name."""
     plain: Row = {}
     for name, value in zip(columns, row, strict=False):
@@ -171,8 +177,8 @@ def _plain(columns: Sequence[str], row: Any) -> Row:
 def _face_id(value: Any) -> int | None:
     # A table's page may give a foreign key with the label of what it points to
     value = value.get("value") if isinstance(value, dict) else value
-    value = id_of(value) if isinstance(value, str) else value
-    return value if isinstance(value, int) and 0 <= value <= MAX_ID else None
+    value = coerce.parse_id(value) if isinstance(value, str) else value
+    return value if isinstance(value, int) and 0 <= value <= coerce.MAX_ID else None
 
 
 async def _captions(page: Page, paths: dict[int, str]) -> Captions:
@@ -180,8 +186,8 @@ async def _captions(page: Page, paths: dict[int, str]) -> Captions:
     if await page.read(catalogue.is_catalogue):
         people = await people_of(page, paths)
         named = {face_id: (people.get(face_id) or {}).get("name") or "" for face_id in paths}
-        nobody = "A face without a name" if await sees_people(page) else "A face"
-        return Captions(named, nobody)
+        unnamed = "A face without a name" if await sees_people(page) else "A face"
+        return Captions(named, unnamed)
     if not await permissions.may_view(page.datasette, page.request, page.database, "photos"):
         return Captions(dict.fromkeys(paths, ""))
     return Captions(paths)
@@ -191,36 +197,36 @@ def _tile(row: Row, column: str, captions: Captions, facts: list[tuple[str, str]
     """What the template shows of a row: one face, or a pair."""
     named = ((_face_id(row[column]), "path"), (_face_id(row.get("other_face_id")), "other_path"))
     faces = [
-        {"face_id": face_id, **captions.of(face_id, row.get(path))}
+        {"face_id": face_id, **captions.describe(face_id, row.get(path))}
         for face_id, path in named
         if face_id is not None and face_id in captions.texts
     ]
-    said = {face["caption"] for face in faces}
+    shown = {face["caption"] for face in faces}
     # In a catalogue a person's number says nothing beside the name
-    nothing = {"person_id", "person"} if captions.nobody is not None else set()
-    kept = [(name, text) for name, text in facts if text not in said and name not in nothing]
+    redundant = {"person_id", "person"} if captions.unnamed is not None else set()
+    kept = [(name, text) for name, text in facts if text not in shown and name not in redundant]
     return {"faces": faces, "facts": kept}
 
 
-def _alike(row: Row, curve: Curve | None) -> Row:
+def _likeness(row: Row, curve: Curve | None) -> Row:
     """A row's similarity, and the chance that it means one person: its own, or by a curve."""
     similarity, chance = row.get("similarity"), row.get("probability")
     if not isinstance(similarity, int | float):
         return {"similarity": None, "probability": None}
     if chance is None and curve is not None:
         with suppress(SearchError):
-            chance = probability.of(curve, similarity)
+            chance = probability.estimate(curve, similarity)
     return {"similarity": similarity, "probability": chance}
 
 
-def _facts(page: Page, found: Found, row: Row) -> list[tuple[str, str]]:
+def _facts(page: Page, data: RendererData, row: Row) -> list[tuple[str, str]]:
     """The other columns of a row that fit under a picture: their names and values."""
     names: Sequence[str] = list(row)
-    if found.table == "faces":
+    if data.table == "faces":
         sorted_by = page.request.args.get("_sort") or page.request.args.get("_sort_desc")
         names = [name for name in row if name in (*FACTS_OF_FACES, sorted_by) and name != "id"]
-    told = [(name, row[name]) for name in names if name not in SHOWN_AS_PICTURES | NO_FACTS]
-    facts = [(_title(name, value), _short(value)) for name, value in told]
+    shown = [(name, row[name]) for name in names if name not in SHOWN_AS_PICTURES | NO_FACTS]
+    facts = [(_title(name, value), _short(value)) for name, value in shown]
     return [(name, text) for name, text in facts if text is not None][:MAX_FACTS]
 
 
@@ -246,7 +252,7 @@ def _address(page: Page, ending: str, query: str | None = None) -> str:
     request = page.request
     # Behind a proxy the request's own path may or may not begin with base_url
     path = (request.scope.get("route_path") or request.path).removesuffix(f".{FORMAT}")
-    asked = parse_qsl(request.query_string if query is None else query, keep_blank_values=True)
-    kept = [(name, value) for name, value in asked if ending == f".{FORMAT}" or name != "_labels"]
+    pairs = parse_qsl(request.query_string if query is None else query, keep_blank_values=True)
+    kept = [(name, value) for name, value in pairs if ending == f".{FORMAT}" or name != "_labels"]
     address = str(page.datasette.urls.path(f"{path}{ending}"))
     return f"{address}?{urlencode(kept)}" if kept else address

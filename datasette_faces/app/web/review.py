@@ -60,10 +60,10 @@ def _read(conn: Connection, after: Beyond | None, limit: int, faces: int) -> dic
     pairs = review_queue.queue(conn, after=after, limit=limit + 1)
     ids = [it[name] for it in pairs for name in ("first_id", "second_id")]
     known, best = people_pages.people_by_id(conn, ids), review_queue.best_faces(conn, ids, faces)
-    curves = probability.Curves()
+    curves = probability.CurveCache()
     for pair in pairs:
         model = searcher.model_of(conn, pair["model_id"])
-        pair["probability"] = probability.of(curves.of(conn, model.id), pair["similarity"])
+        pair["probability"] = probability.estimate(curves.read(conn, model.id), pair["similarity"])
         pair["people"] = [
             {**known[it], "best": best[it]} for it in (pair["first_id"], pair["second_id"])
         ]

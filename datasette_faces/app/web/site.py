@@ -14,14 +14,14 @@ from .page import Page, web_address
 from .upload_analysis import face_model
 
 WALL = 60
-"""People, or faces where nobody has a name, on a front page."""
+"""People on a front page, or faces if no person has a name."""
 SETTING = "site"
 
 Site = dict[str, Any]
 _KNOWN = "datasette_faces_site"
 
 
-def for_templates(datasette: Any, request: Any) -> dict[str, Any]:
+def template_vars(datasette: Any, request: Any) -> dict[str, Any]:
     """The variables that every template of Datasette gets from the plugin."""
 
     async def faces_site(database: str | None = None, *, limit: int = WALL) -> Site | None:
@@ -35,7 +35,7 @@ def for_templates(datasette: Any, request: Any) -> dict[str, Any]:
         found: Site | None = known[database, limit]
         return found
 
-    return {"faces_site": faces_site, "faces_policy": csp.noting(request)}
+    return {"faces_site": faces_site, "faces_policy": csp.policy_function(request)}
 
 
 async def _first(datasette: Any, request: Any, database: str | None, limit: int) -> Site | None:
@@ -57,7 +57,7 @@ async def _page(datasette: Any, request: Any, name: str) -> Page | None:
 
 
 async def _site(page: Page, limit: int) -> Site:
-    told = permissions.setting(page.datasette, page.database, SETTING) or {}
+    settings = permissions.read_setting(page.datasette, page.database, SETTING) or {}
     sees_people = await _may(page, "people") and await page.read(people_pages.has_people)
     people = await _people(page, limit) if sees_people else []
     counts = await page.read(people_pages.count_people) if sees_people else {"named": 0, "all": 0}
@@ -76,7 +76,7 @@ async def _site(page: Page, limit: int) -> Site:
         "searched": searched,
         "may_upload": searched and await _may_upload(page),
         "metadata": await compat.instance_metadata(page.datasette),
-        **{name: str(told.get(name) or "").strip() for name in SHOWN},
+        **{name: str(settings.get(name) or "").strip() for name in SHOWN},
         "link": _link,
     }
 

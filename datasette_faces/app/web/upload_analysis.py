@@ -15,12 +15,13 @@ from ...models.base import FaceModel
 from ...models.inference import Inference
 from ...models.insightface import InsightFacePack
 from ...search import searcher
+from ...search.prepared_search import SearchRequest
 from ...shapes import ModelInfo, QueryAnalysis
 from ..datasette import permissions
 from ..datasette.state import state_of
-from .limits import RETRY_SECONDS
 from .page import BadRequest, Page
-from .search_query import Asked
+from .search_query import uploads_of
+from .upload_limits import RETRY_SECONDS
 
 _PATH = re.compile(r"(?<![A-Za-z0-9:/])[/~\\]|\b[A-Za-z]:[/\\](?!/)|\bfile:")
 """How the path of a file begins, on any system; an address of the web is none."""
@@ -48,31 +49,35 @@ class Overloaded(Base400):  # type: ignore[misc]
     headers = {"retry-after": str(RETRY_SECONDS)}  # noqa: RUF012
 
 
-async def look(page: Page, wanted: Asked, pictures: Pictures) -> list[str]:
-    """Have the pictures looked at, one after another; the keys under which they are kept.
+async def analyse(page: Page, request: SearchRequest, pictures: Pictures) -> list[str]:
+    """Find the faces in the pictures, one after another, and keep them: the keys of the pictures.
 
     Raises NoModel, Overloaded, BadRequest.
     """
     try:
-        info = await page.read(searcher.model_of, wanted.model)
+        info = await page.read(searcher.model_of, request.model)
     except SearchError as error:
         raise BadRequest(str(error)) from None
     queries = state_of(page.datasette).queries
-    told = {"database": page.database, "model_id": info.id}
+    kept_for = {"database": page.database, "model_id": info.id}
     keys = []
     for file_name, data in pictures:
-        looked = await _looked(page, info, file_name, data)
+        analysed = await _analyse_picture(page, info, file_name, data)
         keys.append(
-            queries.add_photo(looked.analysis, file_name=file_name, reason=looked.reason, **told)
+            queries.add_photo(
+                analysed.analysis, file_name=file_name, reason=analysed.reason, **kept_for
+            )
         )
     return keys
 
 
-async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> QueryAnalysis:
+async def _analyse_picture(
+    page: Page, info: ModelInfo, file_name: str, data: bytes
+) -> QueryAnalysis:
     """What a model sees in a picture. Raises NoModel, Overloaded, BadRequest."""
     try:
         inference = state_of(page.datasette).inference(face_model(page, info.id))
-        looked: QueryAnalysis = await asyncio.wrap_future(inference.submit(data))
+        analysed: QueryAnalysis = await asyncio.wrap_future(inference.submit(data))
         check_weights(inference, info.weights_sha256)
     except PictureError as error:
         raise BadRequest(f"{file_name}: {error}") from None
@@ -81,16 +86,16 @@ async def _looked(page: Page, info: ModelInfo, file_name: str, data: bytes) -> Q
     # Busy, or all processes were ended: the next try may go
     except FacesError as error:
         raise Overloaded(str(error)) from None
-    return looked
+    return analysed
 
 
 def in_public(page: Page, model_id: str, reason: str) -> str:
     """Why a model cannot be used, for visitors: where it names a file of the server, the log has it."""
     if not _PATH.search(reason):
         return reason
-    told = state_of(page.datasette).told
-    if reason not in told:
-        told.add(reason)
+    logged = state_of(page.datasette).logged_once
+    if reason not in logged:
+        logged.add(reason)
         _log.warning("The model %s cannot be used: %s", model_id, reason)
     return f"the model {model_id} cannot be used on this server; its log says why"
 
@@ -115,7 +120,7 @@ def check_weights(inference: Inference, weights_sha256: str) -> None:
 
 def face_model(page: Page, model_id: str) -> FaceModel:
     """The model of that id: registered, or a pack in a folder of the setting `packs`."""
-    packs = permissions.setting(page.datasette, page.database, "packs") or ()
+    packs = permissions.read_setting(page.datasette, page.database, "packs") or ()
     for folder in [packs] if isinstance(packs, str) else packs:
         pack = InsightFacePack("", folder=str(folder))
         if pack.id == model_id:
@@ -131,8 +136,7 @@ def face_model(page: Page, model_id: str) -> FaceModel:
 
 def described(page: Page, key: str) -> dict[str, Any]:
     """An uploaded picture and its faces, the largest first, for JSON."""
-    queries = state_of(page.datasette).queries
-    photo = queries.photo(page.database, key)
+    photo = uploads_of(page).photo(key)
     if photo is None:
         raise _crowded_out()
     return {
@@ -145,11 +149,11 @@ def described(page: Page, key: str) -> dict[str, Any]:
 
 
 def _crowded_out() -> Overloaded:
-    return Overloaded("More pictures came than are kept at once: upload this one again")
+    return Overloaded("Too many pictures were uploaded at once: upload this one again")
 
 
 def _face(page: Page, key: str) -> dict[str, Any]:
-    face = state_of(page.datasette).queries.face(page.database, key)
+    face = uploads_of(page).face(key)
     if face is None:
         raise _crowded_out()
     box = face.box

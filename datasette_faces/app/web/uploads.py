@@ -1,4 +1,4 @@
-"""A request's body → pictures and form fields, within caps; alike on both Datasette versions.
+"""A request's body → pictures and form fields, within limits; alike on both Datasette versions.
 
 Nothing is written to disk, and nothing is decoded here.
 """
@@ -13,36 +13,12 @@ from typing import Any
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ..datasette.slots import Keep
-from .body import SECONDS, Body, TooLarge, WrongType
+from .body import TooLarge, WrongType
 from .page import BadRequest
+from .upload_limits import REQUEST_LIMITS, CountBytes, RequestLimits
 
 NAME_CHARACTERS = 200
 UNNAMED = "picture"
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """What one request may bring. Phones send pictures of up to 15 MB; a page sends a few."""
-
-    body_bytes: int = 32_000_000
-    pictures: int = 10
-    parts: int = 50
-    field_bytes: int = 64_000
-    """Of all fields together, their names included."""
-    header_bytes: int = 8_000
-    """Of one part of a form."""
-    seconds: float = SECONDS
-
-    @property
-    def body(self) -> Body:
-        """What is read of a request."""
-        most_mb = self.body_bytes // 1_000_000
-        too_large = f"The upload has over {most_mb} MB; send smaller pictures, or fewer"
-        return Body("upload", self.body_bytes, too_large, self.seconds)
-
-
-CAPS = Caps()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +37,32 @@ class NothingUploaded(BadRequest):
         self.fields = fields or {}
 
 
-def _forget(size_bytes: int) -> None:
-    """For who does not count what is kept."""
+def _ignore(size_bytes: int) -> None:
+    """Count nothing."""
 
 
-async def read_pictures(request: Any, *, caps: Caps = CAPS, keep: Keep = _forget) -> Upload:
+async def read_pictures(
+    request: Any, *, limits: RequestLimits = REQUEST_LIMITS, count_bytes: CountBytes = _ignore
+) -> Upload:
     """The pictures in a request's body: a form with files, or one picture as it is.
 
-    keep: told of the bytes that are kept, as they come; what it raises ends the reading.
-    Raises NothingUploaded, BadRequest (broken), TooLarge, TooLate, WrongType. Who uploads nothing
-    has its fields in NothingUploaded.
+    count_bytes: called with the number of bytes of each chunk; what it raises ends the reading.
+    Raises NothingUploaded, BadRequest (broken), TooLarge, TooLate, WrongType. NothingUploaded
+    has the fields of a form without a picture.
     """
     content_type = request.headers.get("content-type", "")
     kind, options = parse_options_header(content_type)
-    _check_length(request, caps)
+    _check_length(request, limits)
     if not kind and request.headers.get("content-length", "0") == "0":
         raise NothingUploaded(f"Nothing was uploaded. {how_to(request)}")
     if kind == b"multipart/form-data":
         if not options.get(b"boundary"):
             raise BadRequest("The form is broken: its Content-Type names no boundary")
-        return await _read_form(request, options[b"boundary"], caps, keep)
+        return await _read_form(request, options[b"boundary"], limits, count_bytes)
     if kind.startswith(b"image/") or kind == b"application/octet-stream":
-        return await _read_raw(request, caps, keep)
+        return await _read_raw(request, limits, count_bytes)
     sent = _shown(content_type) if content_type else "no Content-Type"
-    raise WrongType(f"{sent} is no picture. {how_to(request)}")
+    raise WrongType(f"{sent} is not a picture. {how_to(request)}")
 
 
 def how_to(request: Any) -> str:
@@ -108,40 +86,42 @@ def _shown(text: str) -> str:
     return visible.strip()[:NAME_CHARACTERS]
 
 
-def _check_length(request: Any, caps: Caps) -> None:
+def _check_length(request: Any, limits: RequestLimits) -> None:
     length = request.headers.get("content-length", "")
     # Longer numbers than Python reads are too large as well
-    if length.isdecimal() and (len(length) > 18 or int(length) > caps.body_bytes):
-        raise TooLarge(caps.body.too_large)
+    if length.isdecimal() and (len(length) > 18 or int(length) > limits.body_bytes):
+        raise TooLarge(limits.body.too_large)
 
 
-async def _read_raw(request: Any, caps: Caps, keep: Keep) -> Upload:
+async def _read_raw(request: Any, limits: RequestLimits, count_bytes: CountBytes) -> Upload:
     data = BytesIO()
 
     def take(chunk: bytes) -> None:
-        keep(len(chunk))
+        count_bytes(len(chunk))
         data.write(chunk)
 
-    await caps.body.read(request, take)
+    await limits.body.read(request, take)
     if not data.tell():
         raise NothingUploaded(f"Nothing was uploaded: the body is empty. {how_to(request)}")
     # Unlike b"".join, never twice in memory
     return Upload(((UNNAMED, data.getvalue()),), {})
 
 
-async def _read_form(request: Any, boundary: bytes, caps: Caps, keep: Keep) -> Upload:
-    form = _Form(caps)
+async def _read_form(
+    request: Any, boundary: bytes, limits: RequestLimits, count_bytes: CountBytes
+) -> Upload:
+    form = _Form(limits)
 
     def take(chunk: bytes) -> None:
-        keep(len(chunk))
+        count_bytes(len(chunk))
         parser.write(chunk)
 
     try:
         parser = form.parser(boundary)
-        await caps.body.read(request, take)
+        await limits.body.read(request, take)
     except FormParserError:
         # What the parser says is for programmers
-        raise BadRequest("The form is broken: it is no multipart/form-data") from None
+        raise BadRequest("The form is broken: it is not multipart/form-data") from None
     if not form.ended:
         raise BadRequest("The form is broken: it stops before its end; try again")
     if not form.pictures:
@@ -152,11 +132,11 @@ async def _read_form(request: Any, boundary: bytes, caps: Caps, keep: Keep) -> U
 class _Form:
     """Takes what the parser of a form finds, part by part."""
 
-    def __init__(self, caps: Caps) -> None:
+    def __init__(self, limits: RequestLimits) -> None:
         self.pictures: list[tuple[str, bytes]] = []
         self.fields: dict[str, list[str]] = {}
         self.ended = False
-        self._caps = caps
+        self._limits = limits
         self._parts = self._header_bytes = self._field_bytes = 0
         self._headers: dict[bytes, bytes] = {}
         self._header_name = self._header_value = b""
@@ -165,7 +145,7 @@ class _Form:
         self._data = BytesIO()
 
     def parser(self, boundary: bytes) -> MultipartParser:
-        """A parser that tells this form what it finds."""
+        """A parser that calls this form with what it finds."""
         return MultipartParser(
             boundary,
             {
@@ -182,8 +162,8 @@ class _Form:
 
     def _begin_part(self) -> None:
         self._parts += 1
-        if self._parts > self._caps.parts:
-            raise TooLarge(f"The form has over {self._caps.parts} parts; send fewer")
+        if self._parts > self._limits.parts:
+            raise TooLarge(f"The form has over {self._limits.parts} parts; send fewer")
         self._headers, self._header_bytes, self._data = {}, 0, BytesIO()
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
@@ -196,7 +176,7 @@ class _Form:
 
     def _count_header(self, size_bytes: int) -> None:
         self._header_bytes += size_bytes
-        if self._header_bytes > self._caps.header_bytes:
+        if self._header_bytes > self._limits.header_bytes:
             raise TooLarge("The headers of a part of the form are too long")
 
     def _end_header(self) -> None:
@@ -219,9 +199,9 @@ class _Form:
 
     def _count_field(self, size_bytes: int) -> None:
         self._field_bytes += size_bytes
-        if self._field_bytes > self._caps.field_bytes:
+        if self._field_bytes > self._limits.field_bytes:
             raise TooLarge(
-                f"The form's fields have over {self._caps.field_bytes // 1000} KB; "
+                f"The form's fields have over {self._limits.field_bytes // 1000} KB; "
                 "send pictures as files: curl -F picture=@photo.jpg"
             )
 
@@ -232,8 +212,8 @@ class _Form:
             self.fields.setdefault(name, []).append(data.decode("utf-8", "replace"))
         # A browser sends a file without name and content where none was chosen
         elif self._file_name or data:
-            if len(self.pictures) == self._caps.pictures:
-                raise TooLarge(f"Over {self._caps.pictures} pictures at once; send fewer")
+            if len(self.pictures) == self._limits.pictures:
+                raise TooLarge(f"Over {self._limits.pictures} pictures at once; send fewer")
             self.pictures.append((file_name(self._file_name), data))
 
     def _end(self) -> None:

@@ -9,11 +9,10 @@ from ...algorithms.needle_search import CHUNK_BYTES, Hit, Needles, NeedleSearch
 from ...media import jpeg_verify
 from ...search.indexes import pq, registry
 from ...store import catalogue as tables
-from ..publish import public_ids, selection
-from ..publish.public_rows import GPS_DECIMALS, PICTURE
-from . import needles as private
-from .index_checks import made_anew
-from .row_checks import KNOWN_NOTES, LOOKS, METADATA, Finding, Known
+from . import allow_list, needles
+from .findings import AuditFinding, Catalogue
+from .picture_checks import SPECS
+from .schema_check import scratch_catalogue
 
 PATHS, CAMERAS, ACTORS = "paths and parts of them", "cameras", "who decided"
 TYPED = (PATHS, CAMERAS, ACTORS)
@@ -21,106 +20,107 @@ TYPED = (PATHS, CAMERAS, ACTORS)
 SHORT_BYTES = 8
 """Shorter ones are found in pictures by chance: of 100,000 with six bytes 0.3 in a gigabyte."""
 TOO_SHORT = "too short, or too uniform, to be looked for"
+METADATA = (
+    b"Exif\0\0",
+    b"http://ns.adobe.com/xap",
+    b"<x:xmpmeta",
+    b"ICC_PROFILE",
+    b"Photoshop 3.0",
+)
 
 
-def searched(it: Known) -> list[Finding]:
-    """The file's bytes, all of them, hold nothing of what the private file keeps for itself."""
-    needles = _needles(it, b"\n".join(_public(it)))
-    search = needles.build_search()
-    hits = list(_unexplained(it, search, search.find_all(it.data)))
-    found = [
-        Finding.of(
+def search_bytes(catalogue: Catalogue) -> list[AuditFinding]:
+    """All bytes of the file hold nothing that the private file keeps to itself."""
+    sought = _collect_needles(catalogue, b"\n".join(_public_texts(catalogue)))
+    search = sought.build_search()
+    hits = list(_unexplained(catalogue, search, search.find_all(catalogue.data)))
+    findings = [
+        AuditFinding.of(
             kind,
             count,
             [f"{_readable(hit.text)} at byte {hit.offset:,}" for hit in hits if hit.kind == kind],
         )
         for kind, count in search.counts.items()
     ]
-    short = tuple(f"{count:,}: {kind}" for kind, count in needles.too_short.items() if count)
-    return [*found, Finding(TOO_SHORT, 0, examples=short)]
+    short = tuple(f"{count:,}: {kind}" for kind, count in sought.too_short.items() if count)
+    return [*findings, AuditFinding(TOO_SHORT, 0, examples=short)]
 
 
-def _readable(found: bytes) -> str:
-    text = found.decode("utf-8", "backslashreplace")
-    return f"“{text}”" if text.isprintable() else found.hex(" ")
+def _readable(raw: bytes) -> str:
+    text = raw.decode("utf-8", "backslashreplace")
+    return f"“{text}”" if text.isprintable() else raw.hex(" ")
 
 
-def _needles(it: Known, public: bytes) -> Needles:
-    needles, conn = Needles(public), it.private
-    permitted = selection.names(conn)
+def _collect_needles(catalogue: Catalogue, public: bytes) -> Needles:
+    """All that must not be among the bytes, unless it is a part of a public text."""
+    sought, conn = Needles(public), catalogue.private
     for kind, texts in (
-        ("names of other people", private.names(conn) - permitted),
-        (ACTORS, private.actors(conn)),
-        (PATHS, private.paths(conn)),
-        (CAMERAS, private.cameras(conn)),
-        ("reasons of errors", private.reasons(conn)),
+        ("names of other people", needles.names(conn) - allow_list.published_names(conn)),
+        (ACTORS, needles.actors(conn)),
+        (PATHS, needles.paths(conn)),
+        (CAMERAS, needles.cameras(conn)),
+        ("reasons of errors", needles.reasons(conn)),
     ):
-        needles.add(kind, private.plain(texts))
-        needles.add_spellings(kind, private.spelt(texts))
-    needles.add("exact times", private.moments(conn))
-    needles.add("exact places", private.coordinates(conn, GPS_DECIMALS))
-    digests = private.digests(conn)
-    needles.add("hashes of photos", private.plain(digests))
-    for rows in private.digest_rows(digests):
-        needles.add_rows("hashes of photos", rows)
-    needles.add("keys of people and decisions", private.keys(conn))
-    needles.add("secrets", private.secrets(conn))
-    needles.add("landmarks", private.landmarks(conn))
-    allowed = it.faces if it.notes.get("embeddings") else []
-    for rows in private.vectors(conn, allowed):
-        needles.add_rows("vectors", rows)
-    needles.add("marks of metadata", METADATA)
-    return needles
+        sought.add(kind, needles.encode(texts))
+        sought.add_spellings(kind, needles.encode_spellings(texts))
+    sought.add("exact times", needles.times(conn))
+    sought.add("exact places", needles.coordinates(conn, allow_list.PLACE_DECIMALS))
+    hashes = needles.hashes(conn)
+    sought.add("hashes of photos", needles.encode(hashes))
+    for rows in needles.hash_rows(hashes):
+        sought.add_rows("hashes of photos", rows)
+    sought.add("keys of people and decisions", needles.keys(conn))
+    sought.add("secrets", needles.secrets(conn))
+    sought.add("landmarks", needles.landmarks(conn))
+    allowed = catalogue.faces if catalogue.notes.get("embeddings") else []
+    for rows in needles.vectors(conn, allowed):
+        sought.add_rows("vectors", rows)
+    sought.add("marks of metadata", METADATA)
+    return sought
 
 
-def _public(it: Known) -> Iterator[bytes]:
-    """What may be read in the file: a folder or a name that is a part of it tells nothing.
+def _public_texts(catalogue: Catalogue) -> Iterator[bytes]:
+    """The texts that every catalogue like this one holds: a folder that is called so is no leak.
 
-    Nothing that an option says is in it, such as a watermark.
+    The values of options, such as a watermark, are not among them.
     """
-    with made_anew(it, filled=False) as anew:
-        for row in tables.schema(anew):
-            yield from private.plain(map(str, row))
-        yield from private.plain(tables.texts(anew))
-    for name in selection.names(it.private):
-        yield from private.plain((name, name.lower(), name.upper()))
-    yield from (jpeg_verify.head(look.quality).raw for look in LOOKS.values())
-    said = (*KNOWN_NOTES.values(), *pq.PARTS, public_ids.UNDATED, "SQLite format 3")
-    yield from private.plain(said)
-    yield from private.plain(kind.id for kind in registry.indexes())
+    with scratch_catalogue(catalogue) as scratch:
+        for row in tables.schema(scratch):
+            yield from needles.encode(map(str, row))
+        yield from needles.encode(tables.texts(scratch))
+    for name in allow_list.published_names(catalogue.private):
+        yield from needles.encode((name, name.lower(), name.upper()))
+    yield from (jpeg_verify.expected_head(spec.quality).raw for spec in SPECS.values())
+    patterns = allow_list.KNOWN_NOTES.values()
+    yield from needles.encode((*patterns, *pq.PARTS, allow_list.UNDATED, "SQLite format 3"))
+    yield from needles.encode(kind.id for kind in registry.indexes())
 
 
-def _unexplained(it: Known, search: NeedleSearch, hits: list[Hit]) -> Iterator[Hit]:
-    """Hits of what lies in the file more often than in the cells where it may be.
+def _unexplained(catalogue: Catalogue, search: NeedleSearch, hits: list[Hit]) -> Iterator[Hit]:
+    """Hits that the file has more often than in the cells where they may be.
 
-    Those cells are compared with what they should be by other checks.
+    Other checks compare those cells with what they should hold.
     """
     there = Counter(hit.text for hit in hits)
     typed, short = Counter[bytes](), Counter[bytes]()
     if any(hit.kind in TYPED for hit in hits):
-        typed = _counted(search, private.plain(tables.typed(it.conn)))
+        typed = _count_in_cells(search, needles.encode(tables.typed(catalogue.conn)))
     if any(len(hit.text) < SHORT_BYTES for hit in hits):
-        short = _counted(search, _pictures(it))
+        pictures = (data for _, _, data in catalogue.pictures() if isinstance(data, bytes))
+        short = _count_in_cells(search, pictures)
     for hit in hits:
-        may_be = typed[hit.text] if hit.kind in TYPED else 0
-        may_be += short[hit.text] if len(hit.text) < SHORT_BYTES else 0
-        if there[hit.text] > may_be:
+        allowed = typed[hit.text] if hit.kind in TYPED else 0
+        allowed += short[hit.text] if len(hit.text) < SHORT_BYTES else 0
+        if there[hit.text] > allowed:
             yield hit
 
 
-def _pictures(it: Known) -> Iterator[bytes]:
-    for table, column in PICTURE.items():
-        for (data,) in it.conn.execute(f"select {column} from {table}"):
-            if isinstance(data, bytes):
-                yield data
-
-
-def _counted(search: NeedleSearch, cells: Iterable[bytes]) -> Counter[bytes]:
+def _count_in_cells(search: NeedleSearch, cells: Iterable[bytes]) -> Counter[bytes]:
     """How often each text is found within cells."""
     found: Counter[bytes] = Counter()
     batch = bytearray()
     for cell in cells:
-        # Two cells have something between them that no text has
+        # No text has these bytes, so none is found across two cells
         batch += cell + b"\xff\xfe\xff"
         if len(batch) > CHUNK_BYTES:
             found.update(hit.text for hit in search.find_all(bytes(batch)))

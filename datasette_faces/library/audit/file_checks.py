@@ -9,67 +9,68 @@ from contextlib import closing
 from pathlib import Path
 
 from ...store.connection import explained, load_vector_extension, sqlite
-from ..publish import atomic_file
-from .row_checks import File, Finding
+from .. import atomic_file
+from .findings import AuditFinding, CatalogueFile
 
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 100
-COLUMNS_BEHIND = 64
+PROBED_COLUMNS = 64
 """So many places behind the last column of each table are looked at."""
-CHANGING = ((24, 28), (40, 44), (92, 100))
+COUNTERS = ((24, 28), (40, 44), (92, 100))
 """What counts changes, and says which SQLite made them: SQLite's "Database File Format", 1.3."""
-ZEROS = ((20, 21), (48, 56), (60, 92))
+ZERO_BYTES = ((20, 21), (48, 56), (60, 92))
 """What a page reserves, a cache's size, vacuum's settings, user_version, application_id, the future's."""
 
 
-def beside(it: File) -> list[Finding]:
+def find_files_beside(catalogue: CatalogueFile) -> list[AuditFinding]:
     """Nothing lies beside the file, or behind its last page."""
     there = [
-        os.path.basename(it.path) + end
+        os.path.basename(catalogue.path) + end
         for end in atomic_file.BESIDE_SQLITE[1:]
-        if os.path.exists(it.path + end)
+        if os.path.exists(catalogue.path + end)
     ]
     pages, size = (
-        it.conn.execute(f"pragma {name}").fetchone()[0] for name in ("page_count", "page_size")
+        catalogue.conn.execute(f"pragma {name}").fetchone()[0]
+        for name in ("page_count", "page_size")
     )
-    extra = len(it.data) - pages * size
+    extra = len(catalogue.data) - pages * size
     return [
-        Finding.of("files beside it", 3, there),
-        Finding.of("bytes behind the last page", 1, [f"{extra} bytes"] if extra else []),
+        AuditFinding.of("files beside it", 3, there),
+        AuditFinding.of("bytes behind the last page", 1, [f"{extra} bytes"] if extra else []),
     ]
 
 
-def header(it: File) -> list[Finding]:
+def check_header(catalogue: CatalogueFile) -> list[AuditFinding]:
     """The header says how large the file is, and keeps nothing else."""
-    raw = it.data[:HEADER_BYTES]
-    strange = [f"bytes {begin} to {end}" for begin, end in ZEROS if any(raw[begin:end])]
+    raw = catalogue.data[:HEADER_BYTES]
+    strange = [f"bytes {begin} to {end}" for begin, end in ZERO_BYTES if any(raw[begin:end])]
     if raw[18:20] != b"\x01\x01":
         strange.append("the file is in WAL mode")
-    return [Finding.of("numbers in the header", len(ZEROS) + 1, strange)]
+    return [AuditFinding.of("numbers in the header", len(ZERO_BYTES) + 1, strange)]
 
 
-def faults(it: File) -> list[Finding]:
+def check_pages(catalogue: CatalogueFile) -> list[AuditFinding]:
     """Every index says what its table says, and every page belongs to one of them."""
-    lines = [row[0] for row in it.conn.execute("pragma integrity_check(20)")]
-    pages = it.conn.execute("pragma page_count").fetchone()[0]
+    lines = [row[0] for row in catalogue.conn.execute("pragma integrity_check(20)")]
+    pages = catalogue.conn.execute("pragma page_count").fetchone()[0]
+    return [AuditFinding.of("unused or inconsistent pages", pages, set(lines) - {"ok"})]
+
+
+def check_free_space(catalogue: CatalogueFile) -> list[AuditFinding]:
+    """Between rows, and on pages that were given back, is nothing: a copy of the rows is the same file."""
+    with atomic_file.scratch_beside(catalogue.path) as folder, explained(catalogue.path):
+        copy = folder / "copy"
+        catalogue.conn.execute("vacuum into ?", [str(copy)])
+        places = [f"at byte {place:,}" for place in _differing_bytes(Path(catalogue.path), copy)]
+        places += _values_behind_columns(copy)
     return [
-        Finding.of("pages that belong to nothing, or say otherwise", pages, set(lines) - {"ok"})
+        AuditFinding.of("free pages, and bytes that belong to no row", len(catalogue.data), places)
     ]
 
 
-def room(it: File) -> list[Finding]:
-    """Between rows, and on pages that were given back, is nothing: a copy of the rows is the same file."""
-    with atomic_file.scratch_beside(it.path) as folder, explained(it.path):
-        copy = folder / "copy"
-        it.conn.execute("vacuum into ?", [str(copy)])
-        places = [f"at byte {place:,}" for place in _different(Path(it.path), copy)]
-        places += _behind_the_last_column(copy)
-    return [Finding.of("free pages, and bytes that belong to no row", len(it.data), places)]
-
-
-def _behind_the_last_column(copy: Path) -> Iterator[str]:
+def _values_behind_columns(copy: Path) -> Iterator[str]:
     """Values of rows for which their table has no column: further ones would show them."""
-    columns = [f"c{number}_{secrets.token_hex(8)}" for number in range(COLUMNS_BEHIND)]
+    columns = [f"c{number}_{secrets.token_hex(8)}" for number in range(PROBED_COLUMNS)]
     ordinary = "type = 'table' and rootpage > 0 and name not like 'sqlite~_%' escape '~'"
     with closing(sqlite().connect(str(copy), isolation_level=None)) as conn:
         load_vector_extension(conn)
@@ -82,14 +83,14 @@ def _behind_the_last_column(copy: Path) -> Iterator[str]:
                 some = f"coalesce({', '.join(columns)}) is not null"
                 count = conn.execute(f"select count(*) from {table} where {some}").fetchone()[0]
             except sqlite().OperationalError as error:
-                yield f"{table} cannot be looked at ({error})"
+                yield f"{table} cannot be checked ({error})"
                 continue
             if count:
                 yield f"{count:,} rows of {table} with more values than it has columns"
         conn.execute("rollback")
 
 
-def _different(one: Path, other: Path) -> Iterator[int]:
+def _differing_bytes(one: Path, other: Path) -> Iterator[int]:
     """Where two files differ first in each piece; their headers may count changes differently."""
     if one.stat().st_size != other.stat().st_size:
         yield min(one.stat().st_size, other.stat().st_size)
@@ -99,7 +100,7 @@ def _different(one: Path, other: Path) -> Iterator[int]:
         while piece := left.read(PIECE_BYTES):
             twin = right.read(PIECE_BYTES)
             if start == 0:
-                piece, twin = _lasting(piece), _lasting(twin)
+                piece, twin = _without_counters(piece), _without_counters(twin)
             if piece != twin:
                 yield start + next(
                     n for n in range(len(piece)) if piece[n : n + 1] != twin[n : n + 1]
@@ -107,8 +108,8 @@ def _different(one: Path, other: Path) -> Iterator[int]:
             start += len(piece)
 
 
-def _lasting(piece: bytes) -> bytes:
+def _without_counters(piece: bytes) -> bytes:
     kept = bytearray(piece)
-    for begin, end in CHANGING:
+    for begin, end in COUNTERS:
         kept[begin:end] = bytes(end - begin)
     return bytes(kept)

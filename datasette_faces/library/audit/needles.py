@@ -22,9 +22,9 @@ from ...store.connection import Connection
 
 NUMBERS = re.compile(r"[\d\s._:-]{1,15}")
 """A folder or file that is called after a day, or a number: published days would be taken for it."""
-LEAST_DIFFERENT_IN_PLACE = 5
+MIN_DISTINCT_BYTES = 5
 """40.01875 degrees are 40 44 02 66 66 66 66 66: a score of 0.7, and the number after it, look alike."""
-DIGEST = re.compile("[0-9a-fA-F]{64}")
+SHA256 = re.compile("[0-9a-fA-F]{64}")
 BATCH = 16_384
 BASE64 = np.frombuffer(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8
@@ -71,7 +71,7 @@ def paths(conn: Connection) -> set[str]:
     return {it for it in found if it and not NUMBERS.fullmatch(it)}
 
 
-def moments(conn: Connection) -> Iterator[bytes]:
+def times(conn: Connection) -> Iterator[bytes]:
     """Times that say more than a day, to the minute, as ISO 8601 and as EXIF write them."""
     sql = """
         select taken_at from photos where length(taken_at) > 10
@@ -96,7 +96,7 @@ def reasons(conn: Connection) -> set[str]:
     return {str(row[0]) for row in conn.execute("select distinct reason from ingest_errors")}
 
 
-def digests(conn: Connection) -> set[str]:
+def hashes(conn: Connection) -> set[str]:
     """Hashes of photos' bytes, and of what lies beside them, as text."""
     sql = (
         "select sha256 from photos union select sha256 from photo_paths "
@@ -107,9 +107,9 @@ def digests(conn: Connection) -> set[str]:
     return {str(row[0]) for row in conn.execute(sql)}
 
 
-def digest_rows(texts: Iterable[str]) -> Iterator[ByteRows]:
+def hash_rows(texts: Iterable[str]) -> Iterator[ByteRows]:
     """The two halves of hashes as bytes, and in capitals."""
-    rest = (bytes.fromhex(it) for it in texts if DIGEST.fullmatch(it))
+    rest = (bytes.fromhex(it) for it in texts if SHA256.fullmatch(it))
     while some := list(islice(rest, BATCH)):
         rows = _rows(some)
         for start in (0, MAX_NEEDLE_BYTES):
@@ -140,7 +140,7 @@ def coordinates(conn: Connection, decimals: int) -> Iterator[bytes]:
         if not isinstance(value, float) or round(value, decimals) == value:
             continue
         raw = struct.pack(">d", value)
-        if len(set(raw)) >= LEAST_DIFFERENT_IN_PLACE:
+        if len(set(raw)) >= MIN_DISTINCT_BYTES:
             yield raw
             yield raw[::-1]
         yield f"{value:.6f}"[:-1].encode()
@@ -150,7 +150,7 @@ def landmarks(conn: Connection) -> Iterator[bytes]:
     """Where eyes, noses and mouths are."""
     for (text,) in conn.execute("select landmarks from faces where length(landmarks) > 20"):
         yield str(text).encode()[1:]
-    for kept in _kept(conn):
+    for kept in _undone_faces(conn):
         yield str(kept.get("face", {}).get("landmarks", "")).encode()[1:]
 
 
@@ -160,11 +160,11 @@ def vectors(conn: Connection, allowed: Iterable[int]) -> Iterator[ByteRows]:
     stored = conn.execute("select face_id, embedding from face_embeddings")
     rest = (raw for face_id, raw in stored if face_id not in public)
     while some := list(islice(rest, BATCH)):
-        yield from _vectors_written(some)
-    yield from _vectors_written(list(_kept_vectors(conn)))
+        yield from _encode_vectors(some)
+    yield from _encode_vectors(list(_undone_vectors(conn)))
 
 
-def _vectors_written(raws: list[Any]) -> Iterator[ByteRows]:
+def _encode_vectors(raws: list[Any]) -> Iterator[ByteRows]:
     whole = [it for it in raws if isinstance(it, bytes) and len(it) >= 2 * MAX_NEEDLE_BYTES]
     for length in {len(it) // 4 * 4 for it in whole}:
         rows = _rows([it[:length] for it in whole if len(it) // 4 * 4 == length])
@@ -181,15 +181,15 @@ def _vectors_written(raws: list[Any]) -> Iterator[ByteRows]:
             yield _decimals(np.abs(numbers[:, :2].astype(np.float64)).ravel())
 
 
-def _kept_vectors(conn: Connection) -> Iterator[bytes]:
+def _undone_vectors(conn: Connection) -> Iterator[bytes]:
     """The embeddings of faces whose drawing is undone."""
-    for kept in _kept(conn):
+    for kept in _undone_faces(conn):
         for text in dict(kept.get("embeddings", {})).values():
             with suppress(ValueError):
                 yield base64.b64decode(str(text))
 
 
-def _kept(conn: Connection) -> Iterator[dict[str, Any]]:
+def _undone_faces(conn: Connection) -> Iterator[dict[str, Any]]:
     if "face_drawings" not in tables(conn):
         return
     for (text,) in conn.execute("select kept from face_drawings where kept is not null"):
@@ -224,21 +224,21 @@ def _decimals(numbers: np.ndarray[Any, Any]) -> ByteRows:
     return np.concatenate([zero_and_point, (places + ord("0")).astype(np.uint8)], axis=1)
 
 
-def plain(texts: Iterable[str]) -> Iterator[bytes]:
+def encode(texts: Iterable[str]) -> Iterator[bytes]:
     """Texts as they are."""
     return (text.encode("utf-8", "surrogateescape") for text in texts)
 
 
-def spelt(texts: Iterable[str]) -> Iterator[bytes]:
+def encode_spellings(texts: Iterable[str]) -> Iterator[bytes]:
     """Texts in the ways in which a file may hold them."""
     for text in texts:
         for form in {text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)}:
             raw = form.encode("utf-8", "surrogateescape")
             yield raw
-            yield from _encoded(form, raw)
+            yield from _other_encodings(form, raw)
 
 
-def _encoded(text: str, raw: bytes) -> Iterator[bytes]:
+def _other_encodings(text: str, raw: bytes) -> Iterator[bytes]:
     yield raw.hex().encode()
     yield raw.hex().upper().encode()
     for variant in {text.lower(), text.upper()} - {text}:

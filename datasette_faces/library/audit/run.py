@@ -1,7 +1,7 @@
-"""Whether a catalogue holds anything that it must not: its bytes, its schema, each cell, each picture.
+"""Run all checks of an audit: whether a catalogue holds anything that it must not.
 
-What may be there is worked out anew from the private file; whatever else is there is a leak. The bytes
-are searched as well, for what lies outside of tables. No HTTP, no click.
+Some checks have rules of their own, and never call the code that exports; `compare_exports` exports once
+more, and compares. The bytes of the file are searched as well, for what lies outside of tables.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,18 +20,24 @@ from ...models import subprocesses
 from ...store import catalogue as tables
 from ...store.connection import explained, load_vector_extension, sqlite
 from ...store.database import reading
-from ..publish import selection
-from . import byte_checks, file_checks, index_checks, row_checks
-from .row_checks import Catalogue, File, Finding, Known
+from . import (
+    allow_list,
+    byte_checks,
+    compare_exports,
+    file_checks,
+    picture_checks,
+    schema_check,
+)
+from .findings import AuditFinding, AuditReport, Catalogue, CatalogueFile
 
 Advance = Callable[[str, int, int], None]
 
 PROCESS_FROM_BYTES = 64_000_000
-"""A smaller file has been searched before a process has begun."""
+"""A smaller file is searched sooner than a process starts."""
 
 
 class FileBytes:
-    """The bytes of a file, read as they are asked for: mapped, all of them would count as memory."""
+    """The bytes of a file, read slice by slice: mapped, all of them would count as memory."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size, self._lock = file, size, threading.Lock()
@@ -46,72 +52,76 @@ class FileBytes:
             return self._file.read(max(stop - start, 0))
 
 
-ALONE: tuple[Callable[[File], list[Finding]], ...] = (
-    file_checks.beside,
-    file_checks.header,
-    file_checks.faults,
+FILE_CHECKS: tuple[Callable[[CatalogueFile], list[AuditFinding]], ...] = (
+    file_checks.find_files_beside,
+    file_checks.check_header,
+    file_checks.check_pages,
 )
-"""Checks of the file alone that write nothing; `room` is one that does, and stays with who cleans up."""
-CHECKS: tuple[Callable[[Catalogue], list[Finding]], ...] = (
-    file_checks.room,
-    index_checks.schema,
-    row_checks.notes,
-    row_checks.faces_allowed,
-    row_checks.people_rows,
-    row_checks.photo_rows,
-    row_checks.face_rows,
-    index_checks.vector_rows,
-    row_checks.picture_bytes,
-    row_checks.picture_contents,
+"""Checks of the file alone that write nothing."""
+CHECKS: tuple[Callable[[Catalogue], list[AuditFinding]], ...] = (
+    # Writes a copy, so it runs where the copy is removed, whatever happens
+    file_checks.check_free_space,
+    schema_check.check_schema,
+    allow_list.check_notes,
+    allow_list.check_barred_faces,
+    allow_list.check_people,
+    allow_list.check_cells,
+    picture_checks.check_jpegs,
+    picture_checks.check_sources,
+    picture_checks.check_blurred,
 )
+"""Checks of the catalogue beside its private file; `compare_exports.COMPARISONS` follow them."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What was looked for, and found; notes: what the catalogue says was turned on."""
+def audit(
+    out: str, database: str, *, advance: Advance = lambda what, done, total: None
+) -> AuditReport:
+    """Look for all that the private file holds and the catalogue must not. Raises FacesError.
 
-    findings: tuple[Finding, ...]
-    notes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def leaks(self) -> int:
-        """How many things were found that must not be there."""
-        return sum(finding.found for finding in self.findings)
-
-
-def audit(out: str, database: str, *, advance: Advance = lambda what, done, total: None) -> Report:
-    """Look for all that the private file holds and the catalogue must not. Raises FacesError."""
+    out: the catalogue. database: the private file that it was exported from. advance: called with
+    "audit", the checks done, and all checks.
+    """
     if not os.path.isfile(out):
         raise CatalogueError(f"There is no file {out}")
     if os.path.exists(database) and os.path.samefile(out, database):
         raise CatalogueError(f"{out} and the private file are one and the same")
-    notes = _notes(out)
-    with _beside(os.path.getsize(out)) as other:
+    notes = _read_notes(out)
+    with _executor(os.path.getsize(out)) as other:
         # Together they take twice as long: one finds out who is published, and compares; one searches
-        alone = other.submit(_alone, out)
-        with _catalogue(out, database, notes) as it:
-            searched = other.submit(_searched, out, database, notes, it.faces)
-            findings: list[Finding] = []
-            for done, check in enumerate(CHECKS):
-                advance("audit", done, len(CHECKS) + 1)
-                findings += check(it)
-        advance("audit", len(CHECKS), len(CHECKS) + 1)
-        findings = [*alone.result(), *findings, *searched.result()]
-    advance("audit", len(CHECKS) + 1, len(CHECKS) + 1)
-    return Report(tuple(findings), notes)
+        of_file = other.submit(_check_file, out)
+        with _open_both(out, database, notes) as catalogue:
+            searched = other.submit(_search_bytes, out, database, notes, catalogue.faces)
+            findings = _check(catalogue, advance)
+        findings = [*of_file.result(), *findings, *searched.result()]
+    advance("audit", *[len(CHECKS) + len(compare_exports.COMPARISONS) + 1] * 2)
+    return AuditReport(tuple(findings), notes)
 
 
-def _notes(out: str) -> dict[str, str]:
-    with _opened(out) as (conn, _):
+def _check(catalogue: Catalogue, advance: Advance) -> list[AuditFinding]:
+    """The findings of the checks that need both files, one check after the other."""
+    comparison = compare_exports.prepare_comparison(catalogue)
+    steps: list[Callable[[], list[AuditFinding]]] = [partial(check, catalogue) for check in CHECKS]
+    steps += [partial(compare, comparison) for compare in compare_exports.COMPARISONS]
+    findings: list[AuditFinding] = []
+    for done, step in enumerate(steps):
+        advance("audit", done, len(steps) + 1)
+        findings += step()
+    advance("audit", len(steps), len(steps) + 1)
+    return findings
+
+
+def _read_notes(out: str) -> dict[str, str]:
+    """The options that a catalogue was exported with."""
+    with _open(out) as (conn, _):
         notes = tables.notes_of(conn)
     if notes is None:
-        raise CatalogueError(f"{out} is no catalogue; make one with: datasette faces export")
+        raise CatalogueError(f"{out} is not a catalogue; make one with: datasette faces export")
     return notes
 
 
 @contextmanager
-def _beside(size: int) -> Iterator[Executor]:
-    """Who looks at a file of so many bytes, beside us."""
+def _executor(size: int) -> Iterator[Executor]:
+    """What searches a file of so many bytes beside this thread: a process, or a thread for a small one."""
     if size >= PROCESS_FROM_BYTES:
         with subprocesses.worker(__name__) as process:
             yield process
@@ -120,40 +130,34 @@ def _beside(size: int) -> Iterator[Executor]:
         yield thread
 
 
-def _alone(out: str) -> list[Finding]:
-    """What is found by looking at the file alone."""
-    with _opened(out) as (conn, data):
-        return [finding for check in ALONE for finding in check(File(out, conn, data))]
-
-
-def _searched(out: str, database: str, notes: dict[str, str], faces: list[int]) -> list[Finding]:
-    """What is found among the file's bytes. faces: private ids of those that are published."""
-    with reading(database) as private, _opened(out) as (conn, data):
-        selection.choose_faces(private, faces)
-        return byte_checks.searched(Known(out, conn, data, private, notes, faces))
-
-
-@contextmanager
-def _catalogue(out: str, database: str, notes: dict[str, str]) -> Iterator[Catalogue]:
-    """Both files, opened, with what is published of the private one."""
-    with reading(database) as private, _opened(out) as (conn, data):
-        secret = selection.key(private) or b"none"
-        selection.number_all(private, secret)
-        there = [
-            row[0] for row in conn.execute("select id from faces where typeof(id) = 'integer'")
+def _check_file(out: str) -> list[AuditFinding]:
+    """The findings of the checks of the file alone."""
+    with _open(out) as (conn, data):
+        return [
+            finding for check in FILE_CHECKS for finding in check(CatalogueFile(out, conn, data))
         ]
-        known = selection.choose_published(private, there)
-        if there and not known:
-            raise CatalogueError(
-                f"{out} was not made of {database}: that knows none of its faces. Was the private file "
-                "made anew, or is it a copy of before the first export? Export again"
-            )
-        blurred = selection.to_blur(private, others=bool(notes.get("blur_others")))
-        yield Catalogue(out, conn, data, private, notes, known, secret, blurred)
+
+
+def _search_bytes(
+    out: str, database: str, notes: dict[str, str], faces: list[int]
+) -> list[AuditFinding]:
+    """What is found among the file's bytes. faces: private ids of the published faces."""
+    with reading(database) as private, _open(out) as (conn, data):
+        allow_list.set_published(private, faces)
+        return byte_checks.search_bytes(Catalogue(out, conn, data, private, notes, faces))
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[Any, Any]]:
+def _open_both(out: str, database: str, notes: dict[str, str]) -> Iterator[Catalogue]:
+    """A catalogue and its private file, both opened, with the private ids of its faces."""
+    with reading(database) as private, _open(out) as (conn, data):
+        faces = compare_exports.match_faces(private, conn)
+        allow_list.set_published(private, faces)
+        yield Catalogue(out, conn, data, private, notes, faces)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[tuple[Any, Any]]:
     """A connection to the file as it lies there, and its bytes."""
     address = Path(path).resolve().as_uri() + "?mode=ro&immutable=1"
     with explained(path), open(path, "rb") as file:
@@ -161,6 +165,6 @@ def _opened(path: str) -> Iterator[tuple[Any, Any]]:
             raise CatalogueError(f"{path} is empty")
         with closing(sqlite().connect(address, uri=True)) as conn:
             load_vector_extension(conn)
-            # Whatever bytes somebody put there, they are read
+            # Any bytes can be read, also those that are no UTF-8
             conn.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
             yield conn, FileBytes(file, os.path.getsize(path))

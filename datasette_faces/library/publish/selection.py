@@ -252,41 +252,15 @@ def photos_of(conn: Connection, table: str) -> dict[int, int]:
 
 def choose_published(conn: Connection, public_ids_there: Iterable[int]) -> list[int]:
     """Keep in `chosen` the faces of these public ids; those that are there."""
-    numbered = "select public_faces.id from asked join public_faces on public_id = asked.id"
-    return _choose_asked(conn, public_ids_there, numbered)
-
-
-def choose_faces(conn: Connection, face_ids: Iterable[int]) -> list[int]:
-    """Keep in `chosen` these faces; those that are there."""
-    return _choose_asked(conn, face_ids, "select id from asked")
-
-
-def _choose_asked(conn: Connection, asked: Iterable[int], which: str) -> list[int]:
     conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
     conn.execute("create temp table asked(id integer primary key)")
-    conn.executemany("insert or ignore into asked values (?)", ((it,) for it in asked))
-    conn.execute(f"insert into chosen select id, photo_id from faces where id in ({which})")
+    conn.executemany("insert or ignore into asked values (?)", ((it,) for it in public_ids_there))
+    conn.execute(
+        "insert into chosen select id, photo_id from faces where id in "
+        "(select public_faces.id from asked join public_faces on public_id = asked.id)"
+    )
     conn.execute("create index temp.chosen_photo on chosen(photo_id)")
     return [row[0] for row in conn.execute("select id from chosen")]
-
-
-def names(conn: Connection) -> set[str]:
-    """What those are called who have a chosen face and are not hidden."""
-    rows = conn.execute(
-        "select name from people where id in (select person_id from faces join chosen using (id)) "
-        f"and not {HIDDEN} and name is not null"
-    )
-    return {str(row[0]) for row in rows}
-
-
-def not_allowed(conn: Connection, *, unnamed: bool) -> list[int]:
-    """The public ids of chosen faces that no catalogue may hold: of hidden people, or of nobody known."""
-    barred = HIDDEN if unnamed else f"({HIDDEN} or not {NAMED})"
-    rows = conn.execute(
-        "select public_id from chosen join faces using (id) join public_faces using (id) "
-        f"left join people on people.id = person_id where {barred}"
-    )
-    return [row[0] for row in rows]
 
 
 def vectors(conn: Connection, model_id: str) -> Iterator[tuple[int, bytes]]:

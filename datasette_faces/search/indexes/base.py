@@ -1,8 +1,8 @@
 """What an index over embeddings is. How one works inside lies in the modules beside this one.
 
-An index only proposes candidates. Whoever asks scores them exactly against `face_embeddings`, looks
-himself at the faces that changed since the index was made, and applies the filters: so an index may
-be old, and may propose faces that are gone.
+An index only proposes candidates. `search/rerank.py` scores them exactly against `face_embeddings`, adds
+the faces that changed since the index was built, and applies the filters: so an index may be stale, and
+may propose faces that are gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_ADDED = 100_000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An index as it was after one change, ready to be asked from several threads at once.
+    """An index as it was after one change, for queries from several threads at once.
 
     seen: the last change (`face_changes.id`) that it holds.
     candidates: a query of unit length (dimensions,) and a number -> so many face ids, the likeliest
@@ -28,7 +28,7 @@ class Snapshot:
     wanted: how many candidates make it all but certain that the k best are among them.
     most: how many it proposes at once; None where it knows no limit.
     extended: the same with more faces in it, ids (n,) and vectors (n, dimensions), up to a later
-    change; None where an index cannot be added to, or is better made anew.
+    change; None where an index cannot be added to, or is better rebuilt.
     """
 
     seen: int

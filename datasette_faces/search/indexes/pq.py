@@ -33,12 +33,12 @@ LEAST_VALUES = 10_000_000
 FINE_DIMENSIONS = 256
 """Up to so many dimensions each gets a code of its own; above, two share one: half the memory."""
 LEAST_FACES = 1_000
-"""Fewer tell too little of where the centroids should lie."""
+"""Fewer are too small a sample to place the centroids by."""
 TRAINED_ON = 65_536
 STALE_SHARE = 0.05
-"""From this share of changed faces on, the index that is kept in the file is made anew."""
+"""With a larger share of changed faces, the index in the file is rebuilt."""
 MOST_GROWTH = 2
-"""An index that has grown so many times over is made anew: its centroids lie where faces were once."""
+"""An index that has grown by this factor is rebuilt: its centroids are out of date."""
 PARTS = ("ids", "centroids", "codes")
 """What the arrays that are kept are called."""
 USUAL_K = 20
@@ -88,7 +88,7 @@ class Pq(FaceIndex):
         return _snapshot(_shards(codes, model.dimensions), codes.ids, codes.seen)
 
     def settle(self, conn: Connection, model: ModelInfo) -> None:
-        """Keep an index of a large gallery, made anew where much has changed since the last one."""
+        """Keep an index of a large gallery; rebuild it where much has changed since the last one."""
         kept = indexes.kept(conn, model.id, self.id)
         large = self._is_for(conn, model)
         if large and kept and self._serves(conn, model, kept):
@@ -98,7 +98,7 @@ class Pq(FaceIndex):
             return
         with _transaction(conn):
             self.drop(conn, model)
-            # What was dropped of the log meanwhile, nothing would tell to whoever opens this one
+            # Changes that the log has dropped meanwhile would be missing from this index for ever
             if codes and changes.since(conn, model.id, codes.seen)[1] is not None:
                 parts, faces = _parts(codes), len(codes.ids)
                 indexes.save(conn, model.id, self.id, parts, seen=codes.seen, faces=faces)
@@ -110,7 +110,7 @@ class Pq(FaceIndex):
         return embeddings.count(conn, model.id) * model.dimensions >= self.least_values
 
     def _serves(self, conn: Connection, model: ModelInfo, kept: Kept) -> bool:
-        """Whether what the file keeps is whole, and little has changed since."""
+        """Whether the kept index is complete, and little has changed since."""
         changed = changes.since(conn, model.id, kept.seen)[1]
         if changed is None or len(changed) > min(STALE_SHARE * kept.faces, MOST_ADDED):
             return False
@@ -171,8 +171,8 @@ def _train(quantizer: Any, sample: FloatArray) -> None:
 def _padded(vectors: FloatArray, width: int) -> FloatArray:
     """Rows as wide as the quantizer takes them, filled up with a zero where they are not."""
     missing = width - vectors.shape[1]
-    whole = np.pad(vectors, ((0, 0), (0, missing))) if missing else vectors
-    return np.ascontiguousarray(np.nan_to_num(whole), np.float32)
+    padded = np.pad(vectors, ((0, 0), (0, missing))) if missing else vectors
+    return np.ascontiguousarray(np.nan_to_num(padded), np.float32)
 
 
 def _sample(conn: Connection, model_id: str) -> FloatArray:
@@ -190,7 +190,7 @@ def _sample(conn: Connection, model_id: str) -> FloatArray:
 
 
 def _shards(codes: Codes, dimensions: int) -> list[Any]:
-    """faiss's indexes of these codes, one for each processor: a query is asked of all at once."""
+    """faiss's indexes of these codes, one for each processor: a query searches all at once."""
     faiss = _faiss()
     quantizer = _quantizer(dimensions)
     faiss.copy_array_to_vector(np.ascontiguousarray(codes.centroids), quantizer.pq.centroids)

@@ -26,7 +26,7 @@ def was_stopped(error: Exception) -> bool:
 
 
 class SqliteVec(FaceIndex):
-    """vec0: goes through every vector, gives the nearest ones exactly, and can be asked in SQL."""
+    """vec0: compares every vector, gives the nearest ones exactly, and can be queried in SQL."""
 
     id = vec_tables.INDEX_ID
 
@@ -60,7 +60,7 @@ class SqliteVec(FaceIndex):
         indexes.keep(conn, model.id, self.id, Kept(upto, faces, now(), None))
 
     def settle(self, conn: Connection, model: ModelInfo) -> None:
-        """Bring the table up to date where nobody has, after other programs or an older version."""
+        """Update the table where other programs or an older version have not."""
         kept = indexes.kept(conn, model.id, self.id)
         if (
             kept is None
@@ -112,7 +112,7 @@ def _nearest(
     try:
         rows = conn.execute(sql, {"embedding": vectors.encode(embedding), "k": count}).fetchall()
     except sqlite().DatabaseError as error:
-        # sqlite-vec is not loaded, or the tables behind are not whole
+        # sqlite-vec is not loaded, or its own tables are incomplete
         if was_stopped(error):
             raise
         return None

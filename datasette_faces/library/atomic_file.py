@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from ...errors import CatalogueError
+from ..errors import CatalogueError
 
 BEHIND = ".export"
 """How the folder ends in which a file is made, beside where it goes."""
@@ -34,8 +34,7 @@ def refuse_private(path: str, database: str, what: str) -> None:
     linked = os.path.exists(path) and os.path.exists(database) and os.path.samefile(path, database)
     if real in own or linked:
         raise CatalogueError(
-            f"{what} would take the place of the private file {database}, or of its log; "
-            "name another file"
+            f"{what} would replace the private file {database}, or its log; name another file"
         )
 
 
@@ -50,12 +49,12 @@ def refuse_what_is_there(path: str, what: str, *, replace: bool, ours: bool) -> 
     for end in BESIDE_SQLITE[1:]:
         if os.path.lexists(f"{real}{end}"):
             raise CatalogueError(
-                f"{real}{end} is there: SQLite would take it for a part of the new file. End what has "
-                "that open, or remove it"
+                f"{real}{end} exists: SQLite would treat it as part of the new file. Close the program "
+                "that has it open, or remove it"
             )
     if os.path.lexists(path):
         if not replace:
-            raise CatalogueError(f"{path} is there already; --replace puts a new one in its place")
+            raise CatalogueError(f"{path} exists already; --replace replaces it")
         if not ours:
             raise CatalogueError(
                 f"{path} is there, and is {what}; name another file, or remove it yourself"

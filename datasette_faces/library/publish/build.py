@@ -1,0 +1,77 @@
+"""Build a catalogue, and the list of its photos' paths, from one state of the private file.
+
+Nothing here is audited or published yet: `library/export.py` does that.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...store.connection import Connection, transaction
+from ...store.database import reading, writing
+from . import public_ids, selection
+from .options import ExportOptions, choose_faces
+from .writer import Advance, Job, fill
+
+NAMES_COLUMNS = ("id", "path", "blurred_faces")
+
+
+@dataclass(frozen=True)
+class BuiltCatalogue:
+    """What a catalogue holds, its options, and how many faces were left out, by the reason."""
+
+    photos: int
+    faces: int
+    people: int
+    left_out: dict[str, int]
+    notes: dict[str, str]
+
+
+def build_catalogue(
+    database: str,
+    options: ExportOptions,
+    *,
+    secret: bytes,
+    to: Path,
+    names: Path | None,
+    advance: Advance,
+) -> BuiltCatalogue:
+    """Write a catalogue, and the list of names where there is a path for it. Raises FacesError."""
+    with reading(database) as private:
+        private.execute("begin")
+        selection.number_all(private, secret)
+        choose_faces(private, options)
+        blurred = selection.to_blur(private, others=options.blur_others)
+        job = Job(options.notes(), secret, blurred, advance)
+        if names:
+            _write_names(private, job, names)
+        fill(private, to, job)
+        return BuiltCatalogue(
+            **selection.counts(private), left_out=selection.left_out(private), notes=job.notes
+        )
+
+
+def read_or_make_secret(database: str) -> bytes:
+    """The private file's key for public ids, which its first export makes."""
+    with reading(database) as conn:
+        if found := selection.key(conn):
+            return found
+    with writing(database) as conn:
+        with transaction(conn):
+            selection.make_key(conn)
+        found = selection.key(conn)
+    assert found
+    return found
+
+
+def _write_names(private: Connection, job: Job, path: Path) -> None:
+    """The path of each published photo, and how many faces are blurred in it, for the owner alone."""
+    path.touch(mode=0o600)
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.writer(file)
+        rows.writerow(NAMES_COLUMNS)
+        for photo_id, sha256, taken_at, place in selection.paths(private):
+            name = public_ids.photo_name(job.secret, sha256, public_ids.day_of(taken_at))
+            rows.writerow((name, place, len(job.blurred.get(photo_id, ()))))

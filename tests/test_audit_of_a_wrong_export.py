@@ -1,0 +1,158 @@
+"""An audit finds the mistakes of an export itself: its checks have rules of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from publishing import HIDDEN, make_private
+from running import rows
+
+from datasette_faces.errors import Leak
+from datasette_faces.library.export import export
+from datasette_faces.library.publish import public_ids, public_rows, selection, writer
+from datasette_faces.library.publish.options import ExportOptions
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+BARRED, PEOPLE = "faces of hidden or unnamed people", "people"
+CELLS = "cells that tell more than a catalogue may"
+NAMES, SOURCES = "names of other people", "pictures unlike those of the private file"
+BLURRED = "faces to blur that are not blurred"
+
+
+@pytest.fixture(scope="module")
+def private(faces_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_private(faces_db, tmp_path_factory.mktemp("private") / "private.db")
+
+
+def returning(module: Any, name: str, change: Callable[..., Any]) -> Patch:
+    """A mistake: a function of the exporter whose result is changed; given it and the arguments."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        right = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, **kw: change(right(*args, **kw), *args))
+
+    return patch
+
+
+def replacing(module: Any, name: str, old: str, new: str) -> Patch:
+    """A mistake in a text of SQL."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        text = getattr(module, name)
+        assert old in text
+        monkeypatch.setattr(module, name, text.replace(old, new))
+
+    return patch
+
+
+def all_of(*patches: Patch) -> Patch:
+    return lambda monkeypatch: [patch(monkeypatch) for patch in patches] and None
+
+
+def sharper(found: dict[str, Any], row: dict[str, Any], *_: Any) -> dict[str, Any]:
+    return {**found, "detection_score": row["detection_score"], "x": row["x"]}
+
+
+MISTAKES: dict[str, tuple[str, Patch]] = {
+    "hidden people are published": (
+        BARRED,
+        replacing(selection, "HIDDEN", selection.HIDDEN, "0"),
+    ),
+    "hidden people are named": (NAMES, replacing(selection, "HIDDEN", selection.HIDDEN, "0")),
+    "people without a name are published": (
+        BARRED,
+        replacing(selection, "NAMED", selection.NAMED, "1"),
+    ),
+    "a person has another name": (
+        PEOPLE,
+        returning(public_rows, "person_row", lambda found, _: {**found, "name": HIDDEN}),
+    ),
+    "nobody is blurred": (BLURRED, returning(selection, "to_blur", lambda found, _: {})),
+    "every face has the crop of a hidden one": (
+        SOURCES,
+        replacing(
+            selection, "FACES", ", crop\n", ", (select crop from faces where id = 3) as crop\n"
+        ),
+    ),
+    "all photos show one of them": (
+        SOURCES,
+        replacing(
+            selection,
+            "PHOTOS",
+            ", thumbnail\n",
+            ", (select thumbnail from photos order by id limit 1) as thumbnail\n",
+        ),
+    ),
+    "times are kept to the hour": (
+        CELLS,
+        returning(
+            public_rows,
+            "photo_facts",
+            lambda found, row, _: {**found, "taken_at": str(row["taken_at"])[:13]},
+        ),
+    ),
+    "places are exact to 10 m": (
+        CELLS,
+        returning(public_rows, "rounded", lambda found, degrees: degrees and round(degrees, 4)),
+    ),
+    "photos keep their hashes as names": (
+        CELLS,
+        returning(public_ids, "photo_name", lambda found, key, sha256, day: f"{day}-{sha256[:13]}"),
+    ),
+    "boxes and scores are exact": (CELLS, returning(public_rows, "face_facts", sharper)),
+    "a column says who placed a face": (
+        CELLS,
+        returning(
+            public_rows, "face_facts", lambda found, row: {**found, "person_source": "person"}
+        ),
+    ),
+    "a further column": (
+        CELLS,
+        all_of(
+            replacing(writer.tables, "FACES", "person_source", "yaw real, person_source"),
+            returning(public_rows, "face_facts", lambda found, row: {**found, "yaw": 0.5}),
+        ),
+    ),
+    "originals with somebody blurred are linked": (
+        CELLS,
+        returning(
+            public_rows,
+            "photo_facts",
+            lambda found, row, blurred: {
+                **found,
+                "original_url": f"https://x.example/{found['path']}",
+            },
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_of_the_exporter_is_a_leak(private, tmp_path, monkeypatch, name):
+    check, patch = MISTAKES[name]
+    patch(monkeypatch)
+    options = ExportOptions(gps=True, originals_url="https://x.example/{id}")
+    with pytest.raises(Leak) as caught:
+        export(str(private), str(tmp_path / "out.db"), options)
+    assert check in {it.check for it in caught.value.report.findings if it.found}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ExportOptions(blur_others=True),
+        ExportOptions(unnamed=True, watermark="© Archive of the town"),
+        ExportOptions(gps=True, embeddings=True, originals_url="https://x.example/{id}"),
+    ],
+)
+def test_a_right_export_has_no_leak_whatever_its_options(private, tmp_path, options):
+    result = export(str(private), str(tmp_path / "out.db"), options)
+    assert result.report.leaks == 0
+    looked_for = {finding.check: finding.looked_for for finding in result.report.findings}
+    assert min(looked_for[check] for check in (CELLS, SOURCES, BLURRED)) > 0
+    assert rows(tmp_path / "out.db", "select count(*) from faces") == [(result.faces,)]
