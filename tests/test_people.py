@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from datasette_faces.errors import DecisionError, EditedMeanwhile, NameTaken
 from datasette_faces.people import decide as people
-from datasette_faces.people import decision_log
+from datasette_faces.people import decision_log, merge_several
 from datasette_faces.people.decide import Editor
 from datasette_faces.store import decisions
 from datasette_faces.store import people as store
@@ -125,6 +125,26 @@ def test_what_comes_later_to_somebody_who_was_merged_goes_where_they_went(conn: 
     assert person_of(conn, 9) == person_of(conn, 1)
     people.undo(conn)
     assert person_of(conn, 9) == person_of(conn, 5) != person_of(conn, 1)
+
+
+def test_of_several_who_are_merged_the_best_known_stays(conn: Any) -> None:
+    first, second, third = (person_of(conn, face) for face in (1, 5, 9))
+    people.move(conn, [1], third)
+    assert merge_several.choose_best_known(conn, [first, second, third]) == third
+    people.name(conn, second, "Grace")
+    assert len(merge_several.merge_people(conn, [first, second, third])) == 2
+    assert groups(conn) == {A | B | C: ("Grace", False)}
+    with pytest.raises(DecisionError, match="same person"):
+        merge_several.merge_people(conn, [second, second])
+    with pytest.raises(DecisionError, match="two people at least"):
+        merge_several.merge_people(conn, [second])
+
+
+def test_pairs_that_meet_are_merged_into_one(conn: Any) -> None:
+    first, second, third = (person_of(conn, face) for face in (1, 5, 9))
+    made = merge_several.merge_pairs(conn, [[first, second], [second, third], [third, first]])
+    assert len(made) == 2
+    assert groups(conn).keys() == {A | B | C}
 
 
 def test_merging_there_and_back_ends(conn: Any) -> None:
