@@ -29,9 +29,9 @@ import million  # noqa: E402
 from pictures import shipped  # noqa: E402
 from watching import Watched, cores, watch  # noqa: E402
 
-from datasette_faces.library.publish import public_rows  # noqa: E402
 from datasette_faces.media import redact  # noqa: E402
 from datasette_faces.media.crop import encode_jpeg  # noqa: E402
+from datasette_faces.store.catalogue import PICTURE_COLUMNS  # noqa: E402
 from datasette_faces.store.connection import transaction  # noqa: E402
 from datasette_faces.store.database import reading, writing  # noqa: E402
 
@@ -113,7 +113,7 @@ def printed_alone(database: str) -> float:
     """
     taken = 0.0
     for table, spec in (("photos", redact.THUMBNAIL), ("faces", redact.CROP)):
-        column = public_rows.PICTURE[table]
+        column = PICTURE_COLUMNS[table]
         with reading(database) as conn:
             sql = f"select {column} from {table} where id % ? = 0"
             pictures = [row[0] for row in conn.execute(sql, [SAMPLE])]

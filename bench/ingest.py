@@ -100,8 +100,8 @@ class Setting:
 
 def recogniser(setting: Setting) -> Iterator[Figure]:
     """SFace on one face: the prepared graph against the published one, on one thread."""
-    weights = sface._weights(sface.RECOGNISER_FILE)
-    ours = onnx_graphs.session(weights, onnx_graphs.prepare_recogniser)
+    weights = sface._read_weights(sface.RECOGNISER_FILE)
+    ours = onnx_graphs.open_session(weights, onnx_graphs.prepare_recogniser)
     published = _published(weights)
     faces = _aligned_faces(setting.photos)
     times: list[tuple[float, float]] = []

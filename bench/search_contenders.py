@@ -41,7 +41,7 @@ def ours(gallery: Gallery) -> Ask:
     registry.indexes()
     conn = _connection(gallery)
     path = str(gallery.database)
-    functions.prepare(conn, path, functions.Shared(Searcher(path)))
+    functions.prepare(conn, path, functions.SharedState(Searcher(path)))
     sql = (
         "select value ->> 'face_id', value ->> 'similarity' "
         f"from json_each(faces_knn(:vector, {K}, :model))"

@@ -57,7 +57,7 @@ def startup(datasette: Any) -> Awaitable[None]:
 
     settings.check_settings(datasette)
     permissions.check_rules(datasette)
-    log_filter.keep_keys_out(state.state_of(datasette).queries)
+    log_filter.keep_keys_out(state.state_of(datasette).upload_cache)
     return canned.add_queries(datasette)
 
 

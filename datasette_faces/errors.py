@@ -6,7 +6,7 @@ FacesError                 one line for a person: names the thing, and the mend
 ├── ModelError             a model cannot be used
 │   ├── UnknownModel
 │   ├── MissingExtra       the packages of an extra are not installed
-│   ├── MissingWeights     the pack is not at hand and could not be fetched
+│   ├── MissingWeights     the weights are not installed and could not be downloaded
 │   └── WrongWeights       the weights are not those that they should be
 ├── NamesError             names that other programs wrote cannot be read, or not be written
 ├── SearchError            a search that makes no sense: a vector, a number, a model
@@ -57,7 +57,7 @@ class MissingExtra(ModelError):
 
 
 class MissingWeights(ModelError):
-    """A model's weights are not at hand and could not be fetched."""
+    """A model's weights are not installed and could not be downloaded."""
 
 
 class WrongWeights(ModelError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,23 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in a process for each core, unless `-n` says how many; a file alone in one."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    in_a_worker = hasattr(config, "workerinput")
+    if everything and not in_a_worker and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses = "auto"
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the marker `browser` to every test that drives Chromium."""
+    """Mark what drives Chromium as `browser`, and what looks at all the real photographs as `slow`."""
     for item in items:
-        if "chromium" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "chromium" in fixtures:
             item.add_marker("browser")
+        if "real_faces" in fixtures:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,7 +47,7 @@ def warm_workers() -> None:
     with pytest.MonkeyPatch.context() as patch:
         # Python 3.11 does not hand its own path over
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-        subprocesses.context("preloaded")
+        subprocesses.make_context("preloaded")
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +96,34 @@ def chromium() -> Iterator[Any]:
 def desk(served: Site) -> Desk:
     """Root at that Datasette."""
     return Desk(served)
+
+
+@pytest.fixture(scope="session")
+def real_faces(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], Path]:
+    """The database of all real photographs by a model, beside the report of its ingest; read it only.
+
+    It is made once, for all processes that run tests at the same time.
+    """
+    from filelock import FileLock
+    from running import ingest
+
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent
+
+    def make(model: str) -> Path:
+        database, making = folder / f"real-{model}.db", folder / f"making-{model}.db"
+        source = model if model == "sface" else str(shared / "models" / model)
+        with FileLock(f"{database}.lock"):
+            if not database.exists():
+                report = ingest(making, shared / "photos", model=source)
+                database.with_suffix(".json").write_text(json.dumps(report))
+                making.rename(database)
+        return database
+
+    return make
 
 
 @pytest.fixture

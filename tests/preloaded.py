@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import toy_model  # noqa: F401
+import odd_models  # noqa: F401
 from PIL import Image
 
 import datasette_faces.models.worker_pool  # noqa: F401

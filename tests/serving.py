@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -49,6 +50,8 @@ class Site:
         self._loop.run_until_complete(self.datasette.invoke_startup())
         templates = self.datasette.get_jinja_environment() if V1 else self.datasette.jinja_env
         templates.bytecode_cache = COMPILED_TEMPLATES
+        # Routes are made once, as by a server, not for each request, as by Datasette's own client
+        self.datasette.app = cache(self.datasette.app)
 
     def get(
         self, url: str, *, actor: str | None = None, follow: bool = False, **headers: str

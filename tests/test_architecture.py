@@ -47,6 +47,7 @@ def test_every_room_is_on_the_page() -> None:
     assert [room for room in drawing().ROOMS if f"| `{room}/` |" not in PAGE] == []
 
 
+@pytest.mark.slow
 def test_the_picture_shows_the_rooms_as_they_are() -> None:
     rooms = drawing()
     assert rooms.PICTURE.read_text() == rooms.draw(), "run python docs/draw_rooms.py"

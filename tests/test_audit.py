@@ -516,8 +516,15 @@ def test_a_folder_that_is_called_as_what_is_public_is_no_leak(faces_db, tmp_path
 
 
 def test_what_is_no_catalogue_is_said(private, plain, tmp_path):
-    for out in (private, tmp_path / "none.db", Path(__file__)):
-        assert faces("audit", out, "--against", private).exit_code == 1
+    other = Path(shutil.copy(private, tmp_path / "other.db"))
+    for out, message in (
+        (other, "is no catalogue"),
+        (private, "one and the same"),
+        (tmp_path / "none.db", "There is no file"),
+        (Path(__file__), "not a database"),
+    ):
+        result = faces("audit", out, "--against", private)
+        assert (result.exit_code, message in result.output) == (1, True), result.output
 
 
 def test_a_catalogue_of_another_file_is_not_one_of_a_thousand_leaks(

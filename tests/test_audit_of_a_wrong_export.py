@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from datasette_faces.errors import Leak
 from datasette_faces.library.export import export
 from datasette_faces.library.publish import public_ids, public_rows, selection, writer
 from datasette_faces.library.publish.options import ExportOptions
+from datasette_faces.store.connection import transaction
+from datasette_faces.store.database import writing
+
+pytestmark = pytest.mark.slow
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -60,18 +65,18 @@ def sharper(found: dict[str, Any], row: dict[str, Any], *_: Any) -> dict[str, An
 MISTAKES: dict[str, tuple[str, Patch]] = {
     "hidden people are published": (
         BARRED,
-        replacing(selection, "HIDDEN", selection.HIDDEN, "0"),
+        replacing(selection, "IS_HIDDEN", selection.IS_HIDDEN, "0"),
     ),
-    "hidden people are named": (NAMES, replacing(selection, "HIDDEN", selection.HIDDEN, "0")),
+    "hidden people are named": (NAMES, replacing(selection, "IS_HIDDEN", selection.IS_HIDDEN, "0")),
     "people without a name are published": (
         BARRED,
-        replacing(selection, "NAMED", selection.NAMED, "1"),
+        replacing(selection, "IS_NAMED", selection.IS_NAMED, "1"),
     ),
     "a person has another name": (
         PEOPLE,
-        returning(public_rows, "person_row", lambda found, _: {**found, "name": HIDDEN}),
+        returning(public_rows, "export_person", lambda found, _: {**found, "name": HIDDEN}),
     ),
-    "nobody is blurred": (BLURRED, returning(selection, "to_blur", lambda found, _: {})),
+    "nobody is blurred": (BLURRED, returning(selection, "find_boxes_to_blur", lambda found, _: {})),
     "every face has the crop of a hidden one": (
         SOURCES,
         replacing(
@@ -91,37 +96,43 @@ MISTAKES: dict[str, tuple[str, Patch]] = {
         CELLS,
         returning(
             public_rows,
-            "photo_facts",
+            "export_photo_cells",
             lambda found, row, _: {**found, "taken_at": str(row["taken_at"])[:13]},
         ),
     ),
     "places are exact to 10 m": (
         CELLS,
-        returning(public_rows, "rounded", lambda found, degrees: degrees and round(degrees, 4)),
+        returning(
+            public_rows, "round_degrees", lambda found, degrees: degrees and round(degrees, 4)
+        ),
     ),
     "photos keep their hashes as names": (
         CELLS,
-        returning(public_ids, "photo_name", lambda found, key, sha256, day: f"{day}-{sha256[:13]}"),
+        returning(
+            public_ids, "make_photo_name", lambda found, key, sha256, day: f"{day}-{sha256[:13]}"
+        ),
     ),
-    "boxes and scores are exact": (CELLS, returning(public_rows, "face_facts", sharper)),
+    "boxes and scores are exact": (CELLS, returning(public_rows, "export_face_cells", sharper)),
     "a column says who placed a face": (
         CELLS,
         returning(
-            public_rows, "face_facts", lambda found, row: {**found, "person_source": "person"}
+            public_rows,
+            "export_face_cells",
+            lambda found, row: {**found, "person_source": "person"},
         ),
     ),
     "a further column": (
         CELLS,
         all_of(
             replacing(writer.tables, "FACES", "person_source", "yaw real, person_source"),
-            returning(public_rows, "face_facts", lambda found, row: {**found, "yaw": 0.5}),
+            returning(public_rows, "export_face_cells", lambda found, row: {**found, "yaw": 0.5}),
         ),
     ),
     "originals with somebody blurred are linked": (
         CELLS,
         returning(
             public_rows,
-            "photo_facts",
+            "export_photo_cells",
             lambda found, row, blurred: {
                 **found,
                 "original_url": f"https://x.example/{found['path']}",
@@ -156,3 +167,19 @@ def test_a_right_export_has_no_leak_whatever_its_options(private, tmp_path, opti
     looked_for = {finding.check: finding.looked_for for finding in result.report.findings}
     assert min(looked_for[check] for check in (CELLS, SOURCES, BLURRED)) > 0
     assert rows(tmp_path / "out.db", "select count(*) from faces") == [(result.faces,)]
+
+
+def test_a_hidden_face_in_the_crop_of_another_one_is_a_leak(private, tmp_path, monkeypatch):
+    """Its box is moved, beside the nose of a published face of the same photo."""
+    beside = Path(shutil.copy(private, tmp_path / "beside.db"))
+    with writing(str(beside)) as conn, transaction(conn):
+        conn.execute(
+            "update faces set (x, y, width, height) = (select x + width / 2, y + height / 4, width / 2, "
+            "height / 2 from faces where id = 1) where id = 3"
+        )
+    assert export(str(beside), str(tmp_path / "out.db")).report.leaks == 0
+    monkeypatch.setattr(public_rows, "_areas_to_blur", lambda row, blurred: [])
+    with pytest.raises(Leak) as caught:
+        export(str(beside), str(tmp_path / "out.db"), replace=True)
+    [finding] = [it for it in caught.value.report.findings if it.check == BLURRED]
+    assert (finding.found, finding.examples[0].split()[0]) == (1, "faces")

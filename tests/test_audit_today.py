@@ -75,6 +75,7 @@ def test_somebody_hidden_since_is_a_leak_also_in_the_background(out, private, tm
     assert set(found(out, later)) == {SEAL, PICTURES, BLURRED}
 
 
+@pytest.mark.slow
 def test_what_lies_between_rows_is_found_whatever_it_is(out, private):
     with closing(sqlite().connect(str(out))) as conn:
         [(size,)] = conn.execute("pragma page_size").fetchall()
@@ -141,11 +142,10 @@ def test_an_index_that_says_something_else_is_found(out, private):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [20, 48, 60, 64, 68, 72, 91])
+@pytest.mark.parametrize("place", [48, 60, 64, 68, 72, 91])
 def test_the_header_keeps_nothing(out, private, place):
-    if place != 20:  # which would make all pages others
-        overwrite(out, place, b"\1")
-        assert HEADER in found(out, private)
+    overwrite(out, place, b"\1")
+    assert HEADER in found(out, private)
 
 
 @pytest.mark.slow
@@ -187,5 +187,5 @@ def test_a_file_in_a_folder_that_cannot_be_written_is_audited(
     def refuse(*args: Any, **options: Any) -> Any:
         raise CatalogueError("cannot be written")
 
-    monkeypatch.setattr(atomic_file, "folder_beside", refuse)
+    monkeypatch.setattr(atomic_file, "temporary_folder_beside", refuse)
     assert found(out, private) == {}

@@ -80,6 +80,7 @@ class TestACurve:
             0.65, abs=0.02
         )
 
+    @pytest.mark.slow
     @given(
         st.lists(st.floats(-1, 1), max_size=40),
         st.lists(st.floats(-1, 1), max_size=40),

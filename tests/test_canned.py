@@ -80,6 +80,7 @@ class TestWhatTheyGive:
         empty = dict.fromkeys(re.findall(r":(\w+)", QUERIES[name].sql), "")
         assert rows(served, name) == rows(served, name, **empty)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", sorted(set(QUERIES) - {"people_together"}))
     def test_every_one_that_lists_faces_is_a_gallery(self, served: Site, name: str) -> None:
         params = "face_id=1&threshold=-1"
@@ -144,6 +145,7 @@ class TestWhatTheyGive:
             rows(served, "faces_like_face", "many", face_id=10)  # the index is opened once
             assert rows(served, "near_duplicates", "many")
 
+    @pytest.mark.slow
     def test_near_duplicates_look_at_as_many_faces_whatever_their_ids(
         self, faces_db: Path, tmp_path: Path
     ) -> None:

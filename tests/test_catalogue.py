@@ -84,7 +84,7 @@ def test_ids_stay_the_same_whatever_else_is_published(private, tmp_path):
 def test_ids_are_in_the_order_of_days():
     key = b"k" * 32
     ids = [
-        public_ids.number(key, "face", "a", day=it)
+        public_ids.make_public_id(key, "face", "a", day=it)
         for it in (None, "1930", "1999-05", "2020-02-03")
     ]
     assert ids == sorted(ids)
@@ -196,6 +196,7 @@ def test_a_link_to_the_private_file_is_that_file(private, tmp_path):
     assert own.read_bytes() == private.read_bytes()
 
 
+@pytest.mark.slow
 def test_only_a_catalogue_is_replaced_by_one_and_only_a_list_by_a_list(private, tmp_path):
     other, text = tmp_path / "other.db", tmp_path / "notes.txt"
     shutil.copy(private, other)
@@ -264,6 +265,7 @@ def test_pictures_are_printed_anew_without_metadata(private, tmp_path):
         assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
+@pytest.mark.slow
 def test_a_watermark_is_in_every_photo(private, tmp_path):
     plain = rows(made(private, tmp_path), "select id, thumbnail from photos")
     marked = dict(rows(made(private, tmp_path, "--replace", "--watermark", "© A"), PICTURES))
@@ -285,6 +287,7 @@ def test_a_long_watermark_is_written_smaller():
 PICTURES = "select id, thumbnail from photos"
 
 
+@pytest.mark.slow
 def test_hidden_people_are_blurred_in_photos_and_with_blur_others_everybody_else(private, tmp_path):
     """Of a face that is blurred nine mean colours are left: its region has hardly an edge."""
     [(photo_id, width, height)] = rows(
@@ -360,6 +363,7 @@ def test_the_pages_of_its_photos_faces_and_people_work(public):
         assert served.get(f"/catalogue/-/faces/thumbnail/{row_id}.jpg").status_code == 200
 
 
+@pytest.mark.slow
 def test_rows_as_a_gallery_are_called_after_people_and_not_after_what_is_made_up(public):
     served, _, out = public
     query = "/catalogue/-/query.faces" if V1 else "/catalogue.faces"
@@ -442,6 +446,7 @@ def test_with_embeddings_it_says_that_they_are_biometric_data(private, tmp_path)
     assert rows(tmp_path / "out.db", "select count(*) from vec_faces_sface") == [(3,)]
 
 
+@pytest.mark.slow
 def test_json_says_what_was_made_and_what_was_left_out(private, tmp_path):
     result = faces("export", private, tmp_path / "out.db", "--json")
     told = json.loads(result.stdout)
@@ -473,6 +478,7 @@ def _end(*arguments: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_an_export_whose_audit_is_killed_leaves_nothing_and_says_so(private, tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
@@ -507,6 +513,7 @@ def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["out.db"]
 
 
+@pytest.mark.slow
 def test_two_files_never_share_public_ids(private, faces_db, tmp_path):
     other = make_private(faces_db, tmp_path / "other.db")
     mine = rows(made(private, tmp_path), "select id from faces")

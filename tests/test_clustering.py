@@ -17,7 +17,7 @@ from galleries import random_vectors, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measures import groups, quality
-from running import ingest, rows
+from running import rows
 
 from datasette_faces.algorithms import constrained_clustering, knn_graph, merge_thresholds, vectors
 from datasette_faces.algorithms.constrained_clustering import ALONE, Constraints, Graph
@@ -436,15 +436,10 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module", params=["sface", "insightface-mini"])
-def real_people(request, shared: Path, tmp_path_factory) -> tuple[Any, Any, Any, Any, Thresholds]:
+def real_people(request, shared: Path, real_faces) -> tuple[Any, Any, Any, Any, Thresholds]:
     """Every face's vector and photo, the positions and people of the labelled ones, the thresholds."""
-    database = tmp_path_factory.mktemp("people") / "x.db"
     model = request.param
-    ingest(
-        database,
-        shared / "photos",
-        model=model if model == "sface" else str(shared / "models" / model),
-    )
+    database = real_faces(model)
     query = """
         select min(photo_paths.path), faces.photo_id, faces.width * faces.height, embedding
         from faces join face_embeddings on face_id = faces.id join photo_paths using (photo_id)
@@ -482,6 +477,7 @@ def test_labelled_people_are_separate_and_each_is_one_cluster(real_people):
     assert measured.pair_precision == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_labelled_people_who_come_later_join_their_own(real_people):
     """Half of the photos first, then the others, one after another."""

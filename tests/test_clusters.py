@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -199,21 +201,15 @@ def test_an_ingest_groups_what_is_new_unless_told_not_to(
 @pytest.mark.once
 @pytest.mark.parametrize("pack", ["sface", "insightface-mini"])
 def test_the_labelled_people_are_found_in_real_photographs(
-    shared: Path, tmp_path: Path, pack: str
+    real_faces: Callable[[str], Path], shared: Path, pack: str
 ) -> None:
     import csv
 
     from measures import quality
 
-    from datasette_faces.library.ingest.run import ingest as ingest_with
-    from datasette_faces.models import registry
-
-    model = registry.model(pack if pack == "sface" else str(shared / "models" / pack))
-    database = str(tmp_path / "x.db")
-    ingest_with(database, [str(shared / "photos")], model, worker_count=2)
     with (shared / "photos" / "labels.csv").open() as file:
         labels = {row["file"]: row["person"] for row in csv.DictReader(file)}
-    with opened(database) as conn:
+    with opened(real_faces(pack)) as conn:
         rows = conn.execute(
             "select path, coalesce(person_id, -faces.id), max(faces.width * faces.height) "
             "from faces join photos on photos.id = photo_id group by photo_id"
@@ -228,9 +224,10 @@ def test_the_labelled_people_are_found_in_real_photographs(
 
 
 @pytest.mark.once
-def test_names_stand_with_another_model(shared: Path, tmp_path: Path) -> None:
-    database = tmp_path / "x.db"
-    assert faces("ingest", database, shared / "photos").exit_code == 0
+def test_names_stand_with_another_model(
+    real_faces: Callable[[str], Path], shared: Path, tmp_path: Path
+) -> None:
+    database = Path(shutil.copy(real_faces("sface"), tmp_path / "x.db"))
     with writing(str(database)) as conn, transaction(conn):
         three = store.listed(conn)[:3]
         for number, person in enumerate(three):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from running import faces, ingest, rows, with_a_missed_face
 from toy_model import GREEN, RED, SHY, WHITE, ToyModel, draw
 
+from datasette_faces.library.ingest import run
+from datasette_faces.models.base import Engine
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
@@ -22,6 +25,18 @@ FACES = """
     from faces left join people on people.id = person_id order by photo_id, x, faces.id
 """
 VECTORS = "select face_id, model_id from face_embeddings order by 1, 2"
+
+
+@dataclass
+class LoggingModel(ToyModel):
+    """The toy model, which writes down that it was loaded."""
+
+    loads: str = os.devnull
+
+    def load(self) -> Engine:
+        with open(self.loads, "a") as log:
+            log.write("loaded\n")
+        return super().load()
 
 
 @pytest.fixture
@@ -259,6 +274,21 @@ def test_decisions_draw_it_in_another_file(database: Path, photos: Path, tmp_pat
         assert ingest(file, photos)["drawn"] == 0
 
 
+def test_an_ingest_that_makes_a_drawn_face_again_loads_its_model_once(
+    database: Path, photos: Path, tmp_path: Path
+) -> None:
+    drawn(database)
+    lines, early = tmp_path / "decisions.jsonl", tmp_path / "early.db"
+    decide(database, "export", lines)
+    ingest(early, photos / "1.png")
+    decide(early, "import", lines)
+    loads = tmp_path / "loads"
+    model = LoggingModel(log=str(tmp_path / "toy.log"), loads=str(loads))
+    report = run.ingest(str(early), [str(photos)], model, worker_count=1)
+    assert (report.new, report.drawn) == (1, 1)
+    assert loads.read_text() == "loaded\n"
+
+
 def test_what_was_drawn_in_two_files_is_one_face(
     database: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -351,4 +381,4 @@ def test_a_model_that_is_not_available_is_reported_and_another_one_will_do(
 
 def test_a_model_of_other_weights_draws_nothing(database: Path, toy: ToyModel) -> None:
     toy.weights = "others"
-    assert "the weights of toy here are not those" in drawn(database, code=1)
+    assert "The weights of toy here are not those" in drawn(database, code=1)

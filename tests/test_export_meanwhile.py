@@ -43,9 +43,10 @@ def test_a_log_that_sqlite_would_take_for_the_catalogues_is_refused(
     (tmp_path / f"out.db{ending}").write_bytes(b"x")
     result = faces("export", private, out, *options)
     assert result.exit_code == 1
-    assert f"out.db{ending} is there" in result.output
+    assert f"out.db{ending} exists" in result.output
 
 
+@pytest.mark.slow
 def test_where_out_is_a_link_its_target_is_replaced(private: Path, tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     target, link = tmp_path / "served" / "a.db", tmp_path / "link.db"
@@ -59,11 +60,11 @@ def test_where_out_is_a_link_its_target_is_replaced(private: Path, tmp_path: Pat
 @needs_locks
 def test_folders_of_ended_exports_go_and_those_of_running_ones_stay(tmp_path: Path) -> None:
     to = tmp_path / "a[1].db"
-    with atomic_file.folder_beside(str(to)) as running:
-        left = tmp_path / f".a[1].db.left{atomic_file.BEHIND}"
+    with atomic_file.temporary_folder_beside(str(to)) as running:
+        left = tmp_path / f".a[1].db.left{atomic_file.FOLDER_SUFFIX}"
         left.mkdir()
         (left / atomic_file.LOCK).touch()
-        with atomic_file.folder_beside(str(to)) as other:
+        with atomic_file.temporary_folder_beside(str(to)) as other:
             assert running.is_dir()
             assert other.is_dir()
             assert not left.exists()
@@ -74,15 +75,15 @@ def test_folders_of_ended_exports_go_and_those_of_running_ones_stay(tmp_path: Pa
 def test_people_are_named_while_an_export_goes_on(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill = writer.fill
+    write = writer.write_catalogue
 
     def slowly(conn: Any, *args: Any) -> None:
         with writing(str(private)) as other, transaction(other):
             other.execute("pragma busy_timeout = 100")
             decide.move(other, [5], None)
-        fill(conn, *args)
+        write(conn, *args)
 
-    monkeypatch.setattr(build, "fill", slowly)
+    monkeypatch.setattr(build, "write_catalogue", slowly)
     # Not somebody who is published, nor in a photo that is: nothing of it is in the catalogue
     result = faces("export", private, tmp_path / "out.db", "--people", NAMED)
     assert result.exit_code == 0, result.output
@@ -92,21 +93,22 @@ def test_people_are_named_while_an_export_goes_on(
 def test_somebody_who_is_hidden_while_an_export_goes_on_is_not_published(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill = writer.fill
+    write = writer.write_catalogue
 
     def slowly(conn: Any, *args: Any) -> None:
-        fill(conn, *args)
+        write(conn, *args)
         with writing(str(private)) as other, transaction(other):
             [(person,)] = other.execute("select id from people where name = ?", [NAMED]).fetchall()
             decide.hide(other, person)
 
-    monkeypatch.setattr(build, "fill", slowly)
+    monkeypatch.setattr(build, "write_catalogue", slowly)
     result = faces("export", private, tmp_path / "out.db")
     assert result.exit_code == 1
     assert "changed while it was exported" in result.output
     assert not (tmp_path / "out.db").exists()
 
 
+@pytest.mark.slow
 def test_a_private_file_that_nobody_can_write_is_exported(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,8 +170,8 @@ def steepest(data: bytes) -> float:
 
 def test_somebody_hidden_beside_a_face_is_blurred_in_its_crop() -> None:
     row, other = crop_with_two(None)
-    seen = public_rows.face_row(row, (), notes={}, secret=b"k")
-    hidden = public_rows.face_row(row, (other,), notes={}, secret=b"k")
+    seen = public_rows.export_face(row, (), notes={}, secret=b"k")
+    hidden = public_rows.export_face(row, (other,), notes={}, secret=b"k")
     assert steepest(seen["crop"]) > 40
     assert steepest(hidden["crop"]) < 20
 
@@ -177,8 +179,8 @@ def test_somebody_hidden_beside_a_face_is_blurred_in_its_crop() -> None:
 @pytest.mark.parametrize("landmarks", ["[[NaN, 1], [1, 2], [3, 4], [5, 6], [7, 8]]", "[]", "x"])
 def test_a_crop_of_which_nobody_knows_what_it_shows_is_blurred_whole(landmarks: str) -> None:
     row, other = crop_with_two(landmarks)
-    assert steepest(public_rows.face_row(row, (), notes={}, secret=b"k")["crop"]) > 40
-    assert steepest(public_rows.face_row(row, (other,), notes={}, secret=b"k")["crop"]) < 20
+    assert steepest(public_rows.export_face(row, (), notes={}, secret=b"k")["crop"]) > 40
+    assert steepest(public_rows.export_face(row, (other,), notes={}, secret=b"k")["crop"]) < 20
 
 
 def test_errors_while_filling_name_the_catalogue_and_not_the_private_file(
@@ -215,7 +217,7 @@ def test_what_killed_exports_left_goes_and_what_is_somebody_elses_stays(
 def test_names_of_photos_are_long_enough_for_a_million() -> None:
     from datasette_faces.library.publish import public_ids
 
-    names = {public_ids.photo_name(b"k", f"{n:064x}", None) for n in range(2000)}
+    names = {public_ids.make_photo_name(b"k", f"{n:064x}", None) for n in range(2000)}
     assert len(names) == 2000
     assert {len(name) for name in names} == {len("undated-") + 13}
     assert 8 * public_ids.NAME_BYTES >= 64

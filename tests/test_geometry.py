@@ -21,6 +21,13 @@ boxes = st.builds(Box, places, places, sides, sides)
 angles = st.floats(-40, 40)
 
 
+def test_landmarks_are_five_points_or_of_another_shape():
+    points = geometry.parse_landmarks("[[1, 2], [3, 4], [5, 6], [7, 8], [9, 10.5]]")
+    assert (points.shape, points[4].tolist()) == ((5, 2), [9, 10.5])
+    for text in ("[]", "x", "[[1], [2, 3]]", None, b"\xff"):
+        assert geometry.parse_landmarks(text).shape != (5, 2)
+
+
 def test_a_landscape_picture_fills_the_width_and_is_padded_to_the_stride():
     fit = geometry.letterbox(1280, 886, long_px=640, multiple=32)
     assert fit == (640, 443, 640, 448, 0.5)

@@ -127,6 +127,7 @@ def test_a_picture_is_asked_for_anew_once_somebody_else_looks(served: Site) -> N
             assert answer.headers["vary"] == "Cookie, Authorization"
 
 
+@pytest.mark.slow
 def test_pages_of_datasette_itself_are_left_alone(served: Site) -> None:
     for path in ("/", "/faces", "/faces/faces"):
         assert "content-security-policy" not in served.get(path).headers

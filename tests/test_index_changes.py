@@ -456,14 +456,26 @@ def meddle(conn: Any, random: np.random.Generator, first_id: int) -> None:
                 conn.execute(sql, [int(some) % 5 + 1, listed])
 
 
-def write_for(path: str, seconds: float) -> None:
-    """Another process: an ingest, so to say, that cannot make up its mind; prints what it did."""
+ENOUGH = 50
+"""So many transactions, and answers of each thread."""
+PATIENCE_SECONDS = 120
+
+
+def write_until_asked_to_stop(path: str) -> None:
+    """Another process: an ingest, so to say, that cannot make up its mind; prints what it did.
+
+    Somebody closes its standard input when they have seen enough.
+    """
+    stop = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
     random, kinds = np.random.default_rng(9), [SqliteVec(), KINDS["pq"][0]]
     done = {"transactions": 0, "followed": 0, "settled": 0}
     with writing(path) as conn:
         print("ready", flush=True)
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until and not (
+            stop.is_set() and done["transactions"] > ENOUGH and done["settled"]
+        ):
             meddle(conn, random, first_id=100_000 + 20 * done["transactions"])
             done["transactions"] += 1
             if random.random() < 0.6:
@@ -487,10 +499,16 @@ def test_another_process_changes_faces_while_threads_search(
     path = make_gallery(tmp_path / "g.db", vectors(FACES), SqliteVec(), small)
     both = Searcher(str(path), kinds=[SqliteVec(), small])
     searchers = [both, Searcher(str(path), kinds=[SqliteVec()]), both]
-    program = f"from test_index_changes import write_for; write_for({str(path)!r}, 6)"
+    write = write_until_asked_to_stop.__name__
+    program = f"from test_index_changes import {write}; {write}({str(path)!r})"
     with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=HERE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        cwd=HERE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as other:
+        assert other.stdin
         assert other.stdout
         assert other.stdout.readline() == "ready\n"
         answers = [0] * len(searchers)
@@ -500,6 +518,8 @@ def test_another_process_changes_faces_while_threads_search(
             with opened(path) as conn:
                 while other.poll() is None:
                     answers[place] += ask_in_transaction(conn, searchers[place], random)
+                    if min(*answers, small.asked) > ENOUGH:
+                        other.stdin.close()
 
         try:
             run_in_threads(len(searchers), ask)
@@ -507,10 +527,10 @@ def test_another_process_changes_faces_while_threads_search(
             other.kill()
         done = json.loads(other.stdout.readline())
     assert other.returncode == 0
-    assert done["transactions"] > 50
+    assert done["transactions"] > ENOUGH
     assert done["settled"] >= 1
-    assert min(answers) > 50
-    assert small.asked > 50
+    assert min(answers) > ENOUGH
+    assert small.asked > ENOUGH
 
 
 def ask_in_transaction(conn: Any, searcher: Searcher, random: np.random.Generator) -> int:

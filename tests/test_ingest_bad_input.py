@@ -23,7 +23,7 @@ from datasette_faces.errors import ModelError, PictureError
 from datasette_faces.library.ingest.run import ingest as run
 from datasette_faces.media.files import as_path, read_file
 from datasette_faces.media.scan import RejectedPath, Scan, walk_paths
-from datasette_faces.models import worker_pool
+from datasette_faces.models import subprocesses, worker_pool
 from datasette_faces.shapes import File
 
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has such files")
@@ -415,5 +415,12 @@ def test_the_bytes_of_a_name_open_the_file(photos):
     assert os.fsencode(as_path(found.path, found.path_bytes)) == raw
 
 
+@posix
 def test_interrupting_is_left_to_the_parent():
-    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    """Ctrl-C in a terminal reaches all processes: a worker goes on, and its parent still stops at it."""
+    before = signal.getsignal(signal.SIGINT)
+    with subprocesses.open_worker("datasette_faces.models.subprocesses") as process:
+        worker = process.submit(os.getpid).result()
+        os.kill(worker, signal.SIGINT)
+        assert process.submit(os.getpid).result() == worker
+    assert signal.getsignal(signal.SIGINT) is before is not signal.SIG_IGN

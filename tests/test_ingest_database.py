@@ -141,6 +141,7 @@ def test_a_second_ingest_at_the_same_time_is_refused(some, database):
     assert beside(database) == []
 
 
+@pytest.mark.slow
 def test_a_lock_that_a_killed_ingest_left_does_not_stop_the_next(some, database):
     Path(f"{database}.lock").touch()
     assert ingest(database, some)["photos"] == 30
@@ -174,6 +175,7 @@ def test_what_a_killed_process_left_half_written_is_undone(
     assert ingest(killed, some)["new"] == 0
 
 
+@pytest.mark.slow
 def test_what_another_process_is_writing_is_left_alone(some, database, monkeypatch):
     ingest(database, some)
     with closing(sqlite().connect(database, isolation_level=None)) as conn:
@@ -303,6 +305,7 @@ def test_a_file_that_may_not_grow_ends_in_one_line_and_goes_on_later(
     assert rows(database, "pragma integrity_check") == [("ok",)]
 
 
+@pytest.mark.slow
 def test_the_result_is_one_file_in_delete_mode_that_opens_read_only(some, database):
     ingest(database, some)
     assert beside(database) == []
@@ -353,6 +356,7 @@ def test_a_reader_in_the_middle_of_a_query_does_not_stop_an_ingest(some, databas
     assert beside(database) == []
 
 
+@pytest.mark.slow
 def test_a_failed_transaction_leaves_nothing(some, database):
     ingest(database, some)
     with writing(str(database)) as conn:
@@ -385,6 +389,7 @@ def test_each_error_of_sqlite_is_said_in_words(said, kind):
     assert type(connection._explanation("x.db", said, connection.NEW_NAME)) is kind
 
 
+@pytest.mark.slow
 def test_the_shape_of_ingest_json(some, database):
     (some / "bad.jpg").write_bytes(b"")
     result = faces("ingest", database, some, "--model", "toy", "--json")
@@ -409,6 +414,7 @@ def test_the_shape_of_ingest_json(some, database):
     }
 
 
+@pytest.mark.slow
 def test_the_shape_of_status_json(some, database):
     (some / "bad.jpg").write_bytes(b"")
     ingest(database, some)
@@ -425,6 +431,7 @@ def test_the_shape_of_status_json(some, database):
     }
 
 
+@pytest.mark.slow
 def test_status_in_words_names_each_broken_file_on_one_line(some, database):
     (some / "bad\n<b>.jpg").write_bytes(b"")
     ingest(database, some)
@@ -433,6 +440,7 @@ def test_status_in_words_names_each_broken_file_on_one_line(some, database):
     assert out.splitlines()[0].split() == ["photos", "30"]
 
 
+@pytest.mark.slow
 def test_lines_are_plain_where_there_is_no_terminal(some, database):
     result = faces("ingest", database, some, "--model", "toy")
     assert result.stderr == "30 of 30 files\n"

@@ -238,6 +238,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
         yield caplog
 
 
+@pytest.mark.slow
 def test_nothing_of_a_query_photo_is_in_the_log(
     faces_db: Path, logged: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

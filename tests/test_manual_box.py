@@ -1,4 +1,4 @@
-"""A box that somebody drew gives the face in it, as the detector would have."""
+"""A manual box gives the face in it, as the detector would have."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def blind(engine: Engine) -> Engine:
     return replace(engine, detect=lambda image: [], detect_faint=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("across", "down"), [(1, 1), (1.3, 1.3), (0.8, 0.8), (1.5, 1.1)])
 def test_a_box_drawn_wider_or_tighter_gives_the_same_face(
     engine: Engine, astronaut_png: Path, across: float, down: float
@@ -57,6 +58,7 @@ def test_a_box_drawn_wider_or_tighter_gives_the_same_face(
     assert len(same.crop) > 1000
 
 
+@pytest.mark.slow
 def test_each_box_of_a_crowd_gives_its_own_face(engine: Engine, t1_jpg: Path) -> None:
     faces = found(engine, t1_jpg)
     for face in faces:
@@ -83,8 +85,8 @@ def test_where_no_detector_sees_it_landmarks_are_estimated(
     guessed = drawn(blind(engine), astronaut_png, ManualBox(face.detection.box))
     assert guessed.detection.score == 0
     assert similarity(face, guessed) > 0.6
-    told = ManualBox(face.detection.box, landmarks=face.detection.landmarks)
-    assert similarity(face, drawn(blind(engine), astronaut_png, told)) > 0.99
+    guided = ManualBox(face.detection.box, landmarks=face.detection.landmarks)
+    assert similarity(face, drawn(blind(engine), astronaut_png, guided)) > 0.99
 
 
 @pytest.mark.parametrize("box", [Box(10, 20, 100, 139), Box(0, 0, 300, 100), Box(5, 5, 40, 400)])
@@ -106,6 +108,7 @@ def test_any_box_in_the_picture_gives_a_face(engine: Engine, astronaut_png: Path
     assert abs(float(face.embedding @ face.embedding) - 1) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_small_face_in_a_large_jpeg_is_decoded_larger(
     engine: Engine, astronaut_png: Path, tmp_path: Path
 ) -> None:

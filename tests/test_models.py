@@ -21,7 +21,7 @@ from datasette_faces.models.sface import SFace
 def test_the_prepared_graph_gives_the_vectors_of_the_published_one(t1_jpg):
     """Of the published file only the inputs are dropped that onnxruntime refuses."""
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    weights = sface._weights(sface.RECOGNISER_FILE)
+    weights = sface._read_weights(sface.RECOGNISER_FILE)
     published = onnx.load_model_from_string(weights)
     used = {name for node in published.graph.node for name in node.input}
     constants = {item.name for item in published.graph.initializer}
@@ -61,12 +61,12 @@ def test_a_damaged_cache_of_the_prepared_graph_is_prepared_anew(tmp_path, monkey
     monkeypatch.setattr(onnx_graphs, "_cache_file", cache_file)
     noise = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     wanted = SFace().load().embed([noise])
-    kept = cache_file(sface._weights(sface.RECOGNISER_FILE))
-    whole = kept.read_bytes()
-    for damage in (b"", b"nonsense", whole[:-7], whole[:200] + b"\0" + whole[201:]):
+    kept = cache_file(sface._read_weights(sface.RECOGNISER_FILE))
+    complete = kept.read_bytes()
+    for damage in (b"", b"nonsense", complete[:-7], complete[:200] + b"\0" + complete[201:]):
         kept.write_bytes(damage)
         assert np.array_equal(SFace().load().embed([noise]), wanted)
-        assert kept.read_bytes() == whole
+        assert kept.read_bytes() == complete
 
 
 def test_weights_that_are_not_the_published_ones_are_refused(monkeypatch):

@@ -278,6 +278,7 @@ class TestPagesOfTheGallery:
         assert 'rel="next"' not in second
         assert "First page" in second
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("query", "condition"),
         [

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive import make_archive
 from browser import serving
 from serving import asked
 from test_browser import (
@@ -67,9 +66,9 @@ FAINT = """() => {
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pictures(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with real crops: 150 faces in fifteen clusters, ten to a photo."""
-    path = make_archive(tmp_path_factory.mktemp("pictures"))
+    path = Path(shutil.copy(archive, tmp_path_factory.mktemp("pictures") / "people.db"))
     with writing(str(path)) as conn, transaction(conn):
         # Not as the ingest has grouped them: by number, so that everybody is in several photos
         conn.execute("update faces set person_id = null, person_source = null")

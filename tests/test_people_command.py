@@ -191,6 +191,7 @@ def test_what_is_no_decision_is_refused_with_its_line(
     assert len(people(database, "export").splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_names_stand_after_a_move_a_new_ingest_and_without_the_table(
     database: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -208,6 +209,7 @@ def test_names_stand_after_a_move_a_new_ingest_and_without_the_table(
     assert groups(database) == {("Ada", "1,2,3")}
 
 
+@pytest.mark.slow
 def test_an_edited_photo_keeps_its_people(database: Path, photos: Path) -> None:
     people(database, "name", "1", "Ada")
     draw(photos / "0.png", RED, GREEN, note="another picture")

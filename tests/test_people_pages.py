@@ -260,6 +260,7 @@ class TestHiddenPeople:
         assert answer.status_code == 400
         assert "is hidden" in answer.text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("path", ["/people/1", "/people?show=all", "", "/photo/1", "/photo/2"])
     def test_they_do_not_show_unless_asked_for(self, desk: Desk, path: str) -> None:
         reader = Desk(desk.site, None)
@@ -293,6 +294,7 @@ class TestHiddenPeople:
 
 
 class TestTheHistory:
+    @pytest.mark.slow
     def test_every_decision_is_a_sentence_the_newest_first(self, desk: Desk) -> None:
         desk.decide("/people/1", action="name", person=1, name="Ada")
         desk.decide("/people/2", action="merge", person=2, to="Ada")
@@ -356,6 +358,7 @@ class TestTheHistory:
 
 
 class TestBadInput:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["", "   ", "x" * 10_000, "A\x00da"])
     def test_a_name_that_is_none_is_refused_and_kept_in_the_form(
         self, desk: Desk, name: str
@@ -549,6 +552,7 @@ class TestJson:
 
 
 class TestWhoMay:
+    @pytest.mark.slow
     @pytest.mark.parametrize("path", ["/people", "/people/1", "/history", "/face/1"])
     def test_without_permission_there_are_no_forms_and_a_post_is_403(
         self, served: Site, database: Path, path: str

@@ -150,6 +150,7 @@ def test_the_link_to_sql_is_not_there_for_who_may_not_run_it(
                 assert "View and edit SQL" in served.get(address(page), actor="ann").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["vec_faces_sface", "vec_faces_sface_vector_chunks00"])
 def test_vectors_are_refused_to_who_may_not_see_the_embeddings(faces_db: Path, table: str) -> None:
     with private(faces_db, table_for_ann("face_embeddings")) as served:

@@ -27,7 +27,7 @@ def uploads() -> DatabaseUploads:
 @pytest.fixture
 def conn(faces_db: Path, uploads: DatabaseUploads) -> Iterator[Any]:
     with reading(str(faces_db)) as connection:
-        functions.register(connection, functions.Shared(query_vector=uploads.vector))
+        functions.register(connection, functions.SharedState(query_vector=uploads.vector))
         yield connection
 
 

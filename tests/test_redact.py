@@ -43,6 +43,7 @@ def jpeg(image: Image.Image, **options: Any) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.slow
 @needs_opencv
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -114,6 +115,7 @@ def result(encode: Callable[[bytes, JpegSpec], bytes], data: bytes) -> bytes | N
         return None
 
 
+@pytest.mark.slow
 @needs_opencv
 @settings(max_examples=300, deadline=None)
 @given(

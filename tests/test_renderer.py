@@ -231,6 +231,7 @@ class TestWhereItIsOffered:
 
 
 class TestItsLinks:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "query", ["", "?_size=20", "?_sort_desc=sharpness&_size=30", "?_labels=on&photo_id__gt=2"]
     )
@@ -257,6 +258,7 @@ class TestItsLinks:
             assert served.get(back).status_code == 200
             assert served.json(json_url)["rows"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("keeps_prefix", [True, False])
     def test_all_hold_under_a_base_url(self, archive: Path, keeps_prefix: bool) -> None:
         with site(archive, settings={"base_url": "/a/b/"}) as served:

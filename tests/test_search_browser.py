@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive import make_archive
 from browser import serving
 from pictures import shipped
 from test_browser import (
@@ -49,11 +48,9 @@ WORDS = """() => {
 
 
 @pytest.fixture(scope="module")
-def address(
-    chromium: Any, faces_db: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def address(chromium: Any, faces_db: Path, archive: Path) -> Iterator[str]:
     """Seven faces by the built-in model, and 150 by one that this server does not know."""
-    with serving(faces_db, make_archive(tmp_path_factory.mktemp("served"))) as it:
+    with serving(faces_db, archive) as it:
         yield it
 
 

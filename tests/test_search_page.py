@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import numpy as np
 import pytest
 from archive import FACES, make_archive
+from odd_models import AbsentModel, TellingModel
 from pictures import encoded, shipped, small, with_exif
 from PIL import Image
 from serving import QUERY, Site, asked, copied, ids, metadata_with, site
-from test_inference import AbsentModel, turned
+from test_model_pools import turned
 from test_pages import sql_link
 from test_pictures import png
 from test_uploads import FORM, form, part
@@ -31,10 +32,9 @@ from toy_model import BLUE, EATS, GREEN, HANGS, KILLS, RED, WHITE, Colour, ToyMo
 from datasette_faces.algorithms import vectors
 from datasette_faces.app.datasette.compat import CSRF_BY_HEADERS, V1
 from datasette_faces.app.datasette.state import state_of
-from datasette_faces.errors import ModelError
-from datasette_faces.models.base import Engine
-from datasette_faces.models.inference import Inference
-from datasette_faces.models.worker_pool import Limits
+from datasette_faces.app.datasette.upload_options import make_upload_options
+from datasette_faces.models.model_pools import ModelPool, QueuePolicy
+from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.search.upload_cache import UploadCache
 
 PAGE = "/various/-/faces/search"
@@ -44,21 +44,6 @@ ANN = {"id": "ann"}
 IN_PHOTO_4 = (10 + 16 * 3, 5 + 20 * 6, 250 - 16 * 3)
 """The colour of face 37 of the archive."""
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
-
-
-@dataclass
-class TellingModel(ToyModel):
-    """A model that cannot be used for a reason, which it gives before it is loaded, or then."""
-
-    id: str = "telling"
-    reason: str = ""
-    when: str = ""
-
-    def missing(self) -> str | None:
-        return self.reason if self.when == "missing" else None
-
-    def load(self) -> Engine:
-        raise ModelError(self.reason)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +181,7 @@ class TestWhatIsFound:
         "face=5&folder=/nowhere",
     )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("search", SEARCHES)
     def test_page_json_csv_and_sql_give_the_same_rows_in_the_same_order(
         self, served: Site, search: str
@@ -233,6 +219,7 @@ class TestWhatIsFound:
         for face, told in rows:
             assert told == pytest.approx(similarity[face], abs=1e-5)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("k", [1, 2, 47, 48, 100])
     @pytest.mark.parametrize(
         "search", ["face=1", "face=1&face=2", "face=1&not=150", "face=1&not=2"]
@@ -389,6 +376,7 @@ class TestWhatIsFound:
             assert answer.status_code == 400
             assert "none yet" in answer.json()["error"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "broken", [b"", b"abc", b"\0" * 12, b"\xff" * 12, b"\0\0\x80?", "text"]
     )
@@ -503,6 +491,7 @@ class TestUploads:
         assert "Which face?" in text
         assert text.count("<rect ") == 2
 
+    @pytest.mark.slow
     def test_of_several_faces_json_takes_the_largest_and_describes_all(
         self, portraits: Site
     ) -> None:
@@ -558,6 +547,7 @@ class TestUploads:
             assert answer.status_code == 501
             assert "the model other" in answer.json()["error"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["one face", "six faces"])
     def test_a_photo_of_the_database_finds_itself(self, portraits: Site, name: str) -> None:
         data = shipped(name).read_bytes()
@@ -566,6 +556,7 @@ class TestUploads:
         assert best["similarity"] >= 0.999
         assert best["path"].endswith(shipped(name).name)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("image", "reason"),
         [
@@ -592,6 +583,7 @@ class TestUploads:
         assert [photo["reason"] is None for photo in beside["photos"]] == [False, True]
         assert len(beside["results"]) == 7
 
+    @pytest.mark.slow
     def test_pictures_of_every_kind_are_taken(self, portraits: Site) -> None:
         portrait = small("one face", 512)
         cut = portrait.crop((0, 0, 500, 400))
@@ -733,6 +725,7 @@ class TestWhatIsRefused:
         assert answer.json()["error"]
         assert served.post(PAGE, b"hello", kind).status_code == status
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("search", "status", "says"),
         [
@@ -868,7 +861,7 @@ class TestKeys:
 
     def test_expire_after_an_hour(self, two: Site) -> None:
         now = [0.0]
-        state_of(two.datasette).queries = UploadCache(clock=lambda: now[0])
+        state_of(two.datasette).upload_cache = UploadCache(clock=lambda: now[0])
         keys = self.made(two)
         now[0] = 3599
         assert two.json(f"{PAGE}.json?key={keys[0]}")["results"]
@@ -914,7 +907,7 @@ class TestKeys:
         upload(two, b"no picture", names=("Aunt-Secret.jpg",))
         upload(two, drawn(WHITE), to=f"{PAGE}.json", names=("Aunt-Secret.jpg",))
         two.get(f"{PAGE}?key={key}&face=1")
-        vector = vectors.encode(state_of(two.datasette).queries.vector("various", key)[1])
+        vector = vectors.encode(state_of(two.datasette).upload_cache.vector("various", key)[1])
         out, err = capfd.readouterr()
         kept = out + err + caplog.text
         if hasattr(two.datasette, "get_internal_database"):
@@ -935,8 +928,8 @@ def everything_in(conn: Any) -> str:
 def begin(it: Site, **options: Any) -> None:
     """Have the toy model at work within other limits."""
     model = options.pop("model", ToyModel())
-    made = Inference(model, **{"workers": 1, **options})
-    state_of(it.datasette)._inferences[model.id, "None"] = made
+    pool = ModelPool(model, replace(make_upload_options(), **{"workers": 1, **options}))
+    state_of(it.datasette).pools._pools[model.id, "None"] = pool
 
 
 class TestHarm:
@@ -946,6 +939,7 @@ class TestHarm:
             yield it
             state_of(it.datasette).close()
 
+    @pytest.mark.slow
     @posix
     @pytest.mark.parametrize(
         ("colour", "reason"),
@@ -959,7 +953,7 @@ class TestHarm:
     def test_a_picture_that_does_harm_is_400_and_the_server_goes_on(
         self, fresh: Site, colour: Colour, reason: str
     ) -> None:
-        begin(fresh, limits=Limits(seconds=1, memory_bytes=1024**3))
+        begin(fresh, limits=WorkerLimits(seconds=1, memory_bytes=1024**3))
         answer = upload(fresh, drawn(colour), to=f"{PAGE}.json", names=("bad.png",))
         assert answer.status_code == 400
         assert answer.json()["error"].startswith("bad.png: ")
@@ -968,10 +962,13 @@ class TestHarm:
         assert (page.status_code, reason in message(page)) == (400, True)
         assert ids(found_by(fresh, drawn(IN_PHOTO_4))["results"])[0] == 37
 
+    @pytest.mark.slow
     def test_more_than_the_server_takes_at_once_is_503_with_when_to_try_again(
         self, fresh: Site
     ) -> None:
-        begin(fresh, model=ToyModel(seconds=1), waiting=0)
+        begin(
+            fresh, model=ToyModel(seconds=1), queue=QueuePolicy(max_waiting=0, when_full="refuse")
+        )
         body = form(part("picture", drawn(RED), file="a.png"))
         headers = {"content-type": FORM, "authorization": "Bearer none"}
 
@@ -1068,6 +1065,7 @@ class TestModelsThatAreNotThere:
         with site(self.made(various, tmp_path, *renamed), metadata=setting) as it:
             self.stored_works_and_uploads_say(it, "the folder of one holds no model pack (*.onnx)")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "reason",
         [
@@ -1126,7 +1124,7 @@ class TestModelsThatAreNotThere:
             answer = upload(it, drawn(RED), to="/m/-/faces/search.json")
             assert answer.status_code == 501
             assert "weights" in answer.json()["error"]
-            assert state_of(it.datasette).queries.size_bytes == 0
+            assert state_of(it.datasette).upload_cache.size_bytes == 0
             state_of(it.datasette).close()
 
 
@@ -1159,10 +1157,11 @@ class TestPermissions:
             assert it.post(f"{PAGE}.json", body(), FORM, actor="bob").status_code == 403
             assert read == []
             state = state_of(it.datasette)
-            assert state._inferences == {}
+            assert state.pools._pools == {}
             if rule:
                 assert 'type="file"' in it.get(PAGE, actor="ann").text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("table", ["faces", "photos", "face_embeddings", None])
     def test_what_shows_private_tables_is_refused(
         self, various: Path, toy_plugin: None, table: str | None
@@ -1256,6 +1255,7 @@ class TestHostileWords:
         with site(copied(various, tmp_path / "p.db", (sql, [f"/{HOSTILE}.png"]))) as it:
             self.is_tame(it.get("/p/-/faces/search?face=1&face=2"))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["two words", "a.b", "50%", "über", "a'b\"c<i>", "search"])
     def test_in_a_database_s_name_are_encoded_in_every_link(
         self, various: Path, tmp_path: Path, toy_plugin: None, name: str
@@ -1267,6 +1267,7 @@ class TestHostileWords:
                 self.links_work(it, it.get(url).text)
             state_of(it.datasette).close()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("prefix", ["", "/a/b"])
     def test_behind_a_prefix_every_link_works(
         self, various: Path, toy_plugin: None, prefix: str

@@ -82,6 +82,7 @@ def check(path: Path, searcher: Searcher, k: int, where: str = "1", **filters: A
 
 
 class TestNearest:
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.parametrize("dimensions", [32, 128, 3, 97, 257, 512])
     @pytest.mark.parametrize("k", [1, 20, 700])
@@ -92,17 +93,20 @@ class TestNearest:
         if (kind, dimensions) != ("pq", 3):  # three numbers of four bits say too little
             check(path, Searcher(kinds=KINDS[kind]), k)
 
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.parametrize("k", [2999, 3000, 3001, 4096])
     def test_of_any_number_up_to_all_there_are(self, galleries: Any, kind: str, k: int) -> None:
         check(galleries(kind, 32), Searcher(kinds=KINDS[kind]), k)
 
+    @pytest.mark.slow
     @by_kind
     def test_the_4096_nearest_of_more_than_that(self, tmp_path: Path, kind: str) -> None:
         path = make_gallery(tmp_path / "g.db", random_vectors(5000, 16), *KINDS[kind])
         check(path, Searcher(kinds=KINDS[kind]), 4096)
         check(path, Searcher(kinds=KINDS[kind]), 4095)
 
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.parametrize("threshold", [0.99, 0.5, 0.3, 0.0, -0.2, -1])
     @pytest.mark.parametrize("k", [10, 4096])
@@ -111,6 +115,7 @@ class TestNearest:
     ) -> None:
         check(galleries(kind, 32), Searcher(kinds=KINDS[kind]), k, threshold=threshold)
 
+    @pytest.mark.slow
     @by_kind
     def test_a_threshold_that_thousands_reach(self, tmp_path: Path, kind: str) -> None:
         near = random_vectors(3000, 32) * 0.1 + random_vectors(1, 32, seed=3)
@@ -123,6 +128,7 @@ class TestNearest:
             assert 2500 < len(found) <= 3000
             assert_exact(found, stored(conn), query, 4096, 0.85)
 
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.parametrize(
         ("where", "filters"),
@@ -175,6 +181,7 @@ class TestNearest:
         for k in (5, 600):
             check(galleries(kind, 32), searcher, k, where, **filters)
 
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.usefixtures("without_shortcut")
     def test_of_people_who_are_hidden_only_when_asked_for(
@@ -192,6 +199,7 @@ class TestNearest:
         check(path, searcher, 50, "0", person_id=2)
         check(path, searcher, 50, "person_id = 2", person_id=2, hidden=True)
 
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.parametrize("k", [1, 7, 20, 300, 2500])
     def test_that_are_equally_similar_come_by_id(self, tmp_path: Path, kind: str, k: int) -> None:
@@ -257,6 +265,7 @@ class TestQueries:
             searcher = Searcher(kinds=KINDS[kind])
             assert searcher.nearest(conn, np.ones(8, np.float32), 5) == []
 
+    @pytest.mark.slow
     @by_kind
     def test_among_models_find_the_faces_of_one(self, tmp_path: Path, kind: str) -> None:
         path = make_gallery(tmp_path / "g.db", random_vectors(100, 8), *KINDS[kind])
@@ -371,6 +380,7 @@ class TestFiles:
                 assert_exact(found, stored(conn), query, 40)
                 conn.execute("delete from faces where id = ?", [found[0].face_id])
 
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.parametrize(
         "statements",
@@ -442,6 +452,7 @@ class TestFiles:
             )
         check_ties(path, searcher)
 
+    @pytest.mark.slow
     @by_kind
     def test_whose_model_was_made_anew_with_other_dimensions(
         self, tmp_path: Path, kind: str
@@ -489,6 +500,7 @@ BROKEN: dict[str, Any] = {
 class TestBrokenEmbeddings:
     """What no model made is never found, and spoils nothing."""
 
+    @pytest.mark.slow
     @by_kind
     @pytest.mark.parametrize("beside", [False, True], ids=["in the index", "since the index"])
     def test_are_never_found(self, tmp_path: Path, kind: str, beside: bool) -> None:
@@ -521,6 +533,7 @@ class TestBrokenEmbeddings:
             )
             assert all(match.face_id in among for match in found)
 
+    @pytest.mark.slow
     @by_kind
     def test_of_another_length_than_1_are_compared_by_direction(
         self, tmp_path: Path, kind: str

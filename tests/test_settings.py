@@ -42,6 +42,7 @@ def start(database: Path, settings: Any, where: str = "") -> Site:
     return Site(database, metadata=metadata)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["", " of faces"])
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values]
@@ -70,6 +71,7 @@ def test_settings_that_are_no_names_with_values_stop_the_server(
         start(faces_db, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_what_a_setting_takes_is_taken_and_pages_are_shown(faces_db: Path, name: str) -> None:
     for value in TAKEN[name]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,14 @@ def table(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def two_models(
-    shared: Path, tmp_path_factory: pytest.TempPathFactory
+    real_faces: Callable[[str], Path], shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[dict[str, Any]]]:
     """The database of all photos by both models, and the two reports."""
-    database = tmp_path_factory.mktemp("shared") / "x.db"
-    packs = ("sface", shared / "models" / "insightface-mini")
-    return database, [ingest(database, shared / "photos", model=str(pack)) for pack in packs]
+    first = real_faces("sface")
+    database = Path(shutil.copy(first, tmp_path_factory.mktemp("shared") / "x.db"))
+    pack = shared / "models" / "insightface-mini"
+    report = ingest(database, shared / "photos", model=str(pack))
+    return database, [json.loads(first.with_suffix(".json").read_text()), report]
 
 
 def test_90_photos_and_no_errors(two_models):

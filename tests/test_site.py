@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from archive import make_archive
 from browser import serving
 from desks import make_clustered
 from serving import Site, site
@@ -257,10 +256,12 @@ def test_embeddings_are_told_of_also_to_who_may_not_search(database: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def address(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(
+    chromium: Any, archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("site")
     path = folder / "catalogue.db"
-    shutil.copy(make_archive(folder), path)
+    shutil.copy(archive, path)
     with writing(str(path)) as conn, transaction(conn):
         faces = [row[0] for row in conn.execute("select id from faces order by id")]
         store.propose(conn, {face: f"cluster-{face % 5}" for face in faces})

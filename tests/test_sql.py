@@ -75,6 +75,7 @@ class TestFunctions:
     def test_face_embedding_of_what_is_unknown_is_null(self, served: Site, call: str) -> None:
         assert served.sql("faces", f"select face_embedding({call}) as v") == [{"v": None}]
 
+    @pytest.mark.slow
     def test_face_embedding_without_a_model_is_by_the_first_that_was_ingested(
         self, archive: Path
     ) -> None:
@@ -188,6 +189,7 @@ class TestConnections:
 
 
 class TestLinksToSql:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("page", "key"),
         [
@@ -241,6 +243,7 @@ class TestTables:
         assert "vec_faces_sface" in shown
         assert len([name for name in internal if name.startswith("vec_")]) >= 4
 
+    @pytest.mark.slow
     def test_every_table_of_ours_opens(self, served: Site) -> None:
         for table in served.json("/faces.json")["tables"]:
             assert served.get(f"/faces/{quote(table['name'])}").status_code == 200, table["name"]
@@ -261,6 +264,7 @@ class TestTables:
                 "photos",
             }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("page", "shows"),
         [
@@ -313,6 +317,7 @@ class TestTables:
             assert served.get("/more/notes").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["--get", "/-/databases.json"], ["--get", "/faces.json"]])
 def test_without_extensions_datasette_says_in_one_line_what_to_do(
     faces_db: Path, tmp_path: Path, command: list[str]
@@ -336,6 +341,7 @@ def test_without_extensions_the_functions_name_the_file_and_the_way_out(faces_db
         functions.prepare(plain, str(faces_db))
 
 
+@pytest.mark.slow
 def test_without_extensions_a_database_without_its_indexes_is_browsed_all_the_same(
     faces_db: Path, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def refused(
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 1_000, 10**9])
 def test_a_form_gives_its_pictures_and_fields_however_it_arrives(chunk_bytes):
     parts = [
@@ -647,11 +648,11 @@ def test_a_token_that_is_not_right_is_forbidden_in_words(uploader):
             compat.check_csrf(request, fields)
 
 
-def test_each_datasette_has_one_state_and_each_model_one_inference(faces_db):
+def test_each_datasette_has_one_state_and_each_model_one_pool(faces_db):
     with site(faces_db) as one, site(faces_db) as other:
         first = state.state_of(one.datasette)
         assert state.state_of(one.datasette) is first
         assert state.state_of(other.datasette) is not first
-        assert first.inference(SFace()) is first.inference(SFace())
+        assert first.pools.get_pool(SFace()) is first.pools.get_pool(SFace())
         state.close(one.datasette)
         state.close(other.datasette)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +110,13 @@ def non_maximum_suppression(boxes: FloatArray, scores: FloatArray, limit: float)
         overlap = shared / np.maximum(areas[best] + areas[rest] - shared, 1e-9)
         order = rest[overlap <= limit]
     return keep
+
+
+def parse_landmarks(text: object) -> FloatArray:
+    """Landmarks (5, 2) from JSON, as the table `faces` has them; of another shape if there are none."""
+    with suppress(TypeError, ValueError):
+        return np.array(json.loads(str(text)), np.float32)
+    return np.empty((0, 2), np.float32)
 
 
 def similarity_transform(landmarks: Landmarks, target: FloatArray) -> FloatArray:

@@ -1,7 +1,4 @@
-"""Where a file goes that is made anew: what it must not take the place of; made beside, named when whole.
-
-What is in it stands elsewhere.
-"""
+"""Write a file so that its path has the complete file or none: made in a folder beside, then renamed."""
 
 from __future__ import annotations
 
@@ -16,17 +13,17 @@ from typing import IO
 
 from ..errors import CatalogueError
 
-BEHIND = ".export"
-"""How the folder ends in which a file is made, beside where it goes."""
+FOLDER_SUFFIX = ".export"
+"""The end of the name of the folder in which a file is made."""
 RANDOM_CHARACTERS = 8
-"""So many has a name of `tempfile`."""
+"""Of a name that `tempfile` makes."""
 LOCK = "lock"
 BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
-"""SQLite takes files of these names for a database's own."""
+"""SQLite takes files with these endings for parts of a database."""
 
 
 def refuse_private(path: str, database: str, what: str) -> None:
-    """Raise CatalogueError where a path is the private file's, or of a file that belongs to it."""
+    """Raise CatalogueError if a path is the private file's, or that of a file that belongs to it."""
     if not path:
         raise CatalogueError(f"{what} has no name; name a file")
     real = os.path.realpath(path)
@@ -38,10 +35,11 @@ def refuse_private(path: str, database: str, what: str) -> None:
         )
 
 
-def refuse_what_is_there(path: str, what: str, *, replace: bool, ours: bool) -> None:
-    """Raise CatalogueError where a file, a folder, a log or nothing at all is in the way.
+def refuse_existing(path: str, what: str, *, replace: bool, ours: bool) -> None:
+    """Raise CatalogueError if something is in the way of a new file, or its folder is missing.
 
-    replace: a file of the same kind may be there. ours: what is there is one.
+    what: how a file of another kind is called. replace: a file of the same kind may be there. ours:
+    whether the one that is there is of the same kind.
     """
     if os.path.isdir(path):
         raise CatalogueError(f"{path} is a folder; name a file")
@@ -64,55 +62,56 @@ def refuse_what_is_there(path: str, what: str, *, replace: bool, ours: bool) -> 
 
 
 @contextmanager
-def folder_beside(path: str) -> Iterator[Path]:
-    """A folder on the same disk, for a file that is not whole yet; those of killed exports beside it go.
+def temporary_folder_beside(path: str) -> Iterator[Path]:
+    """A temporary folder on the same disk, for a file that is not complete yet.
 
-    Only its owner may look into it. Raises CatalogueError.
+    Only its owner may read it. Folders that killed exports left there are removed. Raises
+    CatalogueError.
     """
     to = Path(path).resolve()
-    for old in _left(to):
-        _remove_if_left(old)
+    for old in _find_left_folders(to):
+        _remove_if_unlocked(old)
     try:
-        made = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=BEHIND, dir=to.parent))
+        made = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=FOLDER_SUFFIX, dir=to.parent))
     except OSError as error:
         raise CatalogueError(f"{to.parent} cannot be written: {error.strerror}") from None
     try:
         with (made / LOCK).open("w") as lock:
-            _hold(lock)
+            _lock(lock)
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _left(to: Path) -> list[Path]:
-    """Folders beside a file that an export may have left: what is in them may be private."""
-    own = list(to.parent.glob(f".{glob.escape(to.name)}.*{BEHIND}"))
-    if os.name != "posix":  # where nothing tells whether another one still writes
+def _find_left_folders(to: Path) -> list[Path]:
+    """Folders beside a file that killed exports left; they may hold private data."""
+    own = list(to.parent.glob(f".{glob.escape(to.name)}.*{FOLDER_SUFFIX}"))
+    if os.name != "posix":  # no lock tells whether another export still writes
         return own
-    others = to.parent.glob(f".*.{'?' * RANDOM_CHARACTERS}{BEHIND}")
-    return own + [it for it in others if (it / LOCK).is_file()]
+    others = to.parent.glob(f".*.{'?' * RANDOM_CHARACTERS}{FOLDER_SUFFIX}")
+    return own + [folder for folder in others if (folder / LOCK).is_file()]
 
 
 @contextmanager
-def scratch_beside(path: str) -> Iterator[Path]:
-    """The same for what is thrown away; elsewhere, where the folder cannot be written."""
+def scratch_folder_beside(path: str) -> Iterator[Path]:
+    """A temporary folder for scratch files: beside a file, or elsewhere if that cannot be written."""
     with ExitStack() as stack:
         try:
-            made = stack.enter_context(folder_beside(path))
+            made = stack.enter_context(temporary_folder_beside(path))
         except CatalogueError:
             made = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         yield made
 
 
-def _remove_if_left(folder: Path) -> None:
-    """Remove a folder whose export has ended; the lock ends with its process, on whichever machine."""
+def _remove_if_unlocked(folder: Path) -> None:
+    """Remove a folder whose export has ended: the lock ends with its process, also on another machine."""
     with suppress(OSError), (folder / LOCK).open("w") as lock:
-        if _hold(lock):
+        if _lock(lock):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _hold(lock: IO[str]) -> bool:
-    """Hold a file against others; whether that went."""
+def _lock(lock: IO[str]) -> bool:
+    """Lock a file against other processes; False if another one has locked it."""
     try:
         import fcntl
     except ImportError:  # Windows removes no file that is open
@@ -124,17 +123,17 @@ def _hold(lock: IO[str]) -> bool:
     return True
 
 
-def put(whole: Path, path: str) -> None:
-    """Give a whole file its name, once the disk holds it; where that is a link, in its target's place."""
+def move_into_place(file: Path, path: str) -> None:
+    """Rename a complete file to its path, once it is on the disk; if a link is there, to its target."""
     to = Path(path).resolve()
-    sync(whole)
-    os.replace(whole, to)
-    sync(to.parent)
+    sync_to_disk(file)
+    os.replace(file, to)
+    sync_to_disk(to.parent)
 
 
-def sync(path: Path) -> None:
-    """Have the disk hold what was written."""
-    with suppress(OSError):  # a folder, where the system knows no such thing
+def sync_to_disk(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    with suppress(OSError):  # some systems cannot sync a folder
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

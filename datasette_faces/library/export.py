@@ -53,10 +53,12 @@ def export(
         # Before anything is written: a wrong choice leaves even the private file as it is
         choose_faces(private, options)
     secret = build.read_or_make_secret(database)
-    with atomic_file.folder_beside(out) as folder, ExitStack() as stack:
+    with atomic_file.temporary_folder_beside(out) as folder, ExitStack() as stack:
         catalogue, names = folder / CATALOGUE_FILE, None
         if options.names:
-            names = stack.enter_context(atomic_file.folder_beside(options.names)) / NAMES_FILE
+            names = (
+                stack.enter_context(atomic_file.temporary_folder_beside(options.names)) / NAMES_FILE
+            )
         stack.enter_context(_allow_writers(database))
         is_changed = stack.enter_context(_watch_changes(database))
         built = build.build_catalogue(
@@ -72,8 +74,8 @@ def export(
         # Another program may have put a file there meanwhile
         _check_paths(database, out, options, replace=replace)
         if names and options.names:
-            atomic_file.put(names, options.names)
-        atomic_file.put(catalogue, out)
+            atomic_file.move_into_place(names, options.names)
+        atomic_file.move_into_place(catalogue, out)
     return ExportResult(**vars(built), bytes=os.path.getsize(out), report=report)
 
 
@@ -101,12 +103,12 @@ def _watch_changes(database: str) -> Iterator[Callable[[], bool]]:
 def _check_paths(database: str, out: str, options: ExportOptions, *, replace: bool) -> None:
     """Raise CatalogueError where a file is in the way, or a letter of the watermark has no font."""
     atomic_file.refuse_private(out, database, "The catalogue")
-    atomic_file.refuse_what_is_there(out, "no catalogue", replace=replace, ours=_is_catalogue(out))
+    atomic_file.refuse_existing(out, "no catalogue", replace=replace, ours=_is_catalogue(out))
     if options.names is not None:
         atomic_file.refuse_private(options.names, database, "The file of names")
         if os.path.realpath(options.names) == os.path.realpath(out):
             raise CatalogueError(f"Catalogue and names would both be {out}; name two files")
-        atomic_file.refuse_what_is_there(
+        atomic_file.refuse_existing(
             options.names, "no list of names", replace=replace, ours=_is_list(options.names)
         )
     if options.watermark and (missing := redact.find_missing_letters(options.watermark)):

@@ -6,24 +6,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..errors import MissingWeights
+from ..errors import MissingWeights, WrongWeights
 from ..media import crop
 from ..media.decode import Picture
 from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 
 EXTRA_MEND = "pip install 'datasette-faces[ingest]'"
 FAINT_SCORE = 0.2
-"""Where somebody says that a face is, a detector is believed from so little on: `manual_box`."""
+"""The least detection score in a manual box: a person has said that a face is there."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model: its functions, and what to remember of it.
+    """A loaded model: its functions, and its description.
 
     detect: a decoded picture (height, width, 3) -> detections in its own pixels, best first.
     embed: aligned faces, each (112, 112, 3) -> (n, dimensions), any length.
     align: a picture and landmarks (full-size pixels) -> an aligned face (112, 112, 3).
-    detect_faint: as detect, from FAINT_SCORE on; None where a model has no such thing.
+    detect_faint: as detect, but from FAINT_SCORE on; None where a model cannot do that.
     """
 
     info: ModelInfo
@@ -34,7 +34,7 @@ class Engine:
 
 
 class FaceModel(ABC):
-    """A face model by its id; it is light to make, and `load` does the work.
+    """A face model by its id: light to create, `load` does the work.
 
     Instances are pickled to worker processes, so they hold plain values only.
     """
@@ -59,6 +59,18 @@ class FaceModel(ABC):
         return None
 
     def fetch(self) -> None:
-        """Bring weights that are not at hand, where that can be done. Raises ModelError."""
+        """Download weights that are missing, where that can be done. Raises ModelError."""
         if reason := self.missing():
             raise MissingWeights(reason)
+
+
+def check_weights(info: ModelInfo, loaded: ModelInfo | None) -> None:
+    """Refuse a model whose vectors differ from those in a file. Raises WrongWeights.
+
+    info: what the file knows of the model; loaded: what the model is here.
+    """
+    if loaded is None or info.weights_sha256 != loaded.weights_sha256:
+        raise WrongWeights(
+            f"The weights of {info.id} here are not those that made this file's embeddings; install "
+            "the same ones, name the folder of their pack, or use another model of the file"
+        )

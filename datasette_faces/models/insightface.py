@@ -44,7 +44,7 @@ class InsightFacePack(FaceModel):
         """A published pack by its name, or any pack by its folder, whose name is then its id."""
         self.id = Path(folder).resolve().name if folder else name
         self.name = f"InsightFace pack {self.id}"
-        self.folder = str(Path(folder).resolve()) if folder else str(_packs_folder() / name)
+        self.folder = str(Path(folder).resolve()) if folder else str(_get_packs_folder() / name)
         self.published = folder is None
         self.dimensions = 512 if self.published else None
 
@@ -54,7 +54,7 @@ class InsightFacePack(FaceModel):
             return f"the model {self.id} needs {' and '.join(absent)}: {EXTRA_MEND}"
         if not any(Path(self.folder).glob("*.onnx")):
             if self.published:
-                return f"{self.id} is not at hand yet; it is downloaded when an ingest names it"
+                return f"{self.id} is not installed yet; it is downloaded when an ingest names it"
             return f"the folder of {self.id} holds no model pack (*.onnx)"
         return None
 
@@ -65,11 +65,11 @@ class InsightFacePack(FaceModel):
             return
         if not self.published or find_spec("insightface") is None:
             raise MissingWeights(reason)
-        _import()
+        _import_insightface()
         from insightface.utils.storage import ensure_available
 
         try:
-            ensure_available("models", self.id, root=str(_packs_folder().parent))
+            ensure_available("models", self.id, root=str(_get_packs_folder().parent))
         except Exception as error:
             raise MissingWeights(
                 f"The pack {self.id} could not be downloaded ({type(error).__name__}); where there "
@@ -80,21 +80,9 @@ class InsightFacePack(FaceModel):
     def load(self) -> Engine:
         if reason := self.missing():
             raise MissingWeights(reason)
-        face_analysis = _import()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # see graphs.session
+        face_analysis = _import_insightface()
         try:
-            pack = face_analysis(
-                name=self.folder,
-                allowed_modules=["detection", "recognition"],
-                providers=["CPUExecutionProvider"],
-                sess_options=options,
-                static_shape_sessions=False,
-            )
-            pack.prepare(ctx_id=-1)
+            pack = self._open_pack(face_analysis)
             recogniser = pack.models["recognition"]
             assert tuple(recogniser.input_size) == (geometry.ALIGNED_PX, geometry.ALIGNED_PX)
         except (AssertionError, KeyError):
@@ -104,14 +92,31 @@ class InsightFacePack(FaceModel):
         except Exception as error:
             raise ModelError(f"The pack {self.folder} cannot be loaded: {error}") from error
         return Engine(
-            info=self._info(recogniser),
+            info=self._describe(recogniser),
             detect=lambda image_rgb: detect(pack.det_model, image_rgb),
             embed=lambda faces: embed(recogniser, faces),
             align=align,
             detect_faint=lambda image_rgb: detect_faint(pack.det_model, image_rgb),
         )
 
-    def _info(self, recogniser: Any) -> ModelInfo:
+    def _open_pack(self, face_analysis: Any) -> Any:
+        """The pack as `FaceAnalysis` opens it, one onnxruntime thread."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # see onnx_graphs.open_session
+        pack = face_analysis(
+            name=self.folder,
+            allowed_modules=["detection", "recognition"],
+            providers=["CPUExecutionProvider"],
+            sess_options=options,
+            static_shape_sessions=False,
+        )
+        pack.prepare(ctx_id=-1)
+        return pack
+
+    def _describe(self, recogniser: Any) -> ModelInfo:
         probe = np.zeros((geometry.ALIGNED_PX, geometry.ALIGNED_PX, 3), np.uint8)
         digest = hashlib.sha256()
         for file in sorted(Path(self.folder).glob("*.onnx")):
@@ -131,11 +136,11 @@ def is_pack(folder: str) -> bool:
     return os.path.isdir(folder) and any(Path(folder).glob("*.onnx"))
 
 
-def _packs_folder() -> Path:
+def _get_packs_folder() -> Path:
     return Path("~/.insightface/models").expanduser()
 
 
-def _import() -> Any:
+def _import_insightface() -> Any:
     try:
         from insightface.app import FaceAnalysis
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""ONNX graphs made ready for onnxruntime: once, kept in the user's cache, the same vectors out.
+"""ONNX graphs prepared for onnxruntime: once, kept in the user's cache, with the same vectors.
 
 Only graph surgery and sessions; what goes in and comes out of a network belongs to its model.
 """
@@ -18,7 +18,7 @@ PREPARATION = 1
 """Counts up when a preparation below changes, so that older cached graphs are not used."""
 
 
-def session(weights: bytes, prepare: Callable[[Any], None]) -> Any:
+def open_session(weights: bytes, prepare: Callable[[Any], None]) -> Any:
     """An onnxruntime session, one thread, on weights prepared by `prepare` (from the cache)."""
     import onnxruntime
 
@@ -27,14 +27,14 @@ def session(weights: bytes, prepare: Callable[[Any], None]) -> Any:
     options.log_severity_level = 3
     # The arena keeps the largest batch seen for good: 100 MB a worker, and no faster
     options.enable_cpu_mem_arena = False
-    graph = _prepared(weights, prepare)
+    graph = _load_prepared(weights, prepare)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def _prepared(weights: bytes, prepare: Callable[[Any], None]) -> bytes:
-    kept = _cache_file(weights)
+def _load_prepared(weights: bytes, prepare: Callable[[Any], None]) -> bytes:
+    cached = _cache_file(weights)
     try:
-        digest, graph = kept.read_bytes().split(b"\n", 1)
+        digest, graph = cached.read_bytes().split(b"\n", 1)
         if hashlib.sha256(graph).hexdigest().encode() == digest:
             return graph
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ def _prepared(weights: bytes, prepare: Callable[[Any], None]) -> bytes:
     model = onnx.load_model_from_string(weights)
     prepare(model)
     graph = bytes(model.SerializeToString())
-    _keep(kept, graph)
+    _write_cache(cached, graph)
     return graph
 
 
@@ -55,8 +55,8 @@ def _cache_file(weights: bytes) -> Path:
     return Path(platformdirs.user_cache_dir("datasette-faces")) / name
 
 
-def _keep(path: Path, graph: bytes) -> None:
-    """Write to the cache, whole or not at all; without a cache it is prepared anew each time."""
+def _write_cache(path: Path, graph: bytes) -> None:
+    """Write a graph to the cache, all or nothing; without a cache each session prepares its own."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -84,19 +84,19 @@ def _fold_weights(graph: Any) -> None:
     from onnx import numpy_helper
 
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
-    rest = []
+    other_nodes = []
     for node in graph.node:
-        known = all(name in constants for name in node.input)
-        if node.op_type == "DequantizeLinear" and known:
+        is_constant = all(name in constants for name in node.input)
+        if node.op_type == "DequantizeLinear" and is_constant:
             constants[node.output[0]] = _dequantise(node, constants)
-        elif node.op_type == "Reshape" and known:
+        elif node.op_type == "Reshape" and is_constant:
             values, shape = (constants[name] for name in node.input)
             constants[node.output[0]] = values.reshape(shape)
         else:
-            rest.append(node)
-    used = {name for node in rest for name in node.input}
+            other_nodes.append(node)
+    used = {name for node in other_nodes for name in node.input}
     del graph.node[:], graph.initializer[:]
-    graph.node.extend(rest)
+    graph.node.extend(other_nodes)
     graph.initializer.extend(
         numpy_helper.from_array(np.ascontiguousarray(value), name)
         for name, value in constants.items()
@@ -122,7 +122,7 @@ def _dequantise(node: Any, constants: dict[str, Any]) -> Any:
 
 
 def _free_dimensions(graph: Any, names: dict[int, str]) -> None:
-    """Let these axes of the input have any size; what follows from them is inferred anew."""
+    """Let these axes of the input have any size; the shapes after it are inferred again."""
     shape = graph.input[0].type.tensor_type.shape
     for axis, name in names.items():
         shape.dim[axis].dim_param = name

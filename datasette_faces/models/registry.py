@@ -23,22 +23,22 @@ def register_builtin(register: Callable[[FaceModel], None]) -> None:
 
 def models() -> dict[str, FaceModel]:
     """All registered models by id; the first to register an id keeps it."""
-    known: dict[str, FaceModel] = {}
+    registered: dict[str, FaceModel] = {}
     plugin_manager().hook.register_face_models(
-        register=lambda model: known.setdefault(model.id, model)
+        register=lambda model: registered.setdefault(model.id, model)
     )
-    return dict(sorted(known.items(), key=lambda item: (item[0] != DEFAULT_MODEL, item[0])))
+    return dict(sorted(registered.items(), key=lambda item: (item[0] != DEFAULT_MODEL, item[0])))
 
 
 def model(name: str) -> FaceModel:
     """The model of that id, or the pack in the folder of that name. Raises UnknownModel."""
-    known = models()
-    if name in known:
-        return known[name]
+    registered = models()
+    if name in registered:
+        return registered[name]
     if is_pack(name):
         return InsightFacePack("", folder=name)
     if os.path.isdir(name):
         raise UnknownModel(f"The folder {name} holds no pack (*.onnx); name the folder that does")
     raise UnknownModel(
-        f"Unknown model {name!r}; known: {', '.join(known)}, or a folder with an InsightFace pack"
+        f"Unknown model {name!r}; known: {', '.join(registered)}, or a folder with an InsightFace pack"
     )

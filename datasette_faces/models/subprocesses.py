@@ -1,4 +1,4 @@
-"""How a process that works for another one begins, and ends with it; not what it does."""
+"""How worker processes begin, and end with the process that they work for; not what they do."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ..errors import WorkerEnded
 
 
 @contextmanager
-def worker(preload: str) -> Iterator[ProcessPoolExecutor]:
-    """One that begins when there is something to do, and does it in turn. Raises WorkerEnded.
+def open_worker(preload: str) -> Iterator[ProcessPoolExecutor]:
+    """An executor of one process, which begins with the first task. Raises WorkerEnded.
 
-    preload: the module whose functions it runs.
+    preload: the module whose functions the process runs.
     """
     with ProcessPoolExecutor(
-        1, mp_context=context(preload), initializer=leave_the_end_to_the_parent
-    ) as found:
+        1, mp_context=make_context(preload), initializer=end_with_parent
+    ) as executor:
         try:
-            yield found
+            yield executor
         except BrokenProcessPool:
             raise WorkerEnded from None
         finally:
-            found.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
-def context(preload: str) -> Any:
+def make_context(preload: str) -> Any:
     """Workers that begin from a clean process: the parent has threads, which a fork would tear.
 
     preload: a module that is imported once for all of them, where the system can fork.
@@ -42,9 +42,9 @@ def context(preload: str) -> Any:
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver, resource_tracker
 
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["__main__", preload])
-    # It would block and then unblock signals itself, if the forkserver had to begin it
+    forkserver_context = multiprocessing.get_context("forkserver")
+    forkserver_context.set_forkserver_preload(["__main__", preload])
+    # The forkserver would begin the tracker, which would unblock the signals
     resource_tracker.ensure_running()
     # Ctrl-C in a terminal goes to all processes: those that only just begin must leave it to us
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -52,17 +52,17 @@ def context(preload: str) -> Any:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return found
+    return forkserver_context
 
 
-def leave_the_end_to_the_parent() -> None:
+def end_with_parent() -> None:
     """In a worker, first of all: ignore Ctrl-C, and end when the parent does, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+        threading.Thread(target=_exit_after, args=[parent], daemon=True).start()
 
 
-def _end_with(parent: Any) -> None:
+def _exit_after(parent: Any) -> None:
     parent.join()
     os._exit(1)

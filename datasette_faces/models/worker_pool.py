@@ -12,15 +12,15 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, TypeVar
 from weakref import WeakSet
 
 from ..errors import FacesError, MissingExtra, ModelError, PictureError
 from ..media import decode, limits
 from ..shapes import Analysis, Face, ManualBox, ModelInfo, QueryAnalysis
-from . import manual_box, pipeline, subprocesses
+from . import pipeline, subprocesses
 from .base import EXTRA_MEND, Engine, FaceModel
+from .manual_box import measure_manual_face
 
 Answer = TypeVar("Answer")
 
@@ -31,12 +31,12 @@ MEMORY_BYTES = 3 * 1024**3
 """What one worker may allocate: the largest picture allowed, decoded twice, and a large model."""
 
 LARGE_BYTES = 2_000_000
-"""A file of this size gives a picture whose memory is given back at once."""
+"""From this file size on, the memory of a picture is released at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one picture may cost; `nice` is how far its worker stands back for other processes."""
+class WorkerLimits:
+    """What one picture may cost: seconds, pixels, bytes; nice: of its worker (0..19)."""
 
     seconds: float
     max_pixels: int = limits.MAX_PIXELS
@@ -46,7 +46,7 @@ class Limits:
 
 
 class WorkerPool:
-    """A pool of processes for one model; use it as a context manager."""
+    """A pool of processes for one model; end it with `finish` or `stop`."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class WorkerPool:
         workers: int,
         *,
         min_face_px: float,
-        limits: Limits | None = None,
+        limits: WorkerLimits | None = None,
     ) -> None:
         """model is pickled to the workers, which load it on their first picture."""
         try:
@@ -63,51 +63,41 @@ class WorkerPool:
             raise MissingExtra(f"Looking for faces needs pebble: {EXTRA_MEND}") from None
         self.model = model
         self.min_face_px = min_face_px
-        self.limits = limits or Limits(PICTURE_SECONDS)
+        self.limits = limits or WorkerLimits(PICTURE_SECONDS)
         self._pool = ProcessPool(
             max_workers=workers,
-            initializer=_begin,
+            initializer=_set_up_worker,
             initargs=[self.limits.memory_bytes, self.limits.nice],
-            context=subprocesses.context(__name__),
+            context=subprocesses.make_context(__name__),
         )
-        self._asked: WeakSet[Future[Any]] = WeakSet()
+        self._futures: WeakSet[Future[Any]] = WeakSet()
         self._ending = threading.Lock()
 
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
+    def finish(self) -> None:
+        """End the workers once their pictures are done."""
+        if self._ending.acquire(blocking=False):
             self._pool.close()
             self._pool.join()
-            return
-        self.stop()
 
     def stop(self) -> None:
-        """End the workers, whatever they do, within STOP_SECONDS; what was asked is cancelled."""
+        """End the workers, whatever they do, within STOP_SECONDS; their pictures are cancelled."""
         if not self._ending.acquire(blocking=False):
             return  # Pebble cannot be ended twice
         self._pool.stop()
-        # Pebble leaves them as they are, and who waits for one would wait for ever
-        for future in list(self._asked):
+        # Pebble leaves them pending, and their readers would wait for ever
+        for future in list(self._futures):
             future.cancel()
-        # Pebble's join can wait for ever for a thread that missed the stop; what is left ends with us
-        last = threading.Thread(target=self._pool.join, daemon=True)
-        with suppress(
-            RuntimeError
-        ):  # Python at its very end begins no thread; Pebble sees to it then
-            last.start()
-            last.join(STOP_SECONDS)
+        # Pebble's join may never return where a thread missed the stop; the rest ends with this process
+        joining = threading.Thread(target=self._pool.join, daemon=True)
+        # Python starts no thread while it exits; Pebble's own exit handler ends the workers then
+        with suppress(RuntimeError):
+            joining.start()
+            joining.join(STOP_SECONDS)
 
     def describe(self) -> ModelInfo:
-        """Load the model in a worker and say what it is. Raises ModelError."""
+        """Load the model in a worker and describe it. Raises ModelError."""
         try:
-            return self._ask(_describe, self.model, seconds=self.limits.load_seconds).result()
+            return self._schedule(_describe, self.model, seconds=self.limits.load_seconds).result()
         except FacesError:
             raise
         # A stranger's model may raise what it likes, kill its worker, or not come to an end
@@ -116,65 +106,61 @@ class WorkerPool:
                 f"The model {self.model.id} could not be loaded ({type(error).__name__}): {error}"
             ) from None
 
-    def submit(self, data: bytes) -> Future[Analysis]:
-        """Analyse one picture; ask for the answer with `result`."""
-        return self._ask(_analyse, self.model, self.min_face_px, data, seconds=self.limits.seconds)
-
-    def look(self, data: bytes, *, load_seconds: float) -> Future[QueryAnalysis]:
-        """Analyse one picture and say why it has no face; ask for the answer with `result`.
+    def analyse(self, data: bytes, *, load_seconds: float) -> Future[Analysis]:
+        """Analyse a photo; get the answer with `wait_for`.
 
         load_seconds: the time that a worker has besides, as it may have to load the model first.
         """
-        return self._ask(
-            _look,
-            self.model,
-            self.min_face_px,
-            self.limits.max_pixels,
-            data,
-            seconds=self.limits.seconds + load_seconds,
-        )
+        return self._analyse_with(_analyse, data, load_seconds)
 
-    def outline(
-        self, data: bytes, drawn: ManualBox, *, load_seconds: float | None = None
-    ) -> Future[Face]:
-        """Measure and embed the face in a box that somebody drew; ask for the answer with `result`.
+    def analyse_query(self, data: bytes, *, load_seconds: float) -> Future[QueryAnalysis]:
+        """Analyse a query photo and say why it has no face; otherwise as `analyse`."""
+        return self._analyse_with(_analyse_query, data, load_seconds)
 
-        load_seconds: as for `look`; what the limits give, if nothing is named.
-        """
-        loading = self.limits.load_seconds if load_seconds is None else load_seconds
-        return self._ask(_outline, self.model, drawn, data, seconds=self.limits.seconds + loading)
+    def measure(self, data: bytes, manual_box: ManualBox, *, load_seconds: float) -> Future[Face]:
+        """Measure and embed the face in a manual box of a photo; otherwise as `analyse`."""
+        seconds = self.limits.seconds + load_seconds
+        return self._schedule(_measure, self.model, manual_box, data, seconds=seconds)
 
-    def _ask(
+    def _analyse_with(
+        self, function: Callable[..., Answer], data: bytes, load_seconds: float
+    ) -> Future[Answer]:
+        seconds = self.limits.seconds + load_seconds
+        settings = self.model, self.min_face_px, self.limits.max_pixels
+        return self._schedule(function, *settings, data, seconds=seconds)
+
+    def _schedule(
         self, function: Callable[..., Answer], *arguments: Any, seconds: float
     ) -> Future[Answer]:
         future: Future[Answer] = self._pool.schedule(function, args=arguments, timeout=seconds)
-        self._asked.add(future)
+        self._futures.add(future)
         return future
 
 
 class WorkerDied(PictureError):
-    """The worker ended before it had an answer: by this picture, or by one that it had just begun."""
+    """The worker died before it had an answer: because of this picture, or of the one before it."""
 
 
-def result(future: Future[Answer], seconds: float | None = None) -> Answer:
-    """The answer to `submit` or `look`. Raises PictureError where it is broken, or broke a worker."""
+def wait_for(future: Future[Answer], seconds: float) -> Answer:
+    """Wait for a worker's answer. Raises PictureError where the picture is broken, or broke a worker.
+
+    seconds: what the picture was allowed, for the message.
+    """
     from pebble import ProcessExpired
 
     try:
         return future.result()
     except FutureTimeoutError:
-        raise PictureError(
-            f"decoding it took over {seconds or PICTURE_SECONDS:g} seconds"
-        ) from None
+        raise PictureError(f"decoding it took over {seconds:g} seconds") from None
     except ProcessExpired as error:
         raise WorkerDied(f"it crashed the decoder (exit code {error.exitcode})") from None
     except (CancelledError, MemoryError):
         raise PictureError("analysing it takes more memory than is allowed") from None
 
 
-def _begin(memory_bytes: int, nice: int) -> None:
-    """In a worker: leave its end to the parent, stand back, keep to the memory limit."""
-    subprocesses.leave_the_end_to_the_parent()
+def _set_up_worker(memory_bytes: int, nice: int) -> None:
+    """In a worker: end with the parent, yield to other processes, keep to the memory limit."""
+    subprocesses.end_with_parent()
     try:
         import resource
     except ImportError:  # Windows has neither of these
@@ -188,36 +174,41 @@ _engines: dict[str, Engine] = {}
 
 
 def _describe(model: FaceModel) -> ModelInfo:
-    return _loaded(model).info
+    return _load_once(model).info
 
 
-def _analyse(model: FaceModel, min_face_px: float, data: bytes) -> Analysis:
-    with _blamed_on_the_picture(data):
-        engine = _loaded(model)
-        return pipeline.analyse(data, engine, detect_px=model.detect_px, min_face_px=min_face_px)
-
-
-def _look(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) -> QueryAnalysis:
-    with _blamed_on_the_picture(data):
-        return pipeline.analyse_query(
+def _analyse(model: FaceModel, min_face_px: float, max_pixels: int, data: bytes) -> Analysis:
+    with _blame_picture(data):
+        return pipeline.analyse(
             data,
-            _loaded(model),
+            _load_once(model),
             detect_px=model.detect_px,
             min_face_px=min_face_px,
             max_pixels=max_pixels,
         )
 
 
-def _outline(model: FaceModel, drawn: ManualBox, data: bytes) -> Face:
-    with _blamed_on_the_picture(data):
-        return manual_box.measure_manual_face(
-            data, _loaded(model), drawn, detect_px=model.detect_px
+def _analyse_query(
+    model: FaceModel, min_face_px: float, max_pixels: int, data: bytes
+) -> QueryAnalysis:
+    with _blame_picture(data):
+        return pipeline.analyse_query(
+            data,
+            _load_once(model),
+            detect_px=model.detect_px,
+            min_face_px=min_face_px,
+            max_pixels=max_pixels,
         )
 
 
+def _measure(model: FaceModel, manual_box: ManualBox, data: bytes) -> Face:
+    with _blame_picture(data):
+        return measure_manual_face(data, _load_once(model), manual_box, detect_px=model.detect_px)
+
+
 @contextmanager
-def _blamed_on_the_picture(data: bytes) -> Iterator[None]:
-    """Turn whatever goes wrong into a PictureError, and give back what a large picture took."""
+def _blame_picture(data: bytes) -> Iterator[None]:
+    """Turn any error into a PictureError, and release the memory of a large picture."""
     try:
         yield
     except (FacesError, MemoryError):
@@ -230,8 +221,8 @@ def _blamed_on_the_picture(data: bytes) -> Iterator[None]:
             decode.release_memory()
 
 
-def _loaded(model: FaceModel) -> Engine:
-    """The model in this worker's memory, loaded once: each task brings only its description."""
+def _load_once(model: FaceModel) -> Engine:
+    """Load the model once in this worker: each task brings only its description."""
     if model.id not in _engines:
         _engines[model.id] = model.load()
     return _engines[model.id]

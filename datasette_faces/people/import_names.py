@@ -16,7 +16,7 @@ from ..algorithms import geometry, name_assignment
 from ..algorithms.box_matching import match_boxes
 from ..errors import DecisionError, FacesError
 from ..media.files import as_text, read_file
-from ..models.at_hand import AtHand
+from ..models.model_pools import ModelPools
 from ..shapes import File
 from ..store import decisions, metadata_faces, models, photo_names
 from ..store import people as store
@@ -62,7 +62,7 @@ class NameImportReport:
 
 def import_photo_names(
     conn: Connection,
-    look: AtHand,
+    pools: ModelPools,
     *,
     photo_ids: Collection[int] | None = None,
     again: bool = True,
@@ -75,7 +75,7 @@ def import_photo_names(
     interrupted import goes on where it stopped. photo_ids: only these photos. again: also photos
     whose names, in them and next to them, have been read before.
     """
-    importer = _NameImporter(conn, look)
+    importer = _NameImporter(conn, pools)
     total = metadata_faces.count(conn) if photo_ids is None else len(photo_ids)
     for number, photo in enumerate(metadata_faces.photos(conn, photo_ids), 1):
         importer.import_photo(photo, again=again)
@@ -87,10 +87,10 @@ def import_photo_names(
 class _NameImporter:
     """One import: the report, the batch that is saved at once, and the people of each name."""
 
-    def __init__(self, conn: Connection, look: AtHand) -> None:
+    def __init__(self, conn: Connection, pools: ModelPools) -> None:
         self.report = NameImportReport()
-        self._conn, self._look = conn, look
-        self._infos = look.of(models.every(conn))
+        self._conn, self._pools = conn, pools
+        self._infos = pools.find_available(models.every(conn))
         self._reader = NameReader()
         self._keys_by_name = store.keys_by_name(conn)
         self._read_photos: list[_ReadPhoto] = []
@@ -247,7 +247,9 @@ class _NameImporter:
         sides = (area.x * across, area.y * down, area.width * across, area.height * down)
         manual_box = manual_faces.make_manual_box(drawable, manual_faces.check_box(drawable, sides))
         data = manual_faces.read_original(drawable)
-        return manual_faces.measure_face(self._look, self._infos, data, manual_box)
+        return manual_faces.measure_face(
+            self._pools.measure_manual_face, self._infos, data, manual_box
+        )
 
 
 def propose_names(conn: Connection) -> int:

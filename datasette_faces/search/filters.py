@@ -56,7 +56,8 @@ def filters_as_json(filters: SearchFilters) -> str | None:
     return json.dumps(given) if given else None
 
 
-def _parse_day(value: object) -> str:
+def parse_day(value: object) -> str:
+    """A day, a month or a year of ISO 8601 that exists. Raises ValueError."""
     if not isinstance(value, str) or not DAY.fullmatch(value):
         raise ValueError
     # The first day of a year or a month
@@ -92,8 +93,8 @@ def _parse_truth(value: object) -> bool:
 
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "threshold": _parse_similarity,
-    "taken_from": _parse_day,
-    "taken_to": _parse_day,
+    "taken_from": parse_day,
+    "taken_to": parse_day,
     "folder": _parse_path,
     "person_id": _parse_id,
     "hidden": _parse_truth,

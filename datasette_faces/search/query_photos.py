@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import MissingWeights, PictureError, SearchError, UnknownModel, WrongWeights
+from ..errors import MissingWeights, PictureError, SearchError, UnknownModel
 from ..media import files
 from ..media.scan import RejectedPath, Scan, walk_paths
-from ..models import registry, worker_pool
+from ..models import base, registry
 from ..models.base import FaceModel
+from ..models.model_pools import ModelPool, PoolOptions
 from ..models.pipeline import MIN_FACE_PX
-from ..models.worker_pool import WorkerPool
 from ..shapes import Face, FloatArray, Match, ModelInfo
 from ..store import faces, models
 from ..store.connection import Connection
@@ -119,11 +119,7 @@ def _registered_model(model_id: str) -> FaceModel:
 
 def check_weights(conn: Connection, info: ModelInfo) -> None:
     """Raise WrongWeights where a file's embeddings were not made by this very model."""
-    if model_of(conn, info.id).weights_sha256 != info.weights_sha256:
-        raise WrongWeights(
-            f"The weights of {info.id} here are not those that made this file's embeddings; "
-            "name the folder that holds those (--model FOLDER), or another model of the file"
-        )
+    base.check_weights(model_of(conn, info.id), info)
 
 
 def find_faces(
@@ -140,13 +136,13 @@ def find_faces(
     """
     named = [(path, False) for path in like] + [(path, True) for path in unlike]
     # One photo after another: where a worker dies, the photo is known
-    with WorkerPool(model, 1, min_face_px=min_face_px) as pool:
-        info = pool.describe()
+    with ModelPool(model, PoolOptions(min_face_px=min_face_px)) as pool:
+        info = pool.load()
         check(info)
         return info, [_analyse(path, away, pool) for path, away in named]
 
 
-def _analyse(path: str, unlike: bool, pool: WorkerPool) -> Example:
+def _analyse(path: str, unlike: bool, pool: ModelPool) -> Example:
     shown = files.as_text(path)[0]
     try:
         data = _read(path)
@@ -154,13 +150,13 @@ def _analyse(path: str, unlike: bool, pool: WorkerPool) -> Example:
         return Example(shown, unlike, reason=str(error))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        looked = worker_pool.result(pool.look(data, load_seconds=worker_pool.LOAD_SECONDS))
+        analysed = pool.submit_query(data).result()
     except PictureError as error:
         return Example(shown, unlike, sha256, reason=str(error))
-    faces = looked.analysis.faces
+    faces = analysed.analysis.faces
     from_left = tuple(sorted(faces, key=lambda face: face.detection.box.x))
     # An analysis gives the largest first
-    return Example(shown, unlike, sha256, from_left, faces[0] if faces else None, looked.reason)
+    return Example(shown, unlike, sha256, from_left, faces[0] if faces else None, analysed.reason)
 
 
 def _read(path: str) -> bytes:

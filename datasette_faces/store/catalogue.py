@@ -73,6 +73,8 @@ INDEXES = (
     "create index people_wall on people(hidden, name is not null, faces desc)",
     "create index face_embeddings_model on face_embeddings(model_id, face_id)",
 )
+PICTURE_COLUMNS = {"photos": "thumbnail", "faces": "crop"}
+"""The column of each table that holds its pictures, here as in the private file."""
 Notes = Mapping[str, str]
 """The rows of `catalogue`: what was turned on, by name."""
 

@@ -30,14 +30,14 @@ def calibrate_command(database: str, model_id: str | None, as_json: bool) -> Non
     give pairs that do not. Run it again after naming or correcting more people.
     """
     with reading(database) as conn:
-        wanted = [searcher.model_of(conn, model_id)] if model_id else models.every(conn)
-    if not wanted:
+        chosen = [searcher.model_of(conn, model_id)] if model_id else models.every(conn)
+    if not chosen:
         raise click.ClickException(
             "This file holds no faces yet; fill it with: datasette faces ingest"
         )
     try:
         with changing(database) as conn:
-            found = [(model, probability.calibrate(conn, model.id)) for model in wanted]
+            found = [(model, probability.calibrate(conn, model.id)) for model in chosen]
     except KeyboardInterrupt:
         click.echo("\nStopped; the previous calibration is still used.", err=True)
         sys.exit(1)

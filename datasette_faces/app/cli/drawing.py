@@ -9,7 +9,7 @@ import click
 from ...errors import DecisionError, FaceThere
 from ...media.files import as_text
 from ...models import registry
-from ...models.at_hand import AtHand
+from ...models.model_pools import ModelPools
 from ...people import decide, grouping, manual_faces
 from ...shapes import ModelInfo
 from ...store import models, photos
@@ -48,7 +48,7 @@ def draw(
     """
     wanted = decide.clean_name(name) if name else None
     given = [registry.model(model_id) for model_id in model_ids]
-    with changing(database) as conn, AtHand(given) as look:
+    with changing(database) as conn, ModelPools(given) as pools:
         drawable = manual_faces.read_drawable_photo(conn, _find_photo(conn, photo))
         infos = models.every(conn)
         try:
@@ -58,7 +58,7 @@ def draw(
         except FaceThere as error:
             raise DecisionError(f"{error}: face {error.face_id}") from None
         data = manual_faces.read_original(drawable)
-        manual = manual_faces.measure_face(look, infos, data, manual_box)
+        manual = manual_faces.measure_face(pools.measure_manual_face, infos, data, manual_box)
         with transaction(conn):
             decision, face_id = manual_faces.save_manual_face(conn, drawable, manual)
             if wanted:

@@ -50,5 +50,5 @@ def embed(database: str, model_id: str, workers: int | None, as_json: bool) -> N
     click.echo(
         f"{counted(report.faces, 'face')} by {model.id} in {counted(report.analysed_again, 'photo')} "
         f"({report.seconds:.1f} s); {counted(report.missing, 'photo is', 'photos are')} missing\n"
-        f"Group them by it: datasette faces cluster {database} --model {model.id}"
+        f"To group faces by this model: datasette faces cluster {database} --model {model.id}"
     )

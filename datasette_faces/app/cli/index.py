@@ -1,4 +1,4 @@
-"""`index`: the indexes of a database, made anew or removed."""
+"""`index`: the indexes of a database, rebuilt or removed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def index_command(database: str, drop: bool, as_json: bool) -> None:
     """
     started = time.monotonic()
     try:
-        done = _remove(database) if drop else _make(database, quiet=as_json)
+        done = _drop(database) if drop else _rebuild(database, quiet=as_json)
     except KeyboardInterrupt:
         click.echo(f"\nStopped. {STILL_WORKS} Run the same command again to build them.", err=True)
         sys.exit(1)
@@ -37,7 +37,7 @@ def index_command(database: str, drop: bool, as_json: bool) -> None:
     click.echo(json.dumps(done) if as_json else _in_sentences(done, database))
 
 
-def _make(database: str, *, quiet: bool) -> dict[str, Any]:
+def _rebuild(database: str, *, quiet: bool) -> dict[str, Any]:
     with reading(database) as conn:
         before = summary.indexes(conn)
         faces = sum(model["faces"] for model in summary.models(conn))
@@ -45,19 +45,19 @@ def _make(database: str, *, quiet: bool) -> dict[str, Any]:
         click.echo(f"Indexing {counted(faces, 'embedding')}…", err=True)
     with changing(database) as conn:
         index_upkeep.rebuild(conn)
-        made = summary.indexed(conn)
+        indexed = summary.indexed(conn)
         gone = set(before) - set(summary.indexes(conn))
-    return {"indexes": made, "removed": sorted(gone)}
+    return {"indexes": indexed, "removed": sorted(gone)}
 
 
-def _remove(database: str) -> dict[str, Any]:
+def _drop(database: str) -> dict[str, Any]:
     with reading(database) as conn:
         before = summary.indexes(conn)
     with changing(database) as conn:
         index_upkeep.drop(conn)
-        made = summary.indexed(conn)
+        indexed = summary.indexed(conn)
         left = summary.indexes(conn)
-    return {"indexes": made, "removed": [name for name in before if name not in left]}
+    return {"indexes": indexed, "removed": [name for name in before if name not in left]}
 
 
 def _in_sentences(done: dict[str, Any], database: str) -> str:

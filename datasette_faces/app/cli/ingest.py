@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ...library.ingest import demo as demo_pictures
-from ...library.ingest.run import Report, ingest
+from ...library.ingest.run import IngestReport, ingest
 from ...models import registry
 from ...models.pipeline import MIN_FACE_PX
 from ..datasette import serve as serving
@@ -76,7 +76,7 @@ def ingest_command(
 
     DATABASE is created if it does not exist. Photographs are known by their content: run the same command
     again after adding, moving or editing some, or after it was stopped, and only what is new is
-    looked at.
+    analysed.
     """
     if as_json and open_browser:
         raise click.UsageError("--json cannot be combined with --open")
@@ -131,31 +131,16 @@ def demo(database: str, model_id: str, serve: bool, port: int) -> None:
         serving.serve(database, port=port, announce=click.echo)
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def _as_json(report: IngestReport) -> dict[str, Any]:
     values = asdict(report)
     values["photos"] = report.pictures
     return values
 
 
-def _in_sentences(report: Report, database: str) -> str:
+def _in_sentences(report: IngestReport, database: str) -> str:
     found = f"{counted(report.faces, 'face')} found" if report.faces else "No new faces"
     lines = [f"{found} in {counted(report.found, 'file')} ({report.seconds:.1f} s): {database}"]
-    for name, count in (
-        ("new", report.new),
-        ("edited", report.edited),
-        ("moved or copied", report.moved),
-        ("analysed with another model", report.analysed_again),
-        ("unchanged", report.unchanged),
-        ("missing now", report.missing),
-        ("manual faces, recreated", report.drawn),
-        (f"face{'' if report.named == 1 else 's'} named by other programs", report.named),
-        ("without a picture", len(report.errors)),
-    ):
-        if count:
-            lines.append(f"{count:>8,} {name}")
-    if report.people:
-        people = counted(report.people, "person", "people", width=8)
-        lines.append(f"{people}")
+    lines += _list_counts(report)
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
         lines.append(f"    …all of them: datasette faces status {database}")
@@ -166,3 +151,20 @@ def _in_sentences(report: Report, database: str) -> str:
         address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
         lines.append(f"Browse them: datasette {database}, then {address}")
     return "\n".join(lines)
+
+
+def _list_counts(report: IngestReport) -> list[str]:
+    """One line for each count that is not 0."""
+    counts = (
+        ("new", report.new),
+        ("edited", report.edited),
+        ("moved or copied", report.moved),
+        ("analysed with another model", report.analysed_again),
+        ("unchanged", report.unchanged),
+        ("missing now", report.missing),
+        ("manual faces, recreated", report.drawn),
+        (f"face{'' if report.named == 1 else 's'} named by other programs", report.named),
+        ("without a picture", len(report.errors)),
+        ("person" if report.people == 1 else "people", report.people),
+    )
+    return [f"{count:>8,} {name}" for name, count in counts if count]

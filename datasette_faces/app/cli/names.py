@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from ...models import registry
-from ...models.at_hand import AtHand
+from ...models.model_pools import ModelPools
 from ...people import export_xmp, grouping
 from ...people import import_names as naming
 from ...people.import_names import NameImportReport
@@ -33,8 +33,8 @@ def import_names(database: str, as_json: bool, model_ids: tuple[str, ...]) -> No
     """
     given = [registry.model(model_id) for model_id in model_ids]
     with changing(database) as conn:
-        with AtHand(given) as look, progress_of("Reading names", quiet=as_json) as progress:
-            report = naming.import_photo_names(conn, look, progress=progress)
+        with ModelPools(given) as pools, progress_of("Reading names", quiet=as_json) as progress:
+            report = naming.import_photo_names(conn, pools, progress=progress)
         with transaction(conn):
             for model in models.every(conn)[:1]:
                 grouping.cluster(conn, model)

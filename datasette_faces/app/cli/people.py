@@ -10,7 +10,7 @@ from typing import TextIO
 import click
 
 from ...errors import DecisionError, NameTaken
-from ...models.at_hand import AtHand
+from ...models.model_pools import ModelPools
 from ...people import decide as people
 from ...people import decision_log, manual_faces
 from ...people.kinds import get_kind
@@ -316,8 +316,10 @@ def rebuild(database: str) -> None:
 
 def _draw_again(conn: Connection) -> None:
     """Make the faces that somebody drew and that are not there, and say which ones have to wait."""
-    with AtHand() as look:
-        done = manual_faces.add_missing_faces(conn, look, look.of(models.every(conn)))
+    with ModelPools() as pools:
+        done = manual_faces.add_missing_faces(
+            conn, pools.measure_manual_face, pools.find_available(models.every(conn))
+        )
     if done.added:
         again = counted(
             done.added, "face made again as it was drawn", "faces made again as they were drawn"

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ...library.ingest import folder_search
-from ...library.ingest.run import Report
+from ...library.ingest.run import IngestReport
 from ...models import registry
 from ...models.base import FaceModel
 from ...models.pipeline import MIN_FACE_PX
@@ -187,7 +187,7 @@ def find_command(
         sys.exit(1)
 
 
-def _say_rejected(report: Report) -> None:
+def _say_rejected(report: IngestReport) -> None:
     """The first files that gave no picture, and how many more there are."""
     for rejected in report.errors[:MOST_REJECTED]:
         _note(f"{rejected.path}: {rejected.reason}")

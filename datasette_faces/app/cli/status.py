@@ -1,4 +1,4 @@
-"""`status` and `models`: what is in a file, and what is at hand."""
+"""`status` and `models`: what is in a file, and which models are installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .group import counted, faces, in_words, printable
 @click.option("--json", "as_json", is_flag=True, help="Print numbers as JSON")
 @in_words
 def status(database: str, as_json: bool) -> None:
-    """Say what is in a database, and which files gave no photo, and why."""
+    """Show what is in a database, and which files failed, and why."""
     with reading(database) as conn:
         counts, errors = summary.counts(conn), summary.errors(conn)
     if as_json:
@@ -30,8 +30,8 @@ def status(database: str, as_json: bool) -> None:
         facts = "by {id}, {dimensions} dimensions; licence: {licence}".format(**model)
         click.echo(f"model     {found} {facts}")
         if model["waiting"]:
-            wait = counted(model["waiting"], "photo waits", "photos wait", width=12)
-            click.echo(f"          {wait} to be ingested with it")
+            wait = counted(model["waiting"], "photo is", "photos are", width=12)
+            click.echo(f"          {wait} not ingested with it yet")
     for index in counts["indexes"]:
         click.echo(f"index     {index}")
     for error in errors:
@@ -44,7 +44,7 @@ def status(database: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON")
 @in_words
 def models(as_json: bool) -> None:
-    """List the models known here, their licences, and whether their weights are at hand."""
+    """List the models known here, their licences, and whether their weights are installed."""
     listed = [
         {
             "id": model.id,
@@ -67,4 +67,4 @@ def models(as_json: bool) -> None:
         click.echo(f"    {item['name']}, {item['dimensions']} dimensions")
         click.echo(f"    same person from a cosine similarity of {item['threshold']}")
         click.echo(f"    licence: {item['licence']}")
-        click.echo(f"    weights: {item['missing'] or 'at hand'}")
+        click.echo(f"    weights: {item['missing'] or 'installed'}")

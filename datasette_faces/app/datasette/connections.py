@@ -29,4 +29,4 @@ def prepare(datasette: Any, conn: Any, name: str) -> None:
     if database is not None:
         errors.show_reasons(database)
         hidden_tables.hide(datasette, database)
-        log_filter.keep_failed_queries_out(database, state.queries)
+        log_filter.keep_failed_queries_out(database, state.upload_cache)

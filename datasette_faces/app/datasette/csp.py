@@ -149,8 +149,8 @@ def _add_headers(
         if message["type"] == "http.response.start" and (ours or noted):
             headers = list(message.get("headers") or [])
             there = {bytes(name).lower().decode("latin-1"): value for name, value in headers}
-            wanted = await _own_headers(datasette, scope, there, noted)
-            lacking = {name: value for name, value in wanted.items() if name not in there}
+            own = await _own_headers(datasette, scope, there, noted)
+            lacking = {name: value for name, value in own.items() if name not in there}
             headers += [[name.encode(), value.encode()] for name, value in lacking.items()]
             message = {**message, "headers": headers}
         await send(message)

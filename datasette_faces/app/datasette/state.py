@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from ...models.base import FaceModel
-from ...models.inference import Inference
+from ...models.model_pools import ModelPools
 from ...search.searcher import Searcher
 from ...search.upload_cache import UploadCache
-from ..sql.functions import Shared
+from ..sql.functions import SharedState
+from .upload_options import make_upload_options
 
 READERS = 4
 """Originals that are read at once; others wait."""
@@ -24,7 +24,9 @@ class State:
     """One server's query faces, its upload models and caches."""
 
     def __init__(self) -> None:
-        self.queries = UploadCache()
+        self.upload_cache = UploadCache()
+        self.pools = ModelPools(options=make_upload_options())
+        """The models at work for uploads."""
         self.disk = ThreadPoolExecutor(READERS, thread_name_prefix="originals")
         """Reads originals: Datasette's own threads are for SQL, and a disk may be slow."""
         self.logged_once: set[str] = set()
@@ -33,8 +35,7 @@ class State:
         """The hashes of the scripts that Datasette puts into every page; None until they are read."""
         self._lock = threading.Lock()
         self._parts: dict[type[Any], Any] = {}
-        self._inferences: dict[tuple[str, str], Inference] = {}
-        self._shared: dict[str, tuple[str | None, Shared]] = {}
+        self._shared: dict[str, tuple[str | None, SharedState]] = {}
         self._caches: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
     def cache_of(self, database: Any) -> dict[Any, Any]:
@@ -48,7 +49,7 @@ class State:
                 self._parts[kind] = kind()
             return cast(Part, self._parts[kind])
 
-    def shared(self, database: str, path: str | None) -> Shared:
+    def shared(self, database: str, path: str | None) -> SharedState:
         """What the SQL functions of a database's connections share: its indexes, its query faces.
 
         path: its file; None for whichever that is.
@@ -57,25 +58,16 @@ class State:
             known = self._shared.get(database)
             # Another file may come under a known name
             if known is None or path not in (None, known[0]):
-                shared = Shared(Searcher(path), lambda key: self.queries.vector(database, key))
+                shared = SharedState(
+                    Searcher(path), lambda key: self.upload_cache.vector(database, key)
+                )
                 known = self._shared[database] = path, shared
             return known[1]
-
-    def inference(self, model: FaceModel) -> Inference:
-        """The one Inference of a model; its processes start with the first picture."""
-        with self._lock:
-            # Packs of one name may lie in several folders
-            key = model.id, str(getattr(model, "folder", None))
-            if key not in self._inferences:
-                self._inferences[key] = Inference(model)
-            return self._inferences[key]
 
     def close(self) -> None:
         """End all processes; without this they end with Datasette's own process."""
         self.disk.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            for inference in self._inferences.values():
-                inference.close()
+        self.pools.close()
 
 
 def state_of(datasette: Any) -> State:

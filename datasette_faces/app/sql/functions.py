@@ -26,7 +26,7 @@ QueryVector = Callable[[str], "tuple[str, FloatArray] | None"]
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedState:
     """What the connections of one database share.
 
     query_vector: gives the model and the vector of a query face, by its key.
@@ -40,7 +40,7 @@ class Shared:
 class Functions:
     """The SQL functions of one connection, by their names there."""
 
-    def __init__(self, caller_of: Callable[[], Connection], shared: Shared) -> None:
+    def __init__(self, caller_of: Callable[[], Connection], shared: SharedState) -> None:
         self._caller_of, self._shared, self._curves = caller_of, shared, CurveCache()
 
     @named("face_embedding")
@@ -49,7 +49,7 @@ class Functions:
         if model_id is None:
             return None
         caller = self._caller_of()
-        found = _unless_stopped(
+        found = _unless_timed_out(
             caller, lambda: gallery.embedding(caller, face_id, model_id or None)
         )
         return self._shared.vector_models.note(found[1], found[0]) if found else None
@@ -71,7 +71,7 @@ class Functions:
         """Cosine similarity of two vectors, -1..1; NULL where one is NULL."""
         if first is None or second is None:
             return None
-        similarity = vectors.cosine(_decoded(first), _decoded(second))
+        similarity = vectors.cosine(_decode_vector(first), _decode_vector(second))
         known = self._shared.vector_models
         known.check(second, known.find(first))
         return similarity
@@ -88,7 +88,7 @@ class Functions:
         if vector is None:
             return None
         caller, known = self._caller_of(), self._shared.vector_models
-        count, embedding, filters = _whole(k), _decoded(vector), parse_filters_json(options)
+        count, embedding, filters = _parse_k(k), _decode_vector(vector), parse_filters_json(options)
 
         def ask() -> list[Match]:
             model = model_of_vector(caller, embedding, model_id or known.find(vector)).id
@@ -96,7 +96,7 @@ class Functions:
             nearest = self._shared.searcher.nearest
             return nearest(caller, embedding, count, model_id=model, filters=filters)
 
-        found = _unless_stopped(caller, ask) or ()
+        found = _unless_timed_out(caller, ask) or ()
         return json.dumps(
             [{"face_id": match.face_id, "similarity": match.similarity} for match in found]
         )
@@ -107,13 +107,13 @@ class Functions:
         if similarity is None or model_id is None:
             return None
         caller = self._caller_of()
-        curve = _unless_stopped(caller, lambda: self._curves.read(caller, model_id or None))
+        curve = _unless_timed_out(caller, lambda: self._curves.read(caller, model_id or None))
         return None if curve is None else probability.estimate(curve, similarity)
 
 
-def register(conn: Connection, shared: Shared | None = None) -> None:
+def register(conn: Connection, shared: SharedState | None = None) -> None:
     """Register every function on a connection."""
-    functions = Functions(_borrowed(conn), shared or Shared())
+    functions = Functions(_uncounted_reference(conn), shared or SharedState())
     for function, counts in (
         (functions.face_embedding, (1, 2)),
         (functions.face_query, (1,)),
@@ -126,7 +126,7 @@ def register(conn: Connection, shared: Shared | None = None) -> None:
             conn.create_function(function.__name__, count, function, deterministic=True)
 
 
-def _whole(k: int | str) -> int:
+def _parse_k(k: int | str) -> int:
     try:
         if isinstance(k, bool | bytes) or int(k) != float(k):
             raise ValueError
@@ -136,14 +136,14 @@ def _whole(k: int | str) -> int:
         raise SearchError(f"k is a whole number, 1 to {MAX_K:,}, not {shown}") from None
 
 
-def _decoded(vector: bytes) -> FloatArray:
+def _decode_vector(vector: bytes) -> FloatArray:
     if not isinstance(vector, bytes):
         kind = "text" if isinstance(vector, str) else "a number"
         raise SearchError(f"a vector is a blob of float32 values, not {kind}")
     return vectors.decode(vector)
 
 
-def _unless_stopped(caller: Connection, ask: Callable[[], Answer]) -> Answer | None:
+def _unless_timed_out(caller: Connection, ask: Callable[[], Answer]) -> Answer | None:
     """The answer; None where the time limit ended it, and the query that asked is stopped."""
     try:
         return ask()
@@ -154,7 +154,7 @@ def _unless_stopped(caller: Connection, ask: Callable[[], Answer]) -> Answer | N
         return None
 
 
-def _borrowed(conn: Connection) -> Callable[[], Connection]:
+def _uncounted_reference(conn: Connection) -> Callable[[], Connection]:
     """The connection, by a reference that does not count.
 
     SQLite holds a function until its connection is closed, out of the garbage collector's sight: a
@@ -165,7 +165,7 @@ def _borrowed(conn: Connection) -> Callable[[], Connection]:
     return lambda: ctypes.cast(address, ctypes.py_object).value
 
 
-def prepare(conn: Connection, path: str | None, shared: Shared | None = None) -> None:
+def prepare(conn: Connection, path: str | None, shared: SharedState | None = None) -> None:
     """Make a Datasette connection ready: sqlite-vec, then the functions.
 
     Raises NoVectorExtension, with the file's name, where its tables cannot be read without.

@@ -32,7 +32,7 @@ async def calibration_url(page: Page, model_id: str) -> str | None:
 
 
 @page_view(*TABLES)
-async def calibrated(page: Page) -> Response:
+async def calibration_page(page: Page) -> Response:
     """The curve, the reliability plot and the accept rates of one model."""
     if not await page.read(table_privacy.is_searchable):
         raise NotFound("This catalogue was published without a search: it has no embeddings")
@@ -86,14 +86,14 @@ def _line(curve: Curve) -> str:
 
 def _points(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The reliability plot's points: the larger, the more pairs of about this chance."""
-    most = max((it.share for it in evaluation.bins), default=1.0)
+    most = max((part.share for part in evaluation.bins), default=1.0)
     grown = MOST_RADIUS - LEAST_RADIUS
     return [
         {
-            "x": round(WIDTH * it.predicted, 1),
-            "y": round(HEIGHT * (1 - it.observed), 1),
-            "radius": round(LEAST_RADIUS + grown * (it.share / most) ** 0.5, 1),
-            **asdict(it),
+            "x": round(WIDTH * part.predicted, 1),
+            "y": round(HEIGHT * (1 - part.observed), 1),
+            "radius": round(LEAST_RADIUS + grown * (part.share / most) ** 0.5, 1),
+            **asdict(part),
         }
-        for it in evaluation.bins
+        for part in evaluation.bins
     ]

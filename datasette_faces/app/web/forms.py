@@ -95,7 +95,7 @@ async def read_form(request: Any) -> Form:
 def _of_json(data: Any) -> dict[str, list[str]]:
     if not isinstance(data, dict):
         raise ValueError("an object is needed")
-    every = {name: it if isinstance(it, list) else [it] for name, it in data.items()}
+    every = {name: value if isinstance(value, list) else [value] for name, value in data.items()}
     return {
         name: [str(int(it) if it is True else it) for it in values if it not in (None, False)]
         for name, values in every.items()

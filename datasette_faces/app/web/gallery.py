@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from ...people import explain
+from ...search.filters import parse_day
 from ...store import catalogue, explanations, models
 from ...store import gallery as browse
 from ...store.gallery import Filters, Query, Row
@@ -31,9 +30,6 @@ from .people_of_faces import photo_title, sees_people, with_people
 
 PAGE_FACES = 60
 NEAREST_FACES = 24
-_DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
-_FIRST_DAY = "0000-01-01"
-"""What a year or a month lacks to be a day."""
 
 
 @page_view("faces", "photos")
@@ -93,19 +89,12 @@ def _day(request: Any, name: str) -> str | None:
     text = (request.args.get(name) or "").strip()
     if not text:
         return None
-    if not _DAY.fullmatch(text) or not _is_day(text + _FIRST_DAY[len(text) :]):
+    try:
+        return parse_day(text)
+    except ValueError:
         raise BadRequest(
             f"{name} takes a day like 2019-05-31, a month or a year, not {text[:40]!r}"
-        )
-    return text
-
-
-def _is_day(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+        ) from None
 
 
 @page_view("faces", "photos", "photo_paths")
@@ -243,10 +232,10 @@ async def _hidden_here(
     return {"faces": every - shown, "url": page.url(f"/photo/{photo_id}", hidden="1")}
 
 
-async def _found(page: Page, function: Any, kind: str, wanted_id: int) -> Row:
-    found: Row | None = await page.read(function, wanted_id)
+async def _found(page: Page, function: Any, kind: str, item_id: int) -> Row:
+    found: Row | None = await page.read(function, item_id)
     if found is None:
-        raise NotFound(f"There is no {kind} {wanted_id}")
+        raise NotFound(f"There is no {kind} {item_id}")
     return found
 
 

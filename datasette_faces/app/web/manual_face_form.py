@@ -7,6 +7,7 @@ import asyncio
 from datasette.utils.asgi import Forbidden
 
 from ...errors import DecisionError, FacesError, ModelError, PictureError
+from ...models.base import check_weights
 from ...people import manual_faces
 from ...people.decide import Editor
 from ...people.manual_faces import DrawablePhoto, ManualFace
@@ -18,7 +19,7 @@ from ..datasette.state import state_of
 from .decision_form import Action, Decided, place
 from .forms import Form
 from .page import BadRequest, Page
-from .upload_analysis import NoModel, Overloaded, check_weights, face_model, in_public, missing
+from .upload_analysis import NoModel, Overloaded, face_model, in_public, missing
 
 SIDES = ("x", "y", "width", "height")
 READ = ("faces", "photos", "photo_paths", "people")
@@ -52,11 +53,11 @@ async def prepare_manual_face(page: Page, form: Form) -> Action:
 
 
 def _measure_face(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) -> ManualFace:
-    def measure(info: ModelInfo, data: bytes, drawn: ManualBox) -> Face:
+    def measure(info: ModelInfo, data: bytes, manual_box: ManualBox) -> Face:
         try:
-            inference = state_of(page.datasette).inference(face_model(page, info.id))
-            face = inference.outline(data, drawn).result()
-            check_weights(inference, info.weights_sha256)
+            pool = state_of(page.datasette).pools.get_pool(face_model(page, info.id))
+            face = pool.submit_manual_box(data, manual_box).result()
+            check_weights(info, pool.info)
         except ModelError as error:
             raise ModelError(in_public(page, info.id, str(error))) from None
         return face

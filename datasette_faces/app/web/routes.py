@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .calibration import calibrated
+from .calibration import calibration_page
 from .gallery import face, gallery, photo
 from .images import crop, image, thumbnail
 from .people import history, people, person
@@ -23,7 +23,7 @@ def routes() -> list[tuple[str, Any]]:
         (rf"{_BASE}/?{_JSON}", gallery),
         (rf"{_BASE}/photo/{_ID}{_JSON}", photo),
         (rf"{_BASE}/face/{_ID}{_JSON}", face),
-        (rf"{_BASE}/calibration{_JSON}", calibrated),
+        (rf"{_BASE}/calibration{_JSON}", calibration_page),
         (rf"{_BASE}/people{_JSON}", people),
         (rf"{_BASE}/people/{_ID}{_JSON}", person),
         (rf"{_BASE}/history{_JSON}", history),

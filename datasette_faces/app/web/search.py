@@ -147,10 +147,9 @@ async def _form(page: Page, request: SearchRequest) -> dict[str, Any]:
     may = await permissions.may_upload(page.datasette, page.request, page.database)
     if may and model_id:
         problem = missing(page, model_id)
-        cold = (
-            not problem
-            and state_of(page.datasette).inference(face_model(page, model_id)).state != "ready"
-        )
+        if not problem:
+            pool = state_of(page.datasette).pools.get_pool(face_model(page, model_id))
+            cold = pool.state != "ready"
     return {
         "models": known,
         "has_folders": await page.read(gallery.has_table, "photo_paths"),

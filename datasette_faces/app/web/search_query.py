@@ -74,30 +74,30 @@ def read_request(values: dict[str, list[str]]) -> SearchRequest:
         unlike=several("not"),
         photos=several("photo"),
         model=one("model"),
-        k=_whole(one("k") or str(RESULTS)),
-        filters=_filters({name: value for name in FILTERS if (value := one(name))}),
+        k=_parse_k(one("k") or str(RESULTS)),
+        filters=_parse_filters({name: value for name in FILTERS if (value := one(name))}),
     )
     for face in request.faces:
         if coerce.parse_id(face) is None:
-            raise BadRequest(f"face takes the id of a face, not {_short(face)}")
+            raise BadRequest(f"face takes the id of a face, not {_shortened(face)}")
     if len(request.faces) + len(request.keys) + len(request.unlike) > MAX_EXAMPLES:
         raise BadRequest(f"Name at most {MAX_EXAMPLES} faces to search with")
     return request
 
 
-def _whole(text: str) -> int:
+def _parse_k(text: str) -> int:
     if not (
         text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= searcher.MAX_K
     ):
-        raise BadRequest(f"k takes a whole number, 1 to {searcher.MAX_K:,}, not {_short(text)}")
+        raise BadRequest(f"k takes a whole number, 1 to {searcher.MAX_K:,}, not {_shortened(text)}")
     return int(text)
 
 
-def _short(text: str) -> str:
+def _shortened(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 
-def _filters(given: dict[str, str]) -> SearchFilters:
+def _parse_filters(given: dict[str, str]) -> SearchFilters:
     """The filters of these names and values. Raises BadRequest."""
     if given.get("hidden", "").lower() in NO:
         del given["hidden"]
@@ -105,13 +105,13 @@ def _filters(given: dict[str, str]) -> SearchFilters:
         try:
             parse_filters({name: value})
         except SearchError:
-            raise BadRequest(f"{name} takes {TAKES[name]}, not {_short(value)}") from None
+            raise BadRequest(f"{name} takes {TAKES[name]}, not {_shortened(value)}") from None
     return parse_filters(given)
 
 
 def uploads_of(page: Page) -> DatabaseUploads:
     """The query faces of a page's database."""
-    return DatabaseUploads(state_of(page.datasette).queries, page.database)
+    return DatabaseUploads(state_of(page.datasette).upload_cache, page.database)
 
 
 async def prepare(page: Page, request: SearchRequest) -> PreparedSearch | None:

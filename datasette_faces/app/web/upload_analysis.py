@@ -9,10 +9,9 @@ from typing import Any
 
 from datasette.utils.asgi import Base400
 
-from ...errors import FacesError, ModelError, PictureError, SearchError, WrongWeights
+from ...errors import FacesError, ModelError, PictureError, SearchError
 from ...models import registry
-from ...models.base import FaceModel
-from ...models.inference import Inference
+from ...models.base import FaceModel, check_weights
 from ...models.insightface import InsightFacePack
 from ...search import searcher
 from ...search.prepared_search import SearchRequest
@@ -58,13 +57,13 @@ async def analyse(page: Page, request: SearchRequest, pictures: Pictures) -> lis
         info = await page.read(searcher.model_of, request.model)
     except SearchError as error:
         raise BadRequest(str(error)) from None
-    queries = state_of(page.datasette).queries
+    cache = state_of(page.datasette).upload_cache
     kept_for = {"database": page.database, "model_id": info.id}
     keys = []
     for file_name, data in pictures:
         analysed = await _analyse_picture(page, info, file_name, data)
         keys.append(
-            queries.add_photo(
+            cache.add_photo(
                 analysed.analysis, file_name=file_name, reason=analysed.reason, **kept_for
             )
         )
@@ -76,9 +75,9 @@ async def _analyse_picture(
 ) -> QueryAnalysis:
     """What a model sees in a picture. Raises NoModel, Overloaded, BadRequest."""
     try:
-        inference = state_of(page.datasette).inference(face_model(page, info.id))
-        analysed: QueryAnalysis = await asyncio.wrap_future(inference.submit(data))
-        check_weights(inference, info.weights_sha256)
+        pool = state_of(page.datasette).pools.get_pool(face_model(page, info.id))
+        analysed: QueryAnalysis = await asyncio.wrap_future(pool.submit_query(data))
+        check_weights(info, pool.info)
     except PictureError as error:
         raise BadRequest(f"{file_name}: {error}") from None
     except ModelError as error:
@@ -107,15 +106,6 @@ def missing(page: Page, model_id: str) -> str | None:
     except ModelError as error:
         reason = str(error)
     return reason and in_public(page, model_id, reason)
-
-
-def check_weights(inference: Inference, weights_sha256: str) -> None:
-    """Refuse a model whose vectors would not be those of the database's. Raises WrongWeights."""
-    if inference.info is None or inference.info.weights_sha256 != weights_sha256:
-        raise WrongWeights(
-            f"The weights of {inference.model.id} on this server are not those that made this "
-            "database's embeddings; install the same ones, or ingest the photos again"
-        )
 
 
 def face_model(page: Page, model_id: str) -> FaceModel:

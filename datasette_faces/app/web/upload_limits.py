@@ -1,7 +1,7 @@
 """Every limit on uploads: bytes and parts of one request, uploads at once, pictures in a minute.
 
-Pixels, memory and seconds of decoding one picture, a HEIC for example, are `models/inference.py`'s for
-uploads, below those that `media/limits.py` has for all pictures.
+The pixels, memory and seconds of analysing one picture, such as a HEIC, are limited in
+`app/datasette/upload_options.py`; `media/limits.py` has the higher limits of ingested pictures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The allow-list of an audit: whose faces may be in a catalogue, and how much each cell may tell.
 
-The rules are written here once more, in SQL and Python of their own: nothing is asked of the code that
-exports, so that a mistake of an export is a finding.
+The rules are in SQL and Python of their own and never call the code that exports, so that a mistake of
+an export is a finding.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ...shapes import Box
+from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ...store.people import NOT_A_FACE
-from .findings import PICTURE_COLUMNS, AuditFinding, Catalogue, read_rows
+from .findings import AuditFinding, Catalogue, read_rows
 
 KNOWN_NOTES = {
     "format": r"1",
@@ -38,7 +39,7 @@ SCORE_STEP = 0.01
 ROUNDING = 1e-6
 
 IS_BARRED = f"(coalesce(people.hidden, 0) != 0 or coalesce(people.key, '') = '{NOT_A_FACE}')"
-"""SQL: nobody may see this person, or it is no face at all."""
+"""SQL: the person is hidden, or stands for what is no face."""
 PHOTOS = """
 select public_id, id, taken_at, width, height, latitude, longitude
 from photos join public_photos using (id)
@@ -46,10 +47,10 @@ where id in (select photo_id from faces join audited using (id))
 """
 FACES = """
 select public_faces.public_id, faces.x, faces.y, faces.width, faces.height, detection_score, sharpness,
-    photos.taken_at as photo_taken_at, public_photos.public_id as public_photo,
+    photo_taken_at, public_photos.public_id as public_photo,
     public_people.public_id as public_person
 from audited join faces using (id) join public_faces using (id)
-join photos on photos.id = photo_id join public_photos on public_photos.id = photo_id
+join public_photos on public_photos.id = photo_id
 left join public_people on public_people.id = person_id
 """
 Row = dict[str, Any]

@@ -1,8 +1,7 @@
-"""The comparison of an audit: the private file is exported once more, and both results are the same.
+"""The comparison of an audit: a new export of the private file gives the same catalogue.
 
-This module alone calls the code that exports. It shows that a catalogue is what an export makes of the
-private file today, and that nobody changed it since; that an export makes no mistake, the other checks
-show, which know nothing of it.
+No other module here calls the code that exports. This one shows that a catalogue is up to date and
+unchanged; whether an export makes a mistake, the other checks show, which have rules of their own.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from ...errors import CatalogueError, FacesError
 from ...media import redact
 from ...shapes import ModelInfo
 from ...store import catalogue as tables
+from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ..publish import public_ids, public_rows, selection
-from .findings import PICTURE_COLUMNS, AuditFinding, Catalogue
+from .findings import AuditFinding, Catalogue
 from .schema_check import scratch_catalogue
 
 SAMPLED = 200
@@ -56,10 +56,10 @@ def match_faces(private: Connection, conn: Connection) -> list[int]:
 
     Raises CatalogueError where the private file knows none of them.
     """
-    selection.number_all(private, selection.key(private) or b"none")
+    selection.assign_public_ids(private, selection.read_secret(private) or b"none")
     sql = "select id from faces where typeof(id) = 'integer'"
     public = [row[0] for row in conn.execute(sql)]
-    known = selection.choose_published(private, public)
+    known = selection.choose_public_faces(private, public)
     if public and not known:
         raise CatalogueError(
             "The catalogue was not made of this private file, which knows none of its faces. Was the "
@@ -70,27 +70,29 @@ def match_faces(private: Connection, conn: Connection) -> list[int]:
 
 def prepare_comparison(catalogue: Catalogue) -> Comparison:
     """What to compare a catalogue with; after `match_faces`."""
-    secret = selection.key(catalogue.private) or b"none"
+    secret = selection.read_secret(catalogue.private) or b"none"
     others = bool(catalogue.notes.get("blur_others"))
-    return Comparison(catalogue, secret, selection.to_blur(catalogue.private, others=others))
+    return Comparison(
+        catalogue, secret, selection.find_boxes_to_blur(catalogue.private, others=others)
+    )
 
 
 def compare_photos(comparison: Comparison) -> list[AuditFinding]:
     """Every cell of `photos` is what an export writes today."""
     catalogue, blurred = comparison.catalogue, comparison.blurred
     expected = (
-        public_rows.photo_facts(
+        public_rows.export_photo_cells(
             row, blurred.get(row["photo_id"], ()), notes=catalogue.notes, secret=comparison.secret
         )
-        for row in selection.photos(catalogue.private, pictures=False)
+        for row in selection.read_photos(catalogue.private, pictures=False)
     )
     return _compare_cells(catalogue, "photos", expected)
 
 
 def compare_faces(comparison: Comparison) -> list[AuditFinding]:
     """Every cell of `faces` is what an export writes today."""
-    rows = selection.faces(comparison.catalogue.private, pictures=False)
-    return _compare_cells(comparison.catalogue, "faces", map(public_rows.face_facts, rows))
+    rows = selection.read_faces(comparison.catalogue.private, pictures=False)
+    return _compare_cells(comparison.catalogue, "faces", map(public_rows.export_face_cells, rows))
 
 
 def _compare_cells(catalogue: Catalogue, table: str, exported: Iterator[Row]) -> list[AuditFinding]:
@@ -140,7 +142,7 @@ def compare_vectors(comparison: Comparison) -> list[AuditFinding]:
     def fill(conn: Connection, known: list[ModelInfo]) -> None:
         # Only the ids of faces: the indexes count them
         conn.executemany(FACE, catalogue.private.execute(PUBLISHED))
-        selection.copy_vectors(catalogue.private, conn, known)
+        selection.copy_embeddings(catalogue.private, conn, known)
 
     with scratch_catalogue(catalogue, fill) as again:
         # Rows of another schema, which `check_schema` reports, cannot be compared
@@ -213,12 +215,12 @@ def compare_pictures(comparison: Comparison) -> list[AuditFinding]:
 
 def _seal(comparison: Comparison) -> str:
     """The seal as an export writes it today over these pictures."""
-    catalogue, seal = comparison.catalogue, public_ids.seal(comparison.secret)
-    photos = {table: selection.photos_of(catalogue.private, table) for table in PICTURE_COLUMNS}
+    catalogue, seal = comparison.catalogue, public_ids.start_seal(comparison.secret)
+    photos = {table: selection.map_to_photos(catalogue.private, table) for table in PICTURE_COLUMNS}
     for table, row_id, data in catalogue.pictures():
         blurred = comparison.blurred.get(photos[table].get(row_id, 0), ())
-        seal.update(public_rows.sealed(table, row_id, data, blurred))
-    seal.update(public_rows.sealed_notes(catalogue.notes))
+        seal.update(public_rows.encode_for_seal(table, row_id, data, blurred))
+    seal.update(public_rows.encode_notes_for_seal(catalogue.notes))
     return seal.hexdigest()
 
 
@@ -227,12 +229,12 @@ def _is_exported_picture(comparison: Comparison, table: str, row_id: Any) -> boo
     catalogue, column = comparison.catalogue, PICTURE_COLUMNS[table]
     sql = f"select {column} from {table} where id = ?"
     found = catalogue.conn.execute(sql, [row_id]).fetchone()
-    row = selection.one(catalogue.private, table, row_id) if isinstance(row_id, int) else None
+    row = selection.read_row(catalogue.private, table, row_id) if isinstance(row_id, int) else None
     if row is None or not found or not isinstance(found[0], bytes):
         return False
     taken = (row, comparison.blurred.get(row["photo_id"], ()))
     try:
-        again = public_rows.printed(
+        again = public_rows.export_row(
             taken, table=table, notes=catalogue.notes, secret=comparison.secret
         )
         return redact.differ(again.row[column], found[0]) < MAX_DIFFERENCE

@@ -1,4 +1,4 @@
-"""The checks of an audit that look at the file itself: it is its tables and indexes, and no byte more."""
+"""The checks of an audit on the file itself: it holds its tables and indexes, and no other byte."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .findings import AuditFinding, CatalogueFile
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 100
 PROBED_COLUMNS = 64
-"""So many places behind the last column of each table are looked at."""
+"""Places behind the last column of each table where a value could be."""
 COUNTERS = ((24, 28), (40, 44), (92, 100))
-"""What counts changes, and says which SQLite made them: SQLite's "Database File Format", 1.3."""
+"""Counters of changes, and the version of SQLite: SQLite's "Database File Format", 1.3."""
 ZERO_BYTES = ((20, 21), (48, 56), (60, 92))
-"""What a page reserves, a cache's size, vacuum's settings, user_version, application_id, the future's."""
+"""Reserved bytes, cache size, vacuum settings, user_version, application_id, bytes for expansion."""
 
 
 def find_files_beside(catalogue: CatalogueFile) -> list[AuditFinding]:
-    """Nothing lies beside the file, or behind its last page."""
+    """No file of SQLite is beside the catalogue, and no byte behind its last page."""
     there = [
         os.path.basename(catalogue.path) + end
         for end in atomic_file.BESIDE_SQLITE[1:]
@@ -41,24 +41,24 @@ def find_files_beside(catalogue: CatalogueFile) -> list[AuditFinding]:
 
 
 def check_header(catalogue: CatalogueFile) -> list[AuditFinding]:
-    """The header says how large the file is, and keeps nothing else."""
+    """The header of the file holds no number that SQLite does not need."""
     raw = catalogue.data[:HEADER_BYTES]
-    strange = [f"bytes {begin} to {end}" for begin, end in ZERO_BYTES if any(raw[begin:end])]
+    leaks = [f"bytes {begin} to {end}" for begin, end in ZERO_BYTES if any(raw[begin:end])]
     if raw[18:20] != b"\x01\x01":
-        strange.append("the file is in WAL mode")
-    return [AuditFinding.of("numbers in the header", len(ZERO_BYTES) + 1, strange)]
+        leaks.append("the file is in WAL mode")
+    return [AuditFinding.of("numbers in the header", len(ZERO_BYTES) + 1, leaks)]
 
 
 def check_pages(catalogue: CatalogueFile) -> list[AuditFinding]:
-    """Every index says what its table says, and every page belongs to one of them."""
+    """Every index is consistent with its table, and every page belongs to one of them."""
     lines = [row[0] for row in catalogue.conn.execute("pragma integrity_check(20)")]
     pages = catalogue.conn.execute("pragma page_count").fetchone()[0]
     return [AuditFinding.of("unused or inconsistent pages", pages, set(lines) - {"ok"})]
 
 
 def check_free_space(catalogue: CatalogueFile) -> list[AuditFinding]:
-    """Between rows, and on pages that were given back, is nothing: a copy of the rows is the same file."""
-    with atomic_file.scratch_beside(catalogue.path) as folder, explained(catalogue.path):
+    """Nothing is between rows or on free pages: a copy of the rows alone is the same file."""
+    with atomic_file.scratch_folder_beside(catalogue.path) as folder, explained(catalogue.path):
         copy = folder / "copy"
         catalogue.conn.execute("vacuum into ?", [str(copy)])
         places = [f"at byte {place:,}" for place in _differing_bytes(Path(catalogue.path), copy)]
@@ -69,7 +69,7 @@ def check_free_space(catalogue: CatalogueFile) -> list[AuditFinding]:
 
 
 def _values_behind_columns(copy: Path) -> Iterator[str]:
-    """Values of rows for which their table has no column: further ones would show them."""
+    """Values of rows behind the last column of their table, which added columns show."""
     columns = [f"c{number}_{secrets.token_hex(8)}" for number in range(PROBED_COLUMNS)]
     ordinary = "type = 'table' and rootpage > 0 and name not like 'sqlite~_%' escape '~'"
     with closing(sqlite().connect(str(copy), isolation_level=None)) as conn:
@@ -91,7 +91,7 @@ def _values_behind_columns(copy: Path) -> Iterator[str]:
 
 
 def _differing_bytes(one: Path, other: Path) -> Iterator[int]:
-    """Where two files differ first in each piece; their headers may count changes differently."""
+    """The first offset in each piece where two files differ, but for the counters of their headers."""
     if one.stat().st_size != other.stat().st_size:
         yield min(one.stat().st_size, other.stat().st_size)
         return

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 
 MAX_EXAMPLES = 5
-PICTURE_COLUMNS = {"photos": "thumbnail", "faces": "crop"}
-"""The tables of a catalogue that hold pictures, and the column of each."""
 
 
 @dataclass(frozen=True)

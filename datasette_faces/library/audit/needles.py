@@ -1,4 +1,4 @@
-"""What a private file holds that must not be found in a catalogue, kind by kind, as bytes to look for."""
+"""The texts, numbers and vectors of a private file that a catalogue must not hold, as bytes to look for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...algorithms.needle_search import MAX_NEEDLE_BYTES, MIN_NEEDLE_BYTES, Byte
 from ...store.connection import Connection
 
 NUMBERS = re.compile(r"[\d\s._:-]{1,15}")
-"""A folder or file that is called after a day, or a number: published days would be taken for it."""
+"""The name of a folder or file that is a day or a number: published days are equal to it."""
 MIN_DISTINCT_BYTES = 5
 """40.01875 degrees are 40 44 02 66 66 66 66 66: a score of 0.7, and the number after it, look alike."""
 SHA256 = re.compile("[0-9a-fA-F]{64}")
@@ -29,28 +29,32 @@ BATCH = 16_384
 BASE64 = np.frombuffer(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8
 )
-LOWER, UPPER = (np.frombuffer(it, np.uint8) for it in (b"0123456789abcdef", b"0123456789ABCDEF"))
+LOWER, UPPER = (
+    np.frombuffer(digits, np.uint8) for digits in (b"0123456789abcdef", b"0123456789ABCDEF")
+)
 
 
 def names(conn: Connection) -> set[str]:
-    """What people are called, were, or may be."""
+    """Names of people: present, former and proposed ones."""
     sql = (
         "select name from people where name is not null "
         "union select value from decisions where value is not null"
     )
-    for table in sorted({"said_names", "name_proposals"} & tables(conn)):  # of later versions
+    for table in sorted(
+        {"said_names", "name_proposals"} & tables(conn)
+    ):  # tables of later versions
         sql += f" union select name from {table}"
     return {str(row[0]) for row in conn.execute(sql)}
 
 
 def actors(conn: Connection) -> set[str]:
-    """Who decided."""
+    """The people who made decisions."""
     rows = conn.execute("select distinct actor from decisions where actor is not null")
     return {str(row[0]) for row in rows}
 
 
 def paths(conn: Connection) -> set[str]:
-    """Parts of paths: each folder, each file's name without its ending."""
+    """Parts of paths: each folder, and each file's name without its extension."""
     sql = (
         "select path from photos union select path from photo_paths "
         "union select path from ingest_errors "
@@ -59,7 +63,7 @@ def paths(conn: Connection) -> set[str]:
     found: set[str] = set()
     folders: set[str] = set()
     for (path,) in conn.execute(sql):
-        # The name itself, where it is no UTF-8
+        # The bytes of a name that is no UTF-8
         named = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
         text = str(named)
         folder, name = (ntpath if "\\" in text and "/" not in text else posixpath).split(text)
@@ -68,11 +72,11 @@ def paths(conn: Connection) -> set[str]:
         folders.add(folder)
     for folder in folders:
         found.update(part for part in re.split(r"[\\/]", folder) if part)
-    return {it for it in found if it and not NUMBERS.fullmatch(it)}
+    return {part for part in found if part and not NUMBERS.fullmatch(part)}
 
 
 def times(conn: Connection) -> Iterator[bytes]:
-    """Times that say more than a day, to the minute, as ISO 8601 and as EXIF write them."""
+    """Times to the minute, as ISO 8601 and EXIF write them."""
     sql = """
         select taken_at from photos where length(taken_at) > 10
         union select modified_at from photos where length(modified_at) > 10
@@ -86,18 +90,18 @@ def times(conn: Connection) -> Iterator[bytes]:
 
 
 def cameras(conn: Connection) -> set[str]:
-    """Makers and models."""
+    """Makers and models of cameras."""
     rows = conn.execute("select distinct camera from photos where camera is not null")
     return {str(row[0]) for row in rows}
 
 
 def reasons(conn: Connection) -> set[str]:
-    """Why files were not read."""
+    """The reasons why files could not be read."""
     return {str(row[0]) for row in conn.execute("select distinct reason from ingest_errors")}
 
 
 def hashes(conn: Connection) -> set[str]:
-    """Hashes of photos' bytes, and of what lies beside them, as text."""
+    """Hashes of photos and of their sidecars, as text."""
     sql = (
         "select sha256 from photos union select sha256 from photo_paths "
         "union select sha256 from photo_contents union select sha256 from decision_faces"
@@ -108,23 +112,23 @@ def hashes(conn: Connection) -> set[str]:
 
 
 def hash_rows(texts: Iterable[str]) -> Iterator[ByteRows]:
-    """The two halves of hashes as bytes, and in capitals."""
-    rest = (bytes.fromhex(it) for it in texts if SHA256.fullmatch(it))
-    while some := list(islice(rest, BATCH)):
-        rows = _rows(some)
+    """The halves of hashes as bytes, and as capital letters."""
+    rest = (bytes.fromhex(text) for text in texts if SHA256.fullmatch(text))
+    while batch := list(islice(rest, BATCH)):
+        rows = _rows(batch)
         for start in (0, MAX_NEEDLE_BYTES):
             yield rows[:, start : start + MAX_NEEDLE_BYTES]
             yield _hex(rows[:, start : start + MAX_NEEDLE_BYTES // 2], UPPER)
 
 
 def keys(conn: Connection) -> Iterator[bytes]:
-    """What people and decisions are known by in every copy; and secrets."""
+    """The keys of people and decisions, which are the same in every copy of a file."""
     for (key,) in conn.execute("select key from people union select uid from decisions"):
         yield str(key).encode()
 
 
 def secrets(conn: Connection) -> Iterator[bytes]:
-    """What public ids are made with."""
+    """The secrets that public ids are made with."""
     if "face_keys" not in tables(conn):
         return
     for (key,) in conn.execute("select key from face_keys"):
@@ -134,7 +138,10 @@ def secrets(conn: Connection) -> Iterator[bytes]:
 
 
 def coordinates(conn: Connection, decimals: int) -> Iterator[bytes]:
-    """Exact places, as SQLite, as other programs and as text have them; not those that are round."""
+    """Exact coordinates as SQLite, other programs and texts have them; not those that are round.
+
+    decimals: of a round one.
+    """
     sql = "select latitude from photos union select longitude from photos"
     for (value,) in conn.execute(sql):
         if not isinstance(value, float) or round(value, decimals) == value:
@@ -147,27 +154,27 @@ def coordinates(conn: Connection, decimals: int) -> Iterator[bytes]:
 
 
 def landmarks(conn: Connection) -> Iterator[bytes]:
-    """Where eyes, noses and mouths are."""
+    """Landmarks of faces, as JSON."""
     for (text,) in conn.execute("select landmarks from faces where length(landmarks) > 20"):
         yield str(text).encode()[1:]
-    for kept in _undone_faces(conn):
-        yield str(kept.get("face", {}).get("landmarks", "")).encode()[1:]
+    for face in _undone_faces(conn):
+        yield str(face.get("face", {}).get("landmarks", "")).encode()[1:]
 
 
 def vectors(conn: Connection, allowed: Iterable[int]) -> Iterator[ByteRows]:
-    """Embeddings of faces that are not among these: as they are, and written in other ways."""
-    public = set(allowed)
+    """Embeddings of all faces but the allowed ones, in all encodings."""
+    allowed_ids = set(allowed)
     stored = conn.execute("select face_id, embedding from face_embeddings")
-    rest = (raw for face_id, raw in stored if face_id not in public)
-    while some := list(islice(rest, BATCH)):
-        yield from _encode_vectors(some)
+    rest = (raw for face_id, raw in stored if face_id not in allowed_ids)
+    while batch := list(islice(rest, BATCH)):
+        yield from _encode_vectors(batch)
     yield from _encode_vectors(list(_undone_vectors(conn)))
 
 
 def _encode_vectors(raws: list[Any]) -> Iterator[ByteRows]:
-    whole = [it for it in raws if isinstance(it, bytes) and len(it) >= 2 * MAX_NEEDLE_BYTES]
-    for length in {len(it) // 4 * 4 for it in whole}:
-        rows = _rows([it[:length] for it in whole if len(it) // 4 * 4 == length])
+    long = [raw for raw in raws if isinstance(raw, bytes) and len(raw) >= 2 * MAX_NEEDLE_BYTES]
+    for length in {len(raw) // 4 * 4 for raw in long}:
+        rows = _rows([raw[:length] for raw in long if len(raw) // 4 * 4 == length])
         middle = length // 8 * 4
         yield rows[:, :MAX_NEEDLE_BYTES]
         yield rows[:, middle : middle + MAX_NEEDLE_BYTES]
@@ -182,14 +189,15 @@ def _encode_vectors(raws: list[Any]) -> Iterator[ByteRows]:
 
 
 def _undone_vectors(conn: Connection) -> Iterator[bytes]:
-    """The embeddings of faces whose drawing is undone."""
-    for kept in _undone_faces(conn):
-        for text in dict(kept.get("embeddings", {})).values():
+    """The embeddings of manual faces that were undone."""
+    for face in _undone_faces(conn):
+        for text in dict(face.get("embeddings", {})).values():
             with suppress(ValueError):
                 yield base64.b64decode(str(text))
 
 
 def _undone_faces(conn: Connection) -> Iterator[dict[str, Any]]:
+    """Manual faces that were undone, with all that redoing them needs."""
     if "face_drawings" not in tables(conn):
         return
     for (text,) in conn.execute("select kept from face_drawings where kept is not null"):
@@ -216,21 +224,21 @@ def _base64(rows: ByteRows) -> ByteRows:
 
 
 def _decimals(numbers: np.ndarray[Any, Any]) -> ByteRows:
-    """Nine characters of each number as JSON has it, whether as float32 or as float64: (n, 9)."""
-    kept = numbers[(numbers > 1e-3) & (numbers < 1)]
-    seven = np.minimum(np.round(kept * 1e12) // 100_000, 9_999_999).astype(np.int64)
+    """Nine characters of each number in JSON, the same for float32 and float64: (n, 9)."""
+    usable = numbers[(numbers > 1e-3) & (numbers < 1)]
+    seven = np.minimum(np.round(usable * 1e12) // 100_000, 9_999_999).astype(np.int64)
     places = seven[:, np.newaxis] // 10 ** np.arange(6, -1, -1) % 10
-    zero_and_point = np.broadcast_to(np.frombuffer(b"0.", np.uint8), (len(kept), 2))
+    zero_and_point = np.broadcast_to(np.frombuffer(b"0.", np.uint8), (len(usable), 2))
     return np.concatenate([zero_and_point, (places + ord("0")).astype(np.uint8)], axis=1)
 
 
 def encode(texts: Iterable[str]) -> Iterator[bytes]:
-    """Texts as they are."""
+    """Texts in UTF-8."""
     return (text.encode("utf-8", "surrogateescape") for text in texts)
 
 
 def encode_spellings(texts: Iterable[str]) -> Iterator[bytes]:
-    """Texts in the ways in which a file may hold them."""
+    """Texts in all encodings and spellings that a file may hold."""
     for text in texts:
         for form in {text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)}:
             raw = form.encode("utf-8", "surrogateescape")
@@ -246,7 +254,7 @@ def _other_encodings(text: str, raw: bytes) -> Iterator[bytes]:
     for encoding in ("utf-16-le", "utf-16-be"):
         yield text.encode(encoding, "replace")
     for shift in range(3):
-        # What comes before it, and after, changes a character or two at its ends
+        # The neighbours of a text change one or two characters at its ends
         coded = base64.b64encode(b"\0" * shift + raw)
         yield coded[(0, 2, 3)[shift] : len(coded) - 4]
     for variant_bytes in (json.dumps(text)[1:-1].encode(), quote(raw).encode()):
@@ -255,6 +263,6 @@ def _other_encodings(text: str, raw: bytes) -> Iterator[bytes]:
 
 
 def tables(conn: Connection) -> set[str]:
-    """The tables of a file."""
+    """The names of the tables of a file."""
     rows: Any = conn.execute("select name from sqlite_master where type = 'table'")
     return {row[0] for row in rows}

@@ -1,7 +1,6 @@
 """The checks of an audit on pictures: plain JPEGs, each of its own photo or face, without hidden people.
 
-Pictures are compared with those of the private file by their pixels; nothing is asked of the code that
-redacts them.
+Pictures are compared with the private file's by their pixels, without the code that exports them.
 """
 
 from __future__ import annotations
@@ -12,17 +11,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ...algorithms import geometry
 from ...errors import PictureError
 from ...media import jpeg_verify, redact
+from ...media.crop import CROP_MARGIN_PX, CROP_PX
 from ...media.decode import decode_picture
-from ...shapes import Box, FloatArray
+from ...shapes import Area, Box, FloatArray
+from ...store.catalogue import PICTURE_COLUMNS
 from . import allow_list
-from .findings import PICTURE_COLUMNS, AuditFinding, Catalogue
+from .findings import AuditFinding, Catalogue
 
+Edges = tuple[int, int, int, int]
+"""A part of a picture in pixels: left, top, right, bottom."""
 SPECS = {"photos": redact.THUMBNAIL, "faces": redact.CROP}
 """The size and quality of the pictures of each table."""
 MAX_COMPARED = 500
-"""Pictures of each kind to compare: of a larger catalogue, so many that are spread over it."""
+"""Pictures of each kind to compare, spread over a larger catalogue."""
 COARSE_PX = 3
 """Two pictures of one photo have the same colours in 3 x 3 cells, also where faces are blurred."""
 MAX_COARSE_DIFFERENCE = 22.0
@@ -63,21 +67,61 @@ def check_sources(catalogue: Catalogue) -> list[AuditFinding]:
 
 
 def check_blurred(catalogue: Catalogue) -> list[AuditFinding]:
-    """No photo shows a face that has to be blurred in it."""
+    """No photo shows a face that has to be blurred in it, and no crop of another face does."""
     boxes = allow_list.boxes_to_blur(catalogue)
-    public = dict(catalogue.private.execute("select id, public_id from public_photos").fetchall())
-    leaks: list[str] = []
     chosen = sorted(boxes)[:: max(1, len(boxes) // MAX_COMPARED)]
-    for photo_id in chosen:
-        [(source, width, height)] = catalogue.private.execute(
-            "select thumbnail, width, height from photos where id = ?", [photo_id]
-        )
-        found = catalogue.conn.execute(
-            "select thumbnail from photos where id = ?", [public[photo_id]]
-        ).fetchone()
-        if found and _shows(found[0], source, boxes[photo_id], (width, height)):
-            leaks.append(f"photos {public[photo_id]}: a face that has to be blurred")
+    leaks = [
+        f"{table} {row_id}: a face that has to be blurred"
+        for photo_id in chosen
+        for table, row_id in _unblurred(catalogue, photo_id, boxes[photo_id])
+    ]
     return [AuditFinding.of("faces to blur that are not blurred", len(chosen), leaks)]
+
+
+def _unblurred(catalogue: Catalogue, photo_id: int, boxes: list[Box]) -> Iterator[tuple[str, int]]:
+    """The photo, and the faces in it, whose pictures show one of these boxes: table, public id."""
+    photos = catalogue.private.execute(
+        "select public_id, thumbnail, width, height from photos join public_photos using (id) "
+        "where id = ?",
+        [photo_id],
+    )
+    for public_id, source, width, height in photos:
+        areas = [geometry.area_of(box, width, height) for box in boxes]
+        if _shows(_picture(catalogue, "photos", public_id), source, areas):
+            yield "photos", public_id
+    faces = catalogue.private.execute(
+        "select public_id, crop, landmarks from audited join faces using (id) "
+        "join public_faces using (id) where photo_id = ?",
+        [photo_id],
+    )
+    for public_id, source, text in faces:
+        areas = [_area_in_crop(box, geometry.parse_landmarks(text)) for box in boxes]
+        if _shows(_picture(catalogue, "faces", public_id), source, areas):
+            yield "faces", public_id
+
+
+def _area_in_crop(box: Box, landmarks: FloatArray) -> Area:
+    """The area of a face's crop that a box covers, perhaps outside of it; all of it if that is unknown.
+
+    landmarks: those of the face.
+    """
+    if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
+        return Area(0, 0, 1, 1)
+    across, down = (box.x, box.x + box.width), (box.y, box.y + box.height)
+    corners = np.array([[x, y] for x in across for y in down], np.float32)
+    onto_crop = geometry.similarity_transform(
+        landmarks, geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
+    )
+    placed = geometry.transform_points(onto_crop, corners) / CROP_PX
+    (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
+    return Area(left, top, right - left, bottom - top)
+
+
+def _picture(catalogue: Catalogue, table: str, public_id: int) -> Any:
+    column = PICTURE_COLUMNS[table]
+    found = catalogue.conn.execute(f"select {column} from {table} where id = ?", [public_id])
+    row = found.fetchone()
+    return row and row[0]
 
 
 def _pairs(catalogue: Catalogue, table: str, column: str) -> Iterator[tuple[Any, Any, Any]]:
@@ -104,42 +148,42 @@ def _is_of(data: Any, source: Any) -> bool:
     return float(np.abs(one - other).mean()) < MAX_COARSE_DIFFERENCE
 
 
-def _shows(data: Any, source: Any, boxes: list[Box], size: tuple[int, int]) -> bool:
-    """Whether a picture of a photo of this size (pixels) has the detail of one of these boxes."""
+def _shows(data: Any, source: Any, areas: list[Area]) -> bool:
+    """Whether a picture has the detail that another one has in one of these areas."""
     try:
         picture, private = _open(data), _open(source)
     except PictureError:
         return False
     private = private.resize(picture.size, Image.Resampling.BOX)
-    across, down = picture.width / size[0], picture.height / size[1]
+    edges = [_pixels(area, picture.size) for area in areas]
     return any(
-        _detail_left(picture, private, box, (across, down)) > MAX_DETAIL_LEFT
-        for box in boxes
-        if min(box.width * across, box.height * down) >= MIN_BOX_PX
+        _detail_left(picture, private, part) > MAX_DETAIL_LEFT
+        for part in edges
+        if min(part[2] - part[0], part[3] - part[1]) >= MIN_BOX_PX
     )
 
 
-def _detail_left(
-    picture: Image.Image, private: Image.Image, box: Box, scale: tuple[float, float]
-) -> float:
-    """The share of a box's detail in a private picture that another one has as well; 0 to about 1."""
-    across, down = scale
-    edges = (
-        box.x * across,
-        box.y * down,
-        (box.x + box.width) * across,
-        (box.y + box.height) * down,
+def _pixels(area: Area, size: tuple[int, int]) -> Edges:
+    """The part of a picture of this size that an area covers; negative sides if that is nothing."""
+    width, height = size
+    return (
+        max(0, round(area.x * width)),
+        max(0, round(area.y * height)),
+        min(width, round((area.x + area.width) * width)),
+        min(height, round((area.y + area.height) * height)),
     )
-    shown, known = (_detail(image, edges) for image in (picture, private))
+
+
+def _detail_left(picture: Image.Image, private: Image.Image, part: Edges) -> float:
+    """The share of a part's detail in a private picture that another one has as well; 0 to about 1."""
+    shown, known = (_detail(image, part) for image in (picture, private))
     energy = float((known * known).mean())
     return float((shown * known).mean()) / energy if energy > MIN_DETAIL else 0.0
 
 
-def _detail(image: Image.Image, edges: tuple[float, float, float, float]) -> FloatArray:
-    """The brightness of a part of a picture (left, top, right, bottom), less that of its surroundings."""
-    left, top, right, bottom = edges
-    part = image.convert("L").crop((round(left), round(top), round(right), round(bottom)))
-    fine = part.resize((FINE_PX, FINE_PX), Image.Resampling.BILINEAR)
+def _detail(image: Image.Image, part: Edges) -> FloatArray:
+    """The brightness of a part of a picture, less that of its surroundings."""
+    fine = image.convert("L").crop(part).resize((FINE_PX, FINE_PX), Image.Resampling.BILINEAR)
     means = fine.resize((MEANS_PX, MEANS_PX), Image.Resampling.BOX)
     smooth = means.resize(fine.size, Image.Resampling.BICUBIC)
     return np.asarray(fine, np.float32) - np.asarray(smooth, np.float32)

@@ -123,7 +123,7 @@ def _read_notes(out: str) -> dict[str, str]:
 def _executor(size: int) -> Iterator[Executor]:
     """What searches a file of so many bytes beside this thread: a process, or a thread for a small one."""
     if size >= PROCESS_FROM_BYTES:
-        with subprocesses.worker(__name__) as process:
+        with subprocesses.open_worker(__name__) as process:
             yield process
         return
     with ThreadPoolExecutor(1, thread_name_prefix="audit") as thread:
@@ -158,7 +158,7 @@ def _open_both(out: str, database: str, notes: dict[str, str]) -> Iterator[Catal
 
 @contextmanager
 def _open(path: str) -> Iterator[tuple[Any, Any]]:
-    """A connection to the file as it lies there, and its bytes."""
+    """A read-only connection to a file, and its bytes."""
     address = Path(path).resolve().as_uri() + "?mode=ro&immutable=1"
     with explained(path), open(path, "rb") as file:
         if not os.path.getsize(path):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ...algorithms import geometry
 from ...errors import PictureError
 from ...media import files
 from ...media.crop import is_decodable, is_whole_jpeg
 from ...models import pipeline
 from ...shapes import Box, Landmarks
 from ...store import integrity
+from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection, transaction
-from ..publish.public_rows import PICTURE, landmarks_of
 from .findings import HealthFinding, report_rows
 
 MAX_DECODED = 2_000
@@ -47,7 +48,7 @@ def list_broken(conn: Connection, table: str) -> list[int]:
     """The rows of photos or faces whose picture cannot be decoded."""
     count = conn.execute(f"select count(*) from {table}").fetchone()[0]
     step, broken, place = max(1, count // MAX_DECODED), [], 0
-    for piece in integrity.pictures(conn, table, PICTURE[table]):
+    for piece in integrity.pictures(conn, table, PICTURE_COLUMNS[table]):
         for row_id, data in piece:
             whole = is_whole_jpeg(data)
             if not whole or (place % step == 0 and not is_decodable(data)):
@@ -95,7 +96,7 @@ def _recrop(
     landmarks: dict[int, Landmarks] = {}
     for face_id, box, text in integrity.measured_faces(conn, photo_id):
         boxes.append(box)
-        points = landmarks_of(text)
+        points = geometry.parse_landmarks(text)
         if face_id in face_ids and points.shape == (5, 2):
             landmarks[face_id] = points
     small, crops = pipeline.make_thumbnail_and_crops(data, boxes, list(landmarks.values()))

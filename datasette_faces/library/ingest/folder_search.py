@@ -14,7 +14,7 @@ from typing import Any
 
 from ...errors import FacesError
 from ...models.base import FaceModel
-from .run import Progress, Report, ingest
+from .run import IngestReport, Progress, ingest
 
 ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 """Signals that end Python without cleaning up."""
@@ -28,7 +28,7 @@ def temporary_database(
     worker_count: int | None,
     min_face_px: float,
     progress: Progress,
-) -> Iterator[tuple[str, Report]]:
+) -> Iterator[tuple[str, IngestReport]]:
     """A database of the faces in a folder, and its ingest's report; removed on leaving.
 
     Raises FacesError where there is no such folder, or no picture in it.
@@ -58,7 +58,7 @@ def check_folder(folder: str) -> None:
     raise FacesError(f"There is no folder {folder}")
 
 
-def _first_error(report: Report) -> str:
+def _first_error(report: IngestReport) -> str:
     if not report.errors:
         return ""
     return f" that can be read; {report.errors[0].path}: {report.errors[0].reason}"

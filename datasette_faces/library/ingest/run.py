@@ -11,16 +11,15 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ...errors import BrokenPicture, FacesError, PictureError
 from ...media.files import as_path, read_file
 from ...media.scan import RejectedPath, Scan, walk_paths
-from ...models import worker_pool
-from ...models.at_hand import AtHand
 from ...models.base import FaceModel
+from ...models.model_pools import ModelPool, ModelPools, PoolOptions, QueuePolicy
 from ...people import grouping, import_names, manual_faces
 from ...search import index_upkeep
 from ...shapes import Analysis, File
@@ -32,25 +31,29 @@ from .lock import lock_for_ingest
 
 BATCH_PHOTOS = 64
 BATCH_SECONDS = 1.0
-READ_AHEAD = 3
-"""Pictures in hand for each worker: enough that none waits for the disk."""
+READ_AHEAD = 2
+"""Pictures that wait for each worker: enough that none waits for the disk."""
 
 READ_AHEAD_BYTES = 256_000_000
-TOLD_FROM = 1_000
-"""To read the names of so many photos takes seconds: it has a progress of its own."""
-REGROUPED = 100_000
-"""Up to so many faces all are grouped anew when names came in: half a minute."""
+MAX_UNWRITTEN = 2
+"""Pictures that are read, in hand or done, may be so many times what the pool has in hand."""
+ATTEMPTS = 3
+"""A picture whose worker died is tried again: another picture may have killed it."""
+NAMES_PROGRESS_FROM = 1_000
+"""Reading the names of so many photos takes seconds: it shows a progress of its own."""
+MAX_REGROUPED_FACES = 100_000
+"""Up to so many faces, all are grouped again after names were imported: half a minute."""
 
 Progress = Callable[[int, int, File | None], None]
 """Called with files done, files in all, and the one just done."""
 
 
 @dataclass
-class Report:
+class IngestReport:
     """What an ingest did, in photos; `found` counts every file, `people` all that there are now.
 
-    drawn: faces that somebody drew, made again or embedded by this model. named: faces that got the
-    name that another program gave them. faults: files, and why something of these two could not be.
+    drawn: manual faces that were added or embedded by this model. named: faces that got the name that
+    another program gave them. faults: files for which one of these two failed, and why.
     """
 
     found: int = 0
@@ -76,12 +79,16 @@ class Report:
 
 @dataclass(slots=True)
 class _Job:
-    """One file on its way: its bytes' hash, and the analysis that was asked for, if any."""
+    """One file to ingest: the hash of its bytes, and its analysis, where it needs one."""
 
     file: File
     sha256: str = ""
     future: Future[Analysis] | None = None
     error: PictureError | None = None
+
+    def is_done(self) -> bool:
+        """Whether it can be written: its analysis is there, or it needs none."""
+        return self.future is None or self.future.done()
 
 
 def ingest(
@@ -94,7 +101,7 @@ def ingest(
     clustered: bool = True,
     names: bool = True,
     progress: Progress = lambda done, total, file: None,
-) -> Report:
+) -> IngestReport:
     """Bring the photographs under `paths` into a database, which is made where there is none.
 
     Raises DatabaseError and ModelError; a broken file is a row in `ingest_errors`.
@@ -104,43 +111,49 @@ def ingest(
         raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
     model.fetch()
     with lock_for_ingest(database), writing(database) as conn:
-        count = worker_count or os.cpu_count() or 1
-        run = _Run(conn, model, count, min_face_px, progress)
-        try:
-            run.everything(paths)
-            _draw_and_name(conn, model, run.report, names=names, progress=progress)
-            if clustered:
-                run.report.people = _group(conn, anew=run.report.named > 0)
-        finally:
-            run.report.seconds = round(time.monotonic() - started, 2)
-    return run.report
+        with ModelPools([model]) as pools:
+            pool = pools.get_pool(model, _pool_options(worker_count, min_face_px))
+            report = _Ingest(conn, pool, progress).ingest_paths(paths)
+            _add_faces_and_names(conn, pools, report, names=names, progress=progress)
+        if clustered:
+            report.people = _group_faces(conn, regroup=report.named > 0)
+        report.seconds = round(time.monotonic() - started, 2)
+    return report
 
 
-def _draw_and_name(
-    conn: Connection, model: FaceModel, report: Report, *, names: bool, progress: Progress
+def _pool_options(worker_count: int | None, min_face_px: float) -> PoolOptions:
+    """A worker for each processor, by default; reading waits while the queue is full."""
+    workers = worker_count or os.cpu_count() or 1
+    queue = QueuePolicy(max_waiting=READ_AHEAD * workers, when_full="block")
+    return PoolOptions(workers, queue, min_face_px, attempts=ATTEMPTS)
+
+
+def _add_faces_and_names(
+    conn: Connection, pools: ModelPools, report: IngestReport, *, names: bool, progress: Progress
 ) -> None:
-    """Make the faces that somebody drew and that this file lacks; name faces as other programs did."""
-    with AtHand([model]) as look:
-        drawn = manual_faces.add_missing_faces(conn, look, look.of(models.every(conn)))
-        report.drawn, report.faults = drawn.added, drawn.faults
-        if names:
-            scanned = scans.seen_photos(conn)
-            told_of = progress if len(scanned) >= TOLD_FROM else import_names.ignore_progress
-            told = import_names.import_photo_names(
-                conn, look, photo_ids=scanned, again=False, progress=told_of
-            )
-            report.named = told.named
-            report.faults += told.faults
+    """Add the manual faces that this file lacks; import the names that other programs gave faces."""
+    drawn = manual_faces.add_missing_faces(
+        conn, pools.measure_manual_face, pools.find_available(models.every(conn))
+    )
+    report.drawn, report.faults = drawn.added, drawn.faults
+    if names:
+        scanned = scans.seen_photos(conn)
+        shown = progress if len(scanned) >= NAMES_PROGRESS_FROM else import_names.ignore_progress
+        imported = import_names.import_photo_names(
+            conn, pools, photo_ids=scanned, again=False, progress=shown
+        )
+        report.named = imported.named
+        report.faults += imported.faults
 
 
-def _group(conn: Connection, *, anew: bool) -> int:
-    """Propose who the new faces are, or, where names came, who all are; how many people there are."""
-    known = models.every(conn)
-    if known:
-        # Of so many that it takes minutes, somebody asks for it: `cluster`
-        anew = anew and embeddings.count(conn, known[0].id) <= REGROUPED
+def _group_faces(conn: Connection, *, regroup: bool) -> int:
+    """Group the new faces, or all of them (regroup), into people; returns how many people there are."""
+    infos = models.every(conn)
+    if infos:
+        # Where it takes minutes, it is left to the command `cluster`
+        regroup = regroup and embeddings.count(conn, infos[0].id) <= MAX_REGROUPED_FACES
         with transaction(conn):
-            (grouping.cluster if anew else grouping.grow)(conn, known[0])
+            (grouping.cluster if regroup else grouping.grow)(conn, infos[0])
             import_names.propose_names(conn)
     return len(people.listed(conn))
 
@@ -149,82 +162,75 @@ def _may_exist(path: str) -> bool:
     return os.path.lexists(path) or glob.has_magic(path)
 
 
-class _Run:
-    """One ingest at work."""
+class _Ingest:
+    """One ingest: what is read, analysed and written so far."""
 
-    def __init__(
-        self,
-        conn: Connection,
-        model: FaceModel,
-        worker_count: int,
-        min_face_px: float,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, conn: Connection, pool: ModelPool, progress: Progress) -> None:
         self.conn = conn
-        self.model = model
-        self.worker_count = worker_count
-        self.min_face_px = min_face_px
+        self.pool = pool
+        self.model = pool.model
         self.progress = progress
-        self.report = Report()
+        self.report = IngestReport()
         self.scan = Scan()
         self.total = self.done = 0
-        self._pool: worker_pool.WorkerPool | None = None
+        self._is_registered = False
         self._batch: list[_Job] = []
         self._new_faces: set[int] = set()
-        self._in_hand: set[str] = set()
-        self._broken: dict[str, PictureError] = {}
+        self._hashes_in_hand: set[str] = set()
+        self._errors_by_hash: dict[str, PictureError] = {}
         self._written_at = time.monotonic()
 
-    def everything(self, paths: list[str]) -> None:
-        fresh, changed, returned = self._sort_out(paths)
+    def ingest_paths(self, paths: list[str]) -> IngestReport:
+        """Bring all files up to date: new, changed, returned, moved and missing ones."""
+        fresh, changed, returned = self._classify(paths)
         self.total = len(fresh) + len(changed)
         try:
             for file in returned:
                 self._batch.append(_Job(file))
-            self._work(_Job(file) for file in fresh)
+            self._process(_Job(file) for file in fresh)
             self._mark_missing()
             # Edited files come last: all that moved away from under their names is known by then
-            moved, edited = self._tell_moved_from_edited(changed)
-            self._work(_Job(file) for file in moved)
-            self._work(_Job(file) for file in edited)
-        except BaseException as error:
-            self._end(error)
+            moved, edited = self._split_changed(changed)
+            self._process(_Job(file) for file in moved)
+            self._process(_Job(file) for file in edited)
+        except KeyboardInterrupt:
+            self._save_finished()
             raise
-        self._end(None)
         index_upkeep.settle(self.conn)
+        return self.report
 
-    def _sort_out(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
-        """Files whose content must be read, files that were there with another, files come back."""
+    def _classify(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
+        """Scan the paths: files that are new, that have changed, and that have returned."""
         scans.begin_scan(self.conn)
         errors = scans.errors(self.conn)
         fresh: list[File] = []
         changed: list[File] = []
         returned: list[File] = []
-        for found in walk_paths(paths, self.scan):
-            if not scans.see(self.conn, found.path, is_file=isinstance(found, File)):
+        for file in walk_paths(paths, self.scan):
+            if not scans.see(self.conn, file.path, is_file=isinstance(file, File)):
                 continue
             self.report.found += 1
-            if isinstance(found, RejectedPath):
-                self._reject(found)
+            if isinstance(file, RejectedPath):
+                self._reject(file)
                 continue
-            error = errors.get(found.path)
-            known = store.known_path(self.conn, found)
-            if error and scans.is_broken(error, found):
-                self.report.errors.append(RejectedPath(found.path, error[0]))
+            error = errors.get(file.path)
+            known = store.known_path(self.conn, file)
+            if error and scans.is_broken(error, file):
+                self.report.errors.append(RejectedPath(file.path, error[0]))
             elif known is None:
-                fresh.append(found)
+                fresh.append(file)
             elif not known.unchanged:
-                changed.append(found)
+                changed.append(file)
             elif not store.is_analysed(self.conn, known.photo_id, self.model.id):
-                fresh.append(found)
+                fresh.append(file)
             elif known.missing or error:
-                returned.append(found)
+                returned.append(file)
             else:
                 self.report.unchanged += 1
         return fresh, changed, returned
 
-    def _tell_moved_from_edited(self, changed: list[File]) -> tuple[list[File], list[File]]:
-        """Of files that changed: those that hold a known photo's content now, and the others."""
+    def _split_changed(self, changed: list[File]) -> tuple[list[File], list[File]]:
+        """Split changed files: those that hold a known photo's content now (moved), and edited ones."""
         moved: list[File] = []
         edited: list[File] = []
         for file in changed:
@@ -236,53 +242,58 @@ class _Run:
             (moved if known else edited).append(file)
         return moved, edited
 
-    def _work(self, jobs: Iterable[_Job]) -> None:
+    def _process(self, jobs: Iterable[_Job]) -> None:
         """Read, analyse and write files, in their order, a few of them at once."""
         waiting: deque[_Job] = deque()
         for job in jobs:
-            self._begin(job)
+            self._start(job)
             waiting.append(job)
-            while (
-                len(waiting) >= READ_AHEAD * self.worker_count
-                or sum(other.file.size_bytes for other in waiting) > READ_AHEAD_BYTES
-            ):
+            while waiting and (waiting[0].is_done() or self._is_too_much(waiting)):
                 self._finish(waiting.popleft())
         while waiting:
             self._finish(waiting.popleft())
         self._write()
 
-    def _begin(self, job: _Job) -> None:
+    def _is_too_much(self, waiting: Collection[_Job]) -> bool:
+        """Whether so much waits behind a slow picture that memory would suffer."""
+        size_bytes = sum(job.file.size_bytes for job in waiting)
+        return (
+            size_bytes > READ_AHEAD_BYTES
+            or len(waiting) > MAX_UNWRITTEN * self.pool.options.capacity
+        )
+
+    def _start(self, job: _Job) -> None:
         try:
             data = read_file(job.file)
         except PictureError as error:
             job.error = error
             return
         job.sha256 = hashlib.sha256(data).hexdigest()
-        if job.sha256 in self._in_hand or job.sha256 in self._broken:
+        if job.sha256 in self._hashes_in_hand or job.sha256 in self._errors_by_hash:
             return
         photo_id = store.photo_with_content(self.conn, job.sha256)
         if photo_id and store.is_analysed(self.conn, photo_id, self.model.id):
             return
-        self._in_hand.add(job.sha256)
-        job.future = self._workers().submit(data)
+        self._hashes_in_hand.add(job.sha256)
+        self._register_model()
+        job.future = self.pool.submit_photo(data)
 
-    def _workers(self) -> worker_pool.WorkerPool:
-        """The pool, made when the first picture needs it: an unchanged folder loads no model."""
-        if self._pool is None:
-            self._pool = worker_pool.WorkerPool(
-                self.model, self.worker_count, min_face_px=self.min_face_px
-            )
-            info = self._pool.describe()
-            with transaction(self.conn):
-                models.register(self.conn, info)
-                index_upkeep.follow(self.conn)
-        return self._pool
+    def _register_model(self) -> None:
+        """Load and register the model with the first new picture: an unchanged folder needs none."""
+        if self._is_registered:
+            return
+        info = self.pool.load()
+        with transaction(self.conn):
+            models.register(self.conn, info)
+            index_upkeep.follow(self.conn)
+        self._is_registered = True
 
     def _finish(self, job: _Job) -> None:
         try:
-            self._await(job)
+            if job.future is not None:
+                job.future.result()
         except PictureError as error:
-            job.error = self._broken[job.sha256] = error
+            job.error = self._errors_by_hash[job.sha256] = error
         self._batch.append(job)
         overdue = time.monotonic() - self._written_at > BATCH_SECONDS
         if overdue or len(self._batch) >= BATCH_PHOTOS:
@@ -290,41 +301,24 @@ class _Run:
         self.done += 1
         self.progress(self.done, self.total, job.file)
 
-    def _await(self, job: _Job) -> None:
-        """Wait for a picture's analysis. Raises PictureError.
-
-        Where a worker died, the picture is tried again: another one may have killed it.
-        """
-        for last in (False, False, True):
-            if job.future is None:
-                return
-            try:
-                worker_pool.result(job.future)
-            except worker_pool.WorkerDied:
-                if last:
-                    raise
-                job.future = self._workers().submit(read_file(job.file))
-            else:
-                return
-
     def _write(self) -> None:
-        """Write what is finished, in one transaction."""
+        """Write the finished files, in one transaction."""
         if self._batch:
             with transaction(self.conn):
                 for job in self._batch:
                     self._save(job)
                 people.remember(self.conn, self._new_faces)
                 index_upkeep.follow(self.conn)
-        self._in_hand -= {job.sha256 for job in self._batch}
+        self._hashes_in_hand -= {job.sha256 for job in self._batch}
         # Only now: what Ctrl-C tears out of this transaction is written at the end
         self._batch = []
         self._new_faces = set()
         self._written_at = time.monotonic()
 
     def _save(self, job: _Job) -> None:
-        photo_id = None if job.error else self._photo(job)
+        photo_id = None if job.error else self._save_photo(job)
         if photo_id is None:
-            error = job.error or self._broken[job.sha256]
+            error = job.error or self._errors_by_hash[job.sha256]
             self.report.errors.append(RejectedPath(job.file.path, str(error)))
             # What a busy machine or a model did to a picture may go better next time
             broken = job.file if isinstance(error, BrokenPicture) else None
@@ -332,8 +326,8 @@ class _Run:
             return
         store.save_path(self.conn, photo_id, job.file)
 
-    def _photo(self, job: _Job) -> int | None:
-        """The photo of a file, saved if it is new; None where its content is known to be broken."""
+    def _save_photo(self, job: _Job) -> int | None:
+        """Save the photo of a file if it is new; returns its id, or None where its content is broken."""
         if not job.sha256:
             known = store.known_path(self.conn, job.file)
             self.report.unchanged += 1
@@ -342,16 +336,16 @@ class _Run:
         if job.future is None:
             self.report.moved += photo_id is not None
             return photo_id
-        found = job.future.result()
+        analysis = job.future.result()
         change: store.Change | None = None
         if photo_id is None:
-            photo_id, change = store.save_photo(self.conn, job.file, job.sha256, found)
+            photo_id, change = store.save_photo(self.conn, job.file, job.sha256, analysis)
         self.report.new += change == "new"
         self.report.edited += change in ("picture", "caption")
         self.report.analysed_again += change is None
         edited = change == "picture"
-        faces.save_faces(self.conn, photo_id, self.model.id, found.faces, edited=edited)
-        self.report.faces += len(found.faces)
+        faces.save_faces(self.conn, photo_id, self.model.id, analysis.faces, edited=edited)
+        self.report.faces += len(analysis.faces)
         self._new_faces.add(photo_id)
         return photo_id
 
@@ -361,7 +355,7 @@ class _Run:
             scans.save_error(self.conn, rejected.path, rejected.reason)
 
     def _mark_missing(self) -> None:
-        """Mark what the folders held before and hold no longer."""
+        """Mark photos whose files are gone from the scanned folders."""
         unseen = scans.vanished(self.conn, self.scan.folders, self.scan.named, self.scan.unreadable)
         # A file can be there and not be seen: its name says nothing, or it lies behind a link
         gone = [path for path, raw in unseen if not os.path.isfile(as_path(path, raw))]
@@ -369,15 +363,7 @@ class _Run:
             self.report.missing = store.mark_missing(self.conn, gone)
             scans.forget_errors(self.conn, self.scan.folders)
 
-    def _end(self, error: BaseException | None) -> None:
-        """Keep what is finished, and let the workers go."""
-        try:
-            # After an error of the database itself there is nothing more to write
-            if isinstance(error, KeyboardInterrupt):
-                self._batch = [
-                    job for job in self._batch if job.future is None or job.future.done()
-                ]
-                self._write()
-        finally:
-            if self._pool is not None:
-                self._pool.__exit__(type(error) if error else None, error, None)
+    def _save_finished(self) -> None:
+        """Write the finished files of a batch that was interrupted."""
+        self._batch = [job for job in self._batch if job.is_done()]
+        self._write()

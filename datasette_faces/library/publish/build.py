@@ -13,7 +13,7 @@ from ...store.connection import Connection, transaction
 from ...store.database import reading, writing
 from . import public_ids, selection
 from .options import ExportOptions, choose_faces
-from .writer import Advance, Job, fill
+from .writer import Advance, ExportJob, write_catalogue
 
 NAMES_COLUMNS = ("id", "path", "blurred_faces")
 
@@ -41,37 +41,39 @@ def build_catalogue(
     """Write a catalogue, and the list of names where there is a path for it. Raises FacesError."""
     with reading(database) as private:
         private.execute("begin")
-        selection.number_all(private, secret)
+        selection.assign_public_ids(private, secret)
         choose_faces(private, options)
-        blurred = selection.to_blur(private, others=options.blur_others)
-        job = Job(options.notes(), secret, blurred, advance)
+        blurred = selection.find_boxes_to_blur(private, others=options.blur_others)
+        job = ExportJob(options.notes(), secret, blurred, advance)
         if names:
             _write_names(private, job, names)
-        fill(private, to, job)
+        write_catalogue(private, to, job)
         return BuiltCatalogue(
-            **selection.counts(private), left_out=selection.left_out(private), notes=job.notes
+            **selection.count_chosen(private),
+            left_out=selection.count_left_out(private),
+            notes=job.notes,
         )
 
 
 def read_or_make_secret(database: str) -> bytes:
     """The private file's key for public ids, which its first export makes."""
     with reading(database) as conn:
-        if found := selection.key(conn):
+        if found := selection.read_secret(conn):
             return found
     with writing(database) as conn:
         with transaction(conn):
-            selection.make_key(conn)
-        found = selection.key(conn)
+            selection.save_new_secret(conn)
+        found = selection.read_secret(conn)
     assert found
     return found
 
 
-def _write_names(private: Connection, job: Job, path: Path) -> None:
+def _write_names(private: Connection, job: ExportJob, path: Path) -> None:
     """The path of each published photo, and how many faces are blurred in it, for the owner alone."""
     path.touch(mode=0o600)
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.writer(file)
         rows.writerow(NAMES_COLUMNS)
-        for photo_id, sha256, taken_at, place in selection.paths(private):
-            name = public_ids.photo_name(job.secret, sha256, public_ids.day_of(taken_at))
+        for photo_id, sha256, taken_at, place in selection.read_paths(private):
+            name = public_ids.make_photo_name(job.secret, sha256, public_ids.parse_day(taken_at))
             rows.writerow((name, place, len(job.blurred.get(photo_id, ()))))

@@ -62,13 +62,15 @@ def choose_faces(private: Connection, options: ExportOptions) -> None:
     """
     face_ids = _run_query(private, options.query) if options.query else None
     people = _find_people(private, options.people) if options.people else None
-    if not selection.choose(private, people=people, face_ids=face_ids, unnamed=options.unnamed):
+    if not selection.choose_faces(
+        private, people=people, face_ids=face_ids, unnamed=options.unnamed
+    ):
         raise CatalogueError(_explain_nothing(private, options))
 
 
 def _find_people(private: Connection, given: Iterable[str]) -> set[int]:
     """The ids of people by their names, as they are written, or by their numbers."""
-    people = selection.publishable(private)
+    people = selection.list_publishable_people(private)
     found: set[int] = set()
     for text in given:
         by_number = {person for person, _ in people if str(person) == text}
@@ -90,7 +92,7 @@ def _is_same_name(name: str, text: str) -> bool:
 
 def _run_query(private: Connection, query: str) -> list[int]:
     try:
-        return selection.asked_faces(private, query)
+        return selection.run_query(private, query)
     except (sqlite().Error, sqlite().Warning, ValueError) as error:
         if "interrupted" in str(error):
             raise CatalogueError(
@@ -107,7 +109,7 @@ def _explain_nothing(private: Connection, options: ExportOptions) -> str:
     count = selection.count_publishable(private, unnamed=options.unnamed)
     if count:
         return f"There is no face to publish: none of the {count:,} publishable faces is chosen"
-    left_out = selection.left_out(private)
+    left_out = selection.count_left_out(private)
     mend = "name people first (datasette faces people DB name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
     return f"There is no face to publish: {left_out['unnamed']:,} have no name{hidden}; {mend}"

@@ -1,7 +1,4 @@
-"""Many rows given to several threads: what each gives, in their order, a few at a time in memory.
-
-`media.redact` says how a picture is redacted, `public_rows` what of a row is published.
-"""
+"""Map a function over many rows in several threads: results in order, a few of them in memory."""
 
 from __future__ import annotations
 
@@ -13,33 +10,34 @@ from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 TASKS_AHEAD = 3
-"""While rows are written, each thread has so many tasks to go on with."""
+"""Tasks that wait for each thread while rows are written."""
 TASK_ROWS = 64
-"""So many pictures a thread takes at once: to hand over each of them takes as long as a tenth of it."""
+"""Pictures of a task: to hand over a single one takes a tenth of the time that it needs."""
 
 
-def in_order(work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[Done]:
-    """What each item gives, in their order, by a thread for each processor. Raises what work raises.
+def map_in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """The results of a function in the order of the items, with a thread for each processor.
 
-    What takes time in a picture is done without Python's lock; of a crop by Pillow two thirds are.
+    Raises what the function raises. Most of the work on a picture runs without Python's lock; of a crop
+    by Pillow two thirds do.
     """
     rest, count = iter(items), max(os.cpu_count() or 1, 1)
-    waiting: deque[Future[list[Done]]] = deque()
+    pending: deque[Future[list[Result]]] = deque()
     with ThreadPoolExecutor(count, thread_name_prefix="print") as threads:
         try:
-            while some := list(islice(rest, TASK_ROWS)):
-                waiting.append(threads.submit(_each, work, some))
-                if len(waiting) > TASKS_AHEAD * count:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
+            while batch := list(islice(rest, TASK_ROWS)):
+                pending.append(threads.submit(_map, work, batch))
+                if len(pending) > TASKS_AHEAD * count:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()
 
 
-def _each(work: Callable[[Item], Done], items: list[Item]) -> list[Done]:
+def _map(work: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     return [work(item) for item in items]

@@ -1,8 +1,8 @@
-"""What photos, faces and people are called in a catalogue: by a secret of the private file. Pure.
+"""The ids and names of photos, faces and people in a catalogue, made with the private file's secret.
 
-The same content gets the same id at each export, so that links stay good; the ids have gaps everywhere,
-so that none tells what was left out. A photo's day, which a catalogue shows anyway, comes first in the
-number: ids are in the order of days.
+The same content gets the same id at each export, so that links stay good; ids have gaps everywhere, so
+that none tells what was left out. A photo's day, which a catalogue shows anyway, comes first in the
+number: ids are in the order of days. Pure functions.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ NAME_BYTES = 8
 """Of the hash in a photo's name, 13 characters of base32: of a million undated photos two have the same
 one once in thirty million archives."""
 UNDATED = "undated"
-DAYS_KEPT = 1 << 16
+MAX_CACHED_DAYS = 1 << 16
 """Photos are many, their days few: of 180 years at most."""
 
 
-def number(key: bytes, kind: str, *parts: object, day: str | None = None) -> int:
-    """A number for what these parts say: above 0, below 2**48; those of later days are greater."""
+def make_public_id(key: bytes, kind: str, *parts: object, day: str | None = None) -> int:
+    """The public id of what these parts identify: above 0, below 2**48; later days have greater ids."""
     low: int = int.from_bytes(_digest(key, kind, parts)[:4], "big") >> (32 - HASH_BITS)
-    return (_day_number(day) << HASH_BITS) + max(low, 1)
+    return (_number_of_day(day) << HASH_BITS) + max(low, 1)
 
 
-def photo_name(key: bytes, sha256: str, day: str | None) -> str:
-    """What a photo is called in place of its path: its day, and 13 characters that mean nothing."""
+def make_photo_name(key: bytes, sha256: str, day: str | None) -> str:
+    """A photo's name in place of its path: its day, and 13 characters without a meaning."""
     digest = _digest(key, "photo name", [sha256])[:NAME_BYTES]
     return f"{day or UNDATED}-{base64.b32encode(digest).decode().lower().rstrip('=')}"
 
 
-def seal(key: bytes) -> hmac.HMAC:
-    """What goes over the pictures of a catalogue, so that others in their place are seen."""
+def start_seal(key: bytes) -> hmac.HMAC:
+    """A HMAC to feed with the pictures of a catalogue, so that a replaced one is detected."""
     return hmac.new(key, b"seal", hashlib.sha256)
 
 
-def day_of(taken_at: object) -> str | None:
-    """The day of an ISO 8601 time, or the month or year if it says no more; None for what is none."""
-    return _day(str(taken_at or "")[:10])
+def parse_day(taken_at: object) -> str | None:
+    """The day of an ISO 8601 time, or its month or year if it has no more; None if it is none."""
+    return _parse_day(str(taken_at or "")[:10])
 
 
-@lru_cache(maxsize=DAYS_KEPT)
-def _day(text: str) -> str | None:
+@lru_cache(maxsize=MAX_CACHED_DAYS)
+def _parse_day(text: str) -> str | None:
     try:
         date.fromisoformat(f"{text}{'0000-01-01'[len(text) :]}")
     except ValueError:
@@ -59,8 +59,8 @@ def _day(text: str) -> str | None:
     return text if len(text) in (4, 7, 10) else None
 
 
-@lru_cache(maxsize=DAYS_KEPT)
-def _day_number(day: str | None) -> int:
+@lru_cache(maxsize=MAX_CACHED_DAYS)
+def _number_of_day(day: str | None) -> int:
     if day is None:
         return 0
     found = date.fromisoformat(f"{day}{'0000-01-01'[len(day) :]}").toordinal() - FIRST_DAY

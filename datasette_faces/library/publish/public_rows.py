@@ -1,33 +1,29 @@
-"""A private row → the same as a catalogue has it: the one place that says what of it goes out."""
+"""A private row → its row in a catalogue: the one place that decides what of it is published."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from ...algorithms import geometry
 from ...errors import CatalogueError, PictureError
 from ...media import redact
 from ...shapes import Area, Box
-from ...store.catalogue import Notes
+from ...store.catalogue import PICTURE_COLUMNS, Notes
 from . import public_ids
 
 GPS_DECIMALS = 1
 """Degrees: 0.1 is 11 km from north to south, the size of a town."""
 
-PICTURE = {"photos": "thumbnail", "faces": "crop"}
-"""The column of a table that holds its picture."""
 Boxes = Sequence[tuple[Any, ...]]
 """x, y, width, height of each."""
 
 
-def person_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A person as a catalogue has them."""
+def export_person(row: dict[str, Any]) -> dict[str, Any]:
+    """A person's row in a catalogue; their faces are counted later."""
     return {
         "id": row["public_id"],
         "name": row["name"],
@@ -37,22 +33,22 @@ def person_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def photo_row(
+def export_photo(
     row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
 ) -> dict[str, Any]:
-    """A photo as a catalogue has it; blurred: the boxes in it that must not be made out."""
+    """A photo's row in a catalogue; blurred: the boxes to blur in it. Raises PictureError."""
     boxes = [redact.locate_in_photo(Box(*box), row["width"], row["height"]) for box in blurred]
-    facts = photo_facts(row, blurred, notes=notes, secret=secret)
+    facts = export_photo_cells(row, blurred, notes=notes, secret=secret)
     mark = notes.get("watermark")
-    return {**facts, "thumbnail": _picture(row["thumbnail"], redact.THUMBNAIL, boxes, mark)}
+    return {**facts, "thumbnail": _redact(row["thumbnail"], redact.THUMBNAIL, boxes, mark)}
 
 
-def photo_facts(
+def export_photo_cells(
     row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
 ) -> dict[str, Any]:
-    """All but the picture. Of a photo with somebody blurred there is no link to the original."""
-    day = public_ids.day_of(row["taken_at"])
-    name = public_ids.photo_name(secret, row["sha256"], day)
+    """A photo's row without its picture. If a face is blurred in it, there is no link to the original."""
+    day = public_ids.parse_day(row["taken_at"])
+    name = public_ids.make_photo_name(secret, row["sha256"], day)
     found = {
         "id": row["public_id"],
         "path": name,
@@ -61,35 +57,37 @@ def photo_facts(
         "taken_at": day,
     }
     if notes.get("gps"):
-        found |= {it: rounded(row[it]) for it in ("latitude", "longitude")}
+        found |= {name: round_degrees(row[name]) for name in ("latitude", "longitude")}
     if notes.get("originals_url"):
         url = notes["originals_url"].replace("{id}", name)
         found["original_url"] = None if blurred else url
     return found
 
 
-def rounded(degrees: object) -> float | None:
-    """A coordinate that says which town; None for none."""
+def round_degrees(degrees: object) -> float | None:
+    """A coordinate to the town; None if there is none."""
     return round(degrees, GPS_DECIMALS) if isinstance(degrees, int | float) else None
 
 
-def face_row(row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes) -> dict[str, Any]:
-    """A face as a catalogue has it; blurred: the boxes in its photo that must not be made out."""
-    crop = _picture(row["crop"], redact.CROP, _seen(row, blurred) if blurred else (), None)
-    return {**face_facts(row), "crop": crop}
+def export_face(
+    row: dict[str, Any], blurred: Boxes, *, notes: Notes, secret: bytes
+) -> dict[str, Any]:
+    """A face's row in a catalogue; blurred: the boxes to blur in its photo. Raises PictureError."""
+    crop = _redact(row["crop"], redact.CROP, _areas_to_blur(row, blurred) if blurred else (), None)
+    return {**export_face_cells(row), "crop": crop}
 
 
-def _seen(row: dict[str, Any], blurred: Boxes) -> list[Area]:
-    """The areas of a face's crop that show others to blur."""
+def _areas_to_blur(row: dict[str, Any], blurred: Boxes) -> list[Area]:
+    """The areas to blur in a face's crop, which show other faces."""
     own = Box(row["x"], row["y"], row["width"], row["height"])
     others = [Box(*box) for box in blurred]
-    landmarks = landmarks_of(row["landmarks"])
-    seen = [redact.locate_in_crop(box, landmarks) for box in others if box != own]
-    return [area for area in seen if area]
+    landmarks = geometry.parse_landmarks(row["landmarks"])
+    areas = [redact.locate_in_crop(box, landmarks) for box in others if box != own]
+    return [area for area in areas if area]
 
 
-def face_facts(row: dict[str, Any]) -> dict[str, Any]:
-    """All but the picture."""
+def export_face_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """A face's row without its picture."""
     return {
         "id": row["public_id"],
         "photo_id": row["public_photo"],
@@ -98,58 +96,55 @@ def face_facts(row: dict[str, Any]) -> dict[str, Any]:
         "sharpness": round(row["sharpness"]),
         "person_id": row["public_person"],
         "person_source": None,
-        "photo_taken_at": public_ids.day_of(row["photo_taken_at"]),
+        "photo_taken_at": public_ids.parse_day(row["photo_taken_at"]),
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
-    """A row as a catalogue has it, and what the seal takes in of it."""
+class ExportedRow:
+    """A row of a catalogue, and its bytes for the seal."""
 
     row: dict[str, Any]
     sealed: bytes
 
 
-def printed(
+def export_row(
     taken: tuple[dict[str, Any], Boxes], *, table: str, notes: Notes, secret: bytes
-) -> Printed:
-    """A photo or a face, with the boxes to blur in its photo, as a catalogue has it.
+) -> ExportedRow:
+    """The row of a photo or a face in a catalogue; taken: its private row, and the boxes to blur.
 
-    Raises CatalogueError, which names what in the private file cannot be printed.
+    Raises CatalogueError, which names the private row that cannot be published.
     """
     row, blurred = taken
-    make = photo_row if table == "photos" else face_row
+    export = export_photo if table == "photos" else export_face
     try:
-        found = make(row, blurred, notes=notes, secret=secret)
-    # What another program wrote may be text where a number should be, or a width of nothing
+        found = export(row, blurred, notes=notes, secret=secret)
+    # Another program may have written text where a number should be, or a width of 0
     except (PictureError, TypeError, ValueError, ArithmeticError) as error:
         what = f"photo {row['photo_id']}" if table == "photos" else f"face {row['id']}"
         raise CatalogueError(
             f"The private file's {what} cannot be published ({error}); what is wrong with it, and what "
             "mends it: datasette faces doctor"
         ) from None
-    return Printed(found, sealed(table, found["id"], found[PICTURE[table]], blurred))
+    return ExportedRow(
+        found, encode_for_seal(table, found["id"], found[PICTURE_COLUMNS[table]], blurred)
+    )
 
 
-def landmarks_of(text: object) -> np.ndarray[Any, Any]:
-    """(5, 2), or of another shape where there are none."""
-    with suppress(TypeError, ValueError):
-        return np.array(json.loads(str(text)), np.float32)
-    return np.empty((0, 2), np.float32)
-
-
-def _picture(
+def _redact(
     data: bytes, spec: redact.JpegSpec, blurred: Iterable[Area], watermark: str | None
 ) -> bytes:
     return redact.redact_picture(data, spec, blurred=list(blurred), watermark=watermark)
 
 
-def sealed(table: str, row_id: int, picture: object, blurred: Boxes) -> bytes:
-    """What the seal of a catalogue takes in of one picture: also what has to be blurred in its photo."""
+def encode_for_seal(table: str, row_id: int, picture: object, blurred: Boxes) -> bytes:
+    """The bytes of one picture for the seal, with the boxes to blur in its photo."""
     digest = hashlib.sha256(picture if isinstance(picture, bytes) else b"").digest()
     return f"{table} {row_id} {sorted(blurred)} ".encode() + digest
 
 
-def sealed_notes(notes: Notes) -> bytes:
-    """What the seal takes in of what is turned on."""
-    return json.dumps(sorted((name, it) for name, it in notes.items() if name != "seal")).encode()
+def encode_notes_for_seal(notes: Notes) -> bytes:
+    """The bytes of the options for the seal."""
+    return json.dumps(
+        sorted((name, value) for name, value in notes.items() if name != "seal")
+    ).encode()

@@ -1,6 +1,6 @@
-"""The private side of a catalogue: whose ids are which, what may go out, and the rows of it, one by one.
+"""The private side of an export: public ids, the choice of faces, and the rows to export.
 
-All on a read-only connection: what is chosen lies in its temporary tables.
+All on a read-only connection: public ids and chosen faces are in its temporary tables.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ...store.gallery import Row
 from ...store.people import NOT_A_FACE
 from . import public_ids
 
-CATALOGUE_KEY = "catalogue"
-ROWS = 64
-"""So many rows with pictures are in memory at once."""
+SECRET_NAME = "catalogue"
+BATCH_ROWS = 64
+"""Rows with pictures that are in memory at once."""
 QUERY_SECONDS = 60
-STEPS_BETWEEN_LOOKS = 100_000
-"""Of SQLite's machine: some milliseconds."""
+STEPS_BETWEEN_CHECKS = 100_000
+"""Of SQLite's virtual machine: some milliseconds."""
 
-HIDDEN = f"coalesce(people.hidden or people.key = '{NOT_A_FACE}', 0)"
-NAMED = "trim(coalesce(people.name, '')) != ''"
+IS_HIDDEN = f"coalesce(people.hidden or people.key = '{NOT_A_FACE}', 0)"
+IS_NAMED = "trim(coalesce(people.name, '')) != ''"
 
 
-def key(conn: Connection) -> bytes | None:
-    """The secret that a file's public ids are made with; None before the first export."""
+def read_secret(conn: Connection) -> bytes | None:
+    """The secret of a file's public ids; None before its first export."""
     try:
-        row = conn.execute("select key from face_keys where name = ?", [CATALOGUE_KEY]).fetchone()
+        row = conn.execute("select key from face_keys where name = ?", [SECRET_NAME]).fetchone()
     except sqlite().OperationalError as error:
         if "no such table" not in str(error):
             raise
@@ -40,49 +40,54 @@ def key(conn: Connection) -> bytes | None:
     return bytes(row[0]) if row else None
 
 
-def make_key(conn: Connection) -> None:
-    """Keep a new secret, unless there is one."""
+def save_new_secret(conn: Connection) -> None:
+    """Save a new secret, unless there is one."""
     conn.execute(
         "insert or ignore into face_keys(name, key) values (?, ?)",
-        [CATALOGUE_KEY, secrets.token_bytes(public_ids.KEY_BYTES)],
+        [SECRET_NAME, secrets.token_bytes(public_ids.KEY_BYTES)],
     )
 
 
-def number_all(conn: Connection, secret: bytes) -> None:
-    """Give every photo, face and person of the private file its public id, published or not.
+def assign_public_ids(conn: Connection, secret: bytes) -> None:
+    """Give every photo, face and person of the private file a public id, published or not.
 
-    Of all, so that what is left out this time changes no other's id.
+    The ids are in the temporary tables `public_photos`, `public_faces` and `public_people`. All get
+    one, so that the choice of faces changes no id.
     """
     for table in ("photos", "faces", "people"):
         conn.execute(
             f"create temp table public_{table}(id integer primary key, public_id integer unique)"
         )
-    # Two of one number are rare; the one that came later takes the next
+    # Two of one number are rare; the later row takes the next number
     days = dict(conn.execute("select id, taken_at from photos where taken_at is not null"))
-    known = {it: public_ids.day_of(taken) for it, taken in days.items()}
+    known = {photo: public_ids.parse_day(taken) for photo, taken in days.items()}
     photos = conn.execute("select id, sha256 from photos order by id")
-    _number(
+    _save_ids(
         conn,
         "photos",
-        ((it, public_ids.number(secret, "photo", sha, day=known.get(it))) for it, sha in photos),
+        (
+            (photo, public_ids.make_public_id(secret, "photo", sha256, day=known.get(photo)))
+            for photo, sha256 in photos
+        ),
     )
     faces = conn.execute(
         "select faces.id, photo_id, sha256, round(x), round(y), round(faces.width), "
         "round(faces.height) from faces join photos on photos.id = photo_id order by faces.id"
     )
-    _number(
+    _save_ids(
         conn,
         "faces",
         (
-            (it, public_ids.number(secret, "face", *what, day=known.get(photo)))
-            for it, photo, *what in faces
+            (face, public_ids.make_public_id(secret, "face", *place, day=known.get(photo)))
+            for face, photo, *place in faces
         ),
     )
     people = conn.execute("select id, key from people order by id")
-    _number(conn, "people", ((it, public_ids.number(secret, "person", key)) for it, key in people))
+    numbers = ((person, public_ids.make_public_id(secret, "person", key)) for person, key in people)
+    _save_ids(conn, "people", numbers)
 
 
-def _number(conn: Connection, table: str, numbers: Iterable[tuple[int, int]]) -> None:
+def _save_ids(conn: Connection, table: str, numbers: Iterable[tuple[int, int]]) -> None:
     taken: set[int] = set()
 
     def free() -> Iterator[tuple[int, int]]:
@@ -95,26 +100,28 @@ def _number(conn: Connection, table: str, numbers: Iterable[tuple[int, int]]) ->
     conn.executemany(f"insert into public_{table} values (?, ?)", free())
 
 
-def choose(
+def choose_faces(
     conn: Connection,
     *,
     people: Iterable[int] | None = None,
     face_ids: Iterable[int] | None = None,
     unnamed: bool = False,
 ) -> int:
-    """Keep in `chosen` the faces that may be published; how many they are.
+    """Put the faces to publish into the temporary table `chosen`, and count them.
 
-    Never of anybody hidden. people: only of these. face_ids: only these. unnamed: those of nobody,
-    or of people without a name, too.
+    Faces of hidden people are never chosen. people: only faces of these. face_ids: only these.
+    unnamed: also faces without a person, or of a person without a name.
     """
     conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
-    conditions, params = [_may_go_out(unnamed)], {}
+    conditions, params = [_is_publishable(unnamed)], {}
     if people is not None:
         conditions.append("person_id in (select value from json_each(:people))")
         params["people"] = json.dumps(sorted(people))
     if face_ids is not None:
         conn.execute("create temp table asked(id integer primary key)")
-        conn.executemany("insert or ignore into asked values (?)", ((it,) for it in face_ids))
+        conn.executemany(
+            "insert or ignore into asked values (?)", ((face_id,) for face_id in face_ids)
+        )
         conditions.append("faces.id in (select id from asked)")
     conn.execute(
         "insert into chosen select faces.id, photo_id from faces "
@@ -125,58 +132,59 @@ def choose(
     return int(conn.execute("select count(*) from chosen").fetchone()[0])
 
 
-def _may_go_out(unnamed: bool) -> str:
-    return f"not {HIDDEN}" if unnamed else f"not {HIDDEN} and {NAMED}"
+def _is_publishable(unnamed: bool) -> str:
+    return f"not {IS_HIDDEN}" if unnamed else f"not {IS_HIDDEN} and {IS_NAMED}"
 
 
 def count_publishable(conn: Connection, *, unnamed: bool) -> int:
     """How many faces may be published at all."""
     row = conn.execute(
         "select count(*) from faces left join people on people.id = person_id "
-        f"where {_may_go_out(unnamed)}"
+        f"where {_is_publishable(unnamed)}"
     ).fetchone()
     return int(row[0])
 
 
-def publishable(conn: Connection) -> list[tuple[int, str]]:
-    """Those who may be published at all: id, name."""
-    rows = conn.execute(f"select id, name from people where {NAMED} and not {HIDDEN} and faces > 0")
+def list_publishable_people(conn: Connection) -> list[tuple[int, str]]:
+    """The people who may be published at all: id, name."""
+    rows = conn.execute(
+        f"select id, name from people where {IS_NAMED} and not {IS_HIDDEN} and faces > 0"
+    )
     return [(row[0], row[1]) for row in rows]
 
 
-def asked_faces(conn: Connection, sql: str) -> list[int]:
-    """The first column of somebody's query, which must give ids of faces, and can write nothing.
+def run_query(conn: Connection, sql: str) -> list[int]:
+    """The ids of faces that a user's query gives in its first column; it cannot write.
 
-    Raises sqlite's errors, also where it takes over QUERY_SECONDS; ValueError where it gives anything
-    else.
+    Raises sqlite's errors, also after QUERY_SECONDS; ValueError if a value is no integer.
     """
     ends = time.monotonic() + QUERY_SECONDS
     conn.execute("pragma query_only = on")
-    conn.set_progress_handler(lambda: time.monotonic() > ends, STEPS_BETWEEN_LOOKS)
+    conn.set_progress_handler(lambda: time.monotonic() > ends, STEPS_BETWEEN_CHECKS)
     try:
         found = [row[0] for row in conn.execute(sql)]
     finally:
         conn.set_progress_handler(None, 0)
         conn.execute("pragma query_only = off")
-    if not all(isinstance(it, int) for it in found):
+    if not all(isinstance(value, int) for value in found):
         raise ValueError("the first column holds other values than ids")
     return found
 
 
-def left_out(conn: Connection) -> dict[str, int]:
-    """How many faces are left out, by the reason; after `choose`."""
+def count_left_out(conn: Connection) -> dict[str, int]:
+    """How many faces are left out, by the reason; after `choose_faces`."""
     row = conn.execute(
         f"""
-        select count(*), sum({HIDDEN}), sum(not {HIDDEN} and not {NAMED}) from faces
+        select count(*), sum({IS_HIDDEN}), sum(not {IS_HIDDEN} and not {IS_NAMED}) from faces
         left join people on people.id = person_id
         where faces.id not in (select id from chosen)
         """
     ).fetchone()
-    every, hidden, unnamed = (it or 0 for it in row)
-    return {"hidden": hidden, "unnamed": unnamed, "others": every - hidden - unnamed}
+    total, hidden, unnamed = (count or 0 for count in row)
+    return {"hidden": hidden, "unnamed": unnamed, "others": total - hidden - unnamed}
 
 
-def counts(conn: Connection) -> dict[str, int]:
+def count_chosen(conn: Connection) -> dict[str, int]:
     """How many photos, faces and people are chosen."""
     row = conn.execute(
         """
@@ -187,15 +195,15 @@ def counts(conn: Connection) -> dict[str, int]:
     return dict(zip(("photos", "faces", "people"), row, strict=True))
 
 
-def people(conn: Connection) -> Iterator[Row]:
-    """Those who have a chosen face and are not hidden: public_id, name, key, their cover's public id."""
+def read_people(conn: Connection) -> Iterator[Row]:
+    """People with a chosen face who are not hidden: public_id, name, key, cover (its public id)."""
     return _rows(
         conn,
         f"""
         select public_people.public_id, name, key, public_faces.public_id as cover
         from people join public_people using (id)
         left join public_faces on public_faces.id = cover_face_id
-        where people.id in (select person_id from faces join chosen using (id)) and not {HIDDEN}
+        where people.id in (select person_id from faces join chosen using (id)) and not {IS_HIDDEN}
         order by public_people.public_id
         """,
     )
@@ -216,7 +224,7 @@ left join public_people on public_people.id = person_id
 """
 
 
-def photos(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
+def read_photos(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     """The photos of chosen faces, in the order of their public ids, with their pictures or without."""
     sql = PHOTOS if pictures else PHOTOS.replace(", thumbnail", "")
     return _rows(
@@ -224,7 +232,7 @@ def photos(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     )
 
 
-def faces(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
+def read_faces(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     """The chosen faces, in the order of their public ids, with their crops or without."""
     sql = FACES if pictures else FACES.replace(", crop", "")
     return _rows(
@@ -233,14 +241,14 @@ def faces(conn: Connection, *, pictures: bool = True) -> Iterator[Row]:
     )
 
 
-def one(conn: Connection, table: str, public_id: int) -> Row | None:
+def read_row(conn: Connection, table: str, public_id: int) -> Row | None:
     """A photo or a face with its picture, by its public id."""
     sql = {"photos": PHOTOS, "faces": FACES}[table]
     return next(_rows(conn, f"{sql} where public_{table}.public_id = ?", [public_id]), None)
 
 
-def photos_of(conn: Connection, table: str) -> dict[int, int]:
-    """The private id of the photo of each photo or face that is published, by public id."""
+def map_to_photos(conn: Connection, table: str) -> dict[int, int]:
+    """By the public id of each published photo or face, the private id of its photo."""
     photo = "id" if table == "photos" else "photo_id"
     chosen = "photo_id from chosen" if table == "photos" else "id from chosen"
     rows = conn.execute(
@@ -250,11 +258,13 @@ def photos_of(conn: Connection, table: str) -> dict[int, int]:
     return dict(rows.fetchall())
 
 
-def choose_published(conn: Connection, public_ids_there: Iterable[int]) -> list[int]:
-    """Keep in `chosen` the faces of these public ids; those that are there."""
+def choose_public_faces(conn: Connection, public_face_ids: Iterable[int]) -> list[int]:
+    """Put the faces of these public ids into the temporary table `chosen`, and return their private ids."""
     conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
     conn.execute("create temp table asked(id integer primary key)")
-    conn.executemany("insert or ignore into asked values (?)", ((it,) for it in public_ids_there))
+    conn.executemany(
+        "insert or ignore into asked values (?)", ((face_id,) for face_id in public_face_ids)
+    )
     conn.execute(
         "insert into chosen select id, photo_id from faces where id in "
         "(select public_faces.id from asked join public_faces on public_id = asked.id)"
@@ -263,8 +273,8 @@ def choose_published(conn: Connection, public_ids_there: Iterable[int]) -> list[
     return [row[0] for row in conn.execute("select id from chosen")]
 
 
-def vectors(conn: Connection, model_id: str) -> Iterator[tuple[int, bytes]]:
-    """The embeddings of chosen faces by a model, by public id."""
+def read_embeddings(conn: Connection, model_id: str) -> Iterator[tuple[int, bytes]]:
+    """The embeddings of chosen faces by a model: public id, bytes."""
     return iter(
         conn.execute(
             """
@@ -276,22 +286,22 @@ def vectors(conn: Connection, model_id: str) -> Iterator[tuple[int, bytes]]:
     )
 
 
-def copy_vectors(private: Connection, conn: Connection, among: Iterable[ModelInfo]) -> None:
-    """Put the embeddings of chosen faces by these models into another file, with the models."""
+def copy_embeddings(private: Connection, conn: Connection, among: Iterable[ModelInfo]) -> None:
+    """Copy these models, and the embeddings of chosen faces by them, into another file."""
     for model in among:
         models.register(conn, model)
         conn.executemany(
             "insert into face_embeddings(face_id, model_id, embedding) values (?, ?, ?)",
-            ((face_id, model.id, vector) for face_id, vector in vectors(private, model.id)),
+            ((face_id, model.id, vector) for face_id, vector in read_embeddings(private, model.id)),
         )
 
 
-def to_blur(conn: Connection, *, others: bool) -> dict[int, list[tuple[Any, ...]]]:
-    """The boxes of faces that must not be made out, by photo: of people who are hidden, or of all others.
+def find_boxes_to_blur(conn: Connection, *, others: bool) -> dict[int, list[tuple[Any, ...]]]:
+    """By published photo, the boxes of faces to blur: of hidden people, or of all that are not chosen.
 
-    Only of photos that are published; not what somebody said is no face.
+    What a person marked as no face is not among them.
     """
-    which = "faces.id not in (select id from chosen)" if others else HIDDEN
+    which = "faces.id not in (select id from chosen)" if others else IS_HIDDEN
     rows = conn.execute(
         f"""
         select photo_id, x, y, faces.width, faces.height from faces
@@ -306,8 +316,8 @@ def to_blur(conn: Connection, *, others: bool) -> dict[int, list[tuple[Any, ...]
     return found
 
 
-def paths(conn: Connection) -> Iterator[tuple[int, str, str | None, str]]:
-    """What is published, and where it lies: each photo's id, sha256, taken_at, path."""
+def read_paths(conn: Connection) -> Iterator[tuple[int, str, str | None, str]]:
+    """Each published photo's id, sha256, taken_at and path."""
     return iter(
         conn.execute(
             "select id, sha256, taken_at, path from photos "
@@ -319,6 +329,6 @@ def paths(conn: Connection) -> Iterator[tuple[int, str, str | None, str]]:
 def _rows(conn: Connection, sql: str, params: Iterable[Any] = ()) -> Iterator[Row]:
     cursor = conn.execute(sql, list(params))
     names = [column[0] for column in cursor.description]
-    while some := cursor.fetchmany(ROWS):
-        for row in some:
+    while batch := cursor.fetchmany(BATCH_ROWS):
+        for row in batch:
             yield dict(zip(names, row, strict=True))

@@ -1,6 +1,6 @@
-"""Rows of a private file into a new catalogue: printed, sealed, and left as one compact file.
+"""Write a new catalogue from a private file: rows are exported, pictures sealed, the file compacted.
 
-What is chosen was chosen before, in temporary tables of the private connection.
+The faces are chosen before, in temporary tables of the private connection.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ...store import catalogue as tables
 from ...store import models
 from ...store.connection import Connection, explained, load_vector_extension, sqlite, transaction
 from . import parallel, public_ids, public_rows, selection
-from .public_rows import Printed
+from .public_rows import ExportedRow
 
 Advance = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
+"""Called with the name of a step, how much of it is done, and of how much."""
 
 BATCH_ROWS = 64
 PAGE_BYTES = 32_768
@@ -28,11 +28,11 @@ PAGE_BYTES = 32_768
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to fill with.
+class ExportJob:
+    """How to export the chosen faces.
 
-    notes: what is turned on. secret: the private file's, for public ids. blurred: by photo, the
-    boxes that must not be made out.
+    notes: the options that are on. secret: the private file's, for public ids. blurred: by photo, the
+    boxes to blur.
     """
 
     notes: dict[str, str]
@@ -42,20 +42,23 @@ class Job:
 
     @property
     def embeddings(self) -> bool:
-        """Whether vectors are published."""
+        """Whether embeddings are published."""
         return "embeddings" in self.notes
 
     @property
     def indexed(self) -> bool:
-        """Whether there are tables to search them by."""
+        """Whether the tables of their indexes are."""
         return self.embeddings and "portable" not in self.notes
 
 
-def fill(private: Connection, whole: Path, job: Job) -> None:
-    """Write all that is chosen, and make one compact file of it. Raises FacesError."""
-    draft = whole.with_name("draft")
+def write_catalogue(private: Connection, path: Path, job: ExportJob) -> None:
+    """Write the chosen faces, with their photos and people, into a compact file. Raises FacesError.
+
+    path: of the new file, in a folder of its own.
+    """
+    draft = path.with_name("draft")
     conn = sqlite().connect(str(draft), isolation_level=None)
-    with closing(conn), explained(str(whole)):
+    with closing(conn), explained(str(path)):
         load_vector_extension(conn)
         for pragma in (f"page_size = {PAGE_BYTES}", "journal_mode = off", "synchronous = off"):
             conn.execute(f"pragma {pragma}")
@@ -72,34 +75,34 @@ def fill(private: Connection, whole: Path, job: Job) -> None:
                 index_upkeep.follow(conn)
             index_upkeep.settle(conn)
             tables.forget_moments(conn, job.notes["made_on"])
-        conn.execute("vacuum into ?", [str(whole)])
+        conn.execute("vacuum into ?", [str(path)])
     draft.unlink()
 
 
-def _copy_rows(private: Connection, conn: Connection, job: Job) -> None:
-    sealed = public_ids.seal(job.secret)
-    tables.insert(conn, "people", map(public_rows.person_row, selection.people(private)))
-    for table, batch in _printed(private, job):
-        for printed in batch:
-            sealed.update(printed.sealed)
-        tables.insert(conn, table, [printed.row for printed in batch])
+def _copy_rows(private: Connection, conn: Connection, job: ExportJob) -> None:
+    seal = public_ids.start_seal(job.secret)
+    tables.insert(conn, "people", map(public_rows.export_person, selection.read_people(private)))
+    for table, batch in _export_rows(private, job):
+        for exported in batch:
+            seal.update(exported.sealed)
+        tables.insert(conn, table, [exported.row for exported in batch])
     if job.embeddings:
-        selection.copy_vectors(private, conn, models.every(private))
-    sealed.update(public_rows.sealed_notes(job.notes))
-    tables.note(conn, "seal", sealed.hexdigest())
+        selection.copy_embeddings(private, conn, models.every(private))
+    seal.update(public_rows.encode_notes_for_seal(job.notes))
+    tables.note(conn, "seal", seal.hexdigest())
 
 
-def _printed(private: Connection, job: Job) -> Iterator[tuple[str, list[Printed]]]:
-    """Photos and faces as they go out, a table and some of its rows at a time, in their order."""
-    total = selection.counts(private)
+def _export_rows(private: Connection, job: ExportJob) -> Iterator[tuple[str, list[ExportedRow]]]:
+    """Exported photos and faces in the order of their ids: a table, and a batch of its rows."""
+    total = selection.count_chosen(private)
     for table, rows in (
-        ("photos", selection.photos(private)),
-        ("faces", selection.faces(private)),
+        ("photos", selection.read_photos(private)),
+        ("faces", selection.read_faces(private)),
     ):
-        work = partial(public_rows.printed, table=table, notes=job.notes, secret=job.secret)
+        work = partial(public_rows.export_row, table=table, notes=job.notes, secret=job.secret)
         taken = ((row, job.blurred.get(row["photo_id"], ())) for row in rows)
-        printed, done = parallel.in_order(work, taken), 0
-        while batch := list(islice(printed, BATCH_ROWS)):
+        exported, done = parallel.map_in_order(work, taken), 0
+        while batch := list(islice(exported, BATCH_ROWS)):
             yield table, batch
             done += len(batch)
             job.advance(table, done, total[table])

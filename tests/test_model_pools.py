@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from odd_models import AbsentModel, HangingModel, NiceModel, RaisingModel, SlowModel
 from pictures import encoded, shipped, small
 from PIL import Image
 from toy_model import (
@@ -30,91 +31,34 @@ from toy_model import (
     draw,
 )
 
+from datasette_faces.app.datasette.upload_options import LIMITS, MAX_PIXELS, make_upload_options
 from datasette_faces.errors import Busy, ModelError, PictureError
 from datasette_faces.models import worker_pool
-from datasette_faces.models.base import Engine
-from datasette_faces.models.inference import LIMITS, MAX_PIXELS, Inference
+from datasette_faces.models.model_pools import ModelPool, QueuePolicy
 from datasette_faces.models.pipeline import MIN_FACE_PX
 from datasette_faces.models.sface import SFace
-from datasette_faces.models.worker_pool import Limits
+from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.shapes import QueryAnalysis
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
-pytestmark = pytest.mark.once
 SECONDS = 60
-"""An answer takes no longer, also where a worker has to begin anew on a busy machine."""
-Begin = Callable[..., Inference]
-
-
-@dataclass
-class NiceModel(ToyModel):
-    """A model whose embedding of a face points to the niceness of its process beside 10."""
-
-    id: str = "nice"
-
-    def load(self) -> Engine:
-        engine = super().load()
-        nice = np.array([[os.nice(0), 10, 0]], np.float32)
-        return Engine(engine.info, engine.detect, lambda faces: nice.repeat(len(faces), 0))
-
-
-@dataclass
-class RaisingModel(ToyModel):
-    """A stranger's model with a mistake in it."""
-
-    id: str = "raising"
-
-    def load(self) -> Engine:
-        raise ZeroDivisionError("the weights broke")
-
-
-@dataclass
-class AbsentModel(ToyModel):
-    """A model that needs what is not installed."""
-
-    id: str = "absent"
-
-    def missing(self) -> str | None:
-        return "the model absent needs pip install absent"
-
-
-@dataclass
-class SlowModel(ToyModel):
-    """A model that takes a while to load, and writes down that it did."""
-
-    id: str = "slow"
-
-    def load(self) -> Engine:
-        time.sleep(0.5)
-        with open(self.log, "a") as log:
-            log.write("loaded\n")
-        return super().load()
-
-
-@dataclass
-class HangingModel(ToyModel):
-    """A model that never finishes loading."""
-
-    id: str = "hanging"
-
-    def load(self) -> Engine:
-        time.sleep(3600)
-        raise AssertionError
+"""An answer takes no longer, also where a worker has to be replaced on a busy machine."""
+Begin = Callable[..., ModelPool]
 
 
 @pytest.fixture
 def begin() -> Iterator[Begin]:
-    """Makes an Inference that is closed at the end."""
-    made: list[Inference] = []
+    """Makes a pool that is closed at the end."""
+    made: list[ModelPool] = []
 
-    def make(model: Any, **options: Any) -> Inference:
-        made.append(Inference(model, **{"workers": 1, **options}))
+    def make(model: Any, **options: Any) -> ModelPool:
+        made.append(ModelPool(model, replace(make_upload_options(), **{"workers": 1, **options})))
         return made[-1]
 
     yield make
-    for inference in made:
-        inference.close()
+    for pool in made:
+        pool.close()
 
 
 @pytest.fixture
@@ -127,22 +71,22 @@ def picture(tmp_path: Path) -> Callable[..., bytes]:
     return make
 
 
-def answer(inference: Inference, data: bytes) -> QueryAnalysis:
-    return inference.submit(data).result(timeout=SECONDS)
+def answer(pool: ModelPool, data: bytes) -> QueryAnalysis:
+    return pool.submit_query(data).result(timeout=SECONDS)
 
 
-def looks(inference: Inference, data: bytes) -> str:
+def looks(pool: ModelPool, data: bytes) -> str:
     """Why a picture has no face, or gives no answer at all."""
     try:
-        return answer(inference, data).reason or "faces"
+        return answer(pool, data).reason or "faces"
     except PictureError as error:
         return str(error)
 
 
-def pids(inference: Inference) -> list[int]:
+def pids(pool: ModelPool) -> list[int]:
     """The worker processes."""
-    assert inference._pool is not None
-    return list(inference._pool._pool._pool_manager.worker_manager.workers)
+    assert pool._workers is not None
+    return list(pool._workers._pool._pool_manager.worker_manager.workers)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -166,36 +110,58 @@ def test_an_upload_gives_its_faces(begin, picture):
     assert [face.embedding.tolist() for face in found.analysis.faces] == [[1, 0, 0], [0, 1, 0]]
 
 
+@pytest.mark.slow
 def test_the_model_loads_on_first_use_once_and_says_so_meanwhile(begin, picture, tmp_path):
-    inference = begin(SlowModel(log=str(tmp_path / "loads")))
-    assert (inference.state, inference.info) == ("cold", None)
-    first = inference.submit(picture(RED))
-    wait_until(lambda: inference.state == "loading")
-    second = inference.submit(picture(GREEN))
-    assert inference.state == "loading"
+    pool = begin(SlowModel(log=str(tmp_path / "loads")))
+    assert (pool.state, pool.info) == ("cold", None)
+    first = pool.submit_query(picture(RED))
+    wait_until(lambda: pool.state == "loading")
+    second = pool.submit_query(picture(GREEN))
+    assert pool.state == "loading"
     assert len(first.result(SECONDS).analysis.faces) == len(second.result(SECONDS).analysis.faces)
-    assert inference.state == "ready"
-    assert inference.info is not None
-    assert inference.info == SlowModel(log=os.devnull).load().info
+    assert pool.state == "ready"
+    assert pool.info is not None
+    assert pool.info == SlowModel(log=os.devnull).load().info
     assert Path(tmp_path / "loads").read_text().count("loaded") == 1
 
 
 @pytest.mark.slow
 def test_more_than_it_can_hold_is_busy_at_once_and_then_there_is_room_again(begin, picture):
-    inference = begin(ToyModel(seconds=0.5), workers=1, waiting=2)
-    taken = [inference.submit(picture(RED)) for _ in range(3)]
+    pool = begin(ToyModel(seconds=0.5), workers=1)
+    taken = [pool.submit_query(picture(RED)) for _ in range(3)]
     began = time.monotonic()
     with pytest.raises(Busy, match=r"3 uploaded pictures .* try again in a moment"):
-        inference.submit(picture(RED))
+        pool.submit_query(picture(RED))
     assert time.monotonic() - began < 0.2
     assert all(len(future.result(SECONDS).analysis.faces) == 1 for future in taken)
-    assert looks(inference, picture(RED)) == "faces"
+    assert looks(pool, picture(RED)) == "faces"
+
+
+def test_a_queue_that_blocks_takes_the_next_picture_when_one_is_done(begin, picture):
+    pool = begin(ToyModel(seconds=0.5), queue=QueuePolicy(max_waiting=1, when_full="block"))
+    pool.load()
+    first, second = pool.submit_photo(picture(RED)), pool.submit_photo(picture(GREEN))
+    assert pool._in_hand == 2
+    third = pool.submit_photo(picture(RED))
+    assert pool._in_hand <= 2
+    assert [len(future.result(SECONDS).faces) for future in (first, second, third)] == [1, 1, 1]
+
+
+def test_closing_ends_the_wait_for_a_full_queue(begin, picture):
+    pool = begin(ToyModel(), queue=QueuePolicy(max_waiting=0, when_full="block"))
+    pool.load()
+    hanging = pool.submit_photo(picture(HANGS))
+    threading.Timer(0.3, pool.close).start()
+    with pytest.raises(Busy, match="ending"):
+        pool.submit_photo(picture(RED))
+    with pytest.raises(Busy, match="ending"):
+        hanging.result(SECONDS)
 
 
 def test_one_core_is_left_for_the_pages():
-    inference = Inference(ToyModel())
-    assert inference.workers == max(1, (os.cpu_count() or 1) - 1)
-    assert inference.waiting == 2
+    options = make_upload_options()
+    assert options.workers == max(1, (os.cpu_count() or 1) - 1)
+    assert options.queue == QueuePolicy(max_waiting=2, when_full="refuse")
 
 
 @pytest.mark.slow
@@ -210,24 +176,24 @@ def test_one_core_is_left_for_the_pages():
     ids=["kills", "eats memory", "raises"],
 )
 def test_a_harmful_picture_costs_only_itself(begin, picture, colour, reason):
-    inference = begin(ToyModel())
-    assert looks(inference, picture(colour)) == reason
-    assert looks(inference, picture(RED)) == "faces"
-    assert inference.state == "ready"
+    pool = begin(ToyModel())
+    assert looks(pool, picture(colour)) == reason
+    assert looks(pool, picture(RED)) == "faces"
+    assert pool.state == "ready"
 
 
 @pytest.mark.slow
 def test_a_picture_that_hangs_is_given_up(begin, picture):
-    inference = begin(ToyModel(), limits=Limits(seconds=1))
-    assert looks(inference, picture(HANGS)) == "decoding it took over 1 seconds"
-    assert looks(inference, picture(RED)) == "faces"
+    pool = begin(ToyModel(), limits=WorkerLimits(seconds=1))
+    assert looks(pool, picture(HANGS)) == "decoding it took over 1 seconds"
+    assert looks(pool, picture(RED)) == "faces"
 
 
 @posix
 def test_harmful_pictures_leave_those_that_come_with_them_in_peace(begin, picture):
-    inference = begin(ToyModel(), workers=2, waiting=10)
+    pool = begin(ToyModel(), workers=2, queue=QueuePolicy(10, "refuse"))
     colours = [KILLS, RED, GREEN, KILLS, RED, RAISES, GREEN]
-    asked = [inference.submit(picture(colour)) for colour in colours]
+    asked = [pool.submit_query(picture(colour)) for colour in colours]
     done = [len(faces(future)) for future in asked]
     assert done == [0, 1, 1, 0, 1, 0, 1]
 
@@ -240,14 +206,24 @@ def faces(future: Future[QueryAnalysis]) -> tuple[Any, ...]:
 
 
 @posix
-def test_workers_that_were_ended_while_idle_are_begun_anew(begin, picture):
-    inference = begin(ToyModel())
-    assert looks(inference, picture(RED)) == "faces"
-    for pid in pids(inference):
+def test_workers_that_were_killed_while_idle_are_replaced(begin, picture):
+    pool = begin(ToyModel())
+    assert looks(pool, picture(RED)) == "faces"
+    for pid in pids(pool):
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.5)
-    assert looks(inference, picture(RED)) == "faces"
-    assert inference.state == "ready"
+    assert looks(pool, picture(RED)) == "faces"
+    assert pool.state == "ready"
+
+
+def test_a_picture_in_hand_is_tried_again_when_all_workers_are_lost(begin, picture):
+    pool = begin(ToyModel(seconds=0.5))
+    pool.load()
+    future = pool.submit_query(picture(RED))
+    wait_until(lambda: pool._workers is not None and len(pool._workers._futures) > 0)
+    time.sleep(0.2)
+    pool._drop_workers(pool._workers)
+    assert len(faces(future)) == 1
 
 
 @posix
@@ -267,11 +243,11 @@ def test_workers_stand_back_for_the_pages(begin, picture):
     ids=["missing", "raises", "kills"],
 )
 def test_a_model_that_cannot_be_loaded_says_so(begin, picture, model, message):
-    inference = begin(model)
+    pool = begin(model)
     for _ in range(2):
         with pytest.raises(ModelError, match=message):
-            answer(inference, picture(RED))
-        assert (inference.state, inference.info) == ("cold", None)
+            answer(pool, picture(RED))
+        assert (pool.state, pool.info) == ("cold", None)
 
 
 def test_without_the_extra_one_is_told_what_to_install(begin, picture, monkeypatch):
@@ -303,40 +279,40 @@ def test_what_is_no_picture_says_so(begin, data, reason):
 
 
 def test_closing_ends_a_hanging_picture_and_its_process_soon(begin, picture):
-    inference = begin(ToyModel())
-    assert looks(inference, picture(RED)) == "faces"
-    hanging = inference.submit(picture(HANGS))
-    wait_until(lambda: inference._in_hand == 1)
+    pool = begin(ToyModel())
+    assert looks(pool, picture(RED)) == "faces"
+    hanging = pool.submit_query(picture(HANGS))
+    wait_until(lambda: pool._in_hand == 1)
     time.sleep(0.3)
-    running = pids(inference)
+    running = pids(pool)
     began = time.monotonic()
-    inference.close()
+    pool.close()
     with pytest.raises(Busy, match="ending"):
         hanging.result(timeout=SECONDS)
     assert time.monotonic() - began < worker_pool.STOP_SECONDS + 3
     with pytest.raises(Busy, match="ending"):
-        inference.submit(picture(RED))
+        pool.submit_query(picture(RED))
     wait_until(lambda: not any(map(is_alive, running)))
-    inference.close()
+    pool.close()
 
 
 def test_closing_while_the_model_loads_tells_who_waits(begin, picture):
-    inference = begin(HangingModel())
-    waiting = [inference.submit(picture(RED)) for _ in range(2)]
-    wait_until(lambda: inference.state == "loading" and inference._pool is not None)
+    pool = begin(HangingModel())
+    waiting = [pool.submit_query(picture(RED)) for _ in range(2)]
+    wait_until(lambda: pool.state == "loading" and pool._workers is not None)
     time.sleep(0.3)
-    inference.close()
+    pool.close()
     for future in waiting:
         with pytest.raises(Busy, match="ending"):
             future.result(timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")
-def sface() -> Iterator[Inference]:
+def sface() -> Iterator[ModelPool]:
     """The built-in model at work."""
-    inference = Inference(SFace(), workers=1)
-    yield inference
-    inference.close()
+    pool = ModelPool(SFace(), replace(make_upload_options(), workers=1))
+    yield pool
+    pool.close()
 
 
 @pytest.mark.slow
