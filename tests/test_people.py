@@ -22,6 +22,7 @@ from datasette_faces.store import people as store
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 from datasette_faces.store.people import NOT_A_FACE
+from datasette_faces.store.standings import read_standings
 
 pytestmark = pytest.mark.once
 
@@ -175,7 +176,7 @@ def test_a_split_of_everything_is_refused_of_faces_that_are_walked_once(conn: An
 def test_faces_that_are_walked_once_have_their_standings_and_are_assigned(conn: Any) -> None:
     person_id = person_of(conn, 1)
     people.name(conn, person_id, "Ada")
-    assert decisions.standings(conn, iter([1, 5])).keys() == {1}
+    assert read_standings(conn, iter([1, 5])).keys() == {1}
     conn.execute("update faces set person_id = null")
     store.assign(conn, iter([1, 5]))
     assert person_of(conn, 1) == person_id

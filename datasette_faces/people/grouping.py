@@ -20,10 +20,10 @@ from ..search.searcher import Searcher
 from ..shapes import FloatArray, IdArray, ModelInfo
 from ..store import decisions, embeddings, face_quality, people, review_queue
 from ..store.connection import Connection
-from ..store.decisions import Standing
 from ..store.embeddings import SearchFilters
 from ..store.face_quality import Measures
 from ..store.people import NOT_A_FACE
+from ..store.standings import Standing, read_standings
 from .kinds import cannot_link_roles
 
 NOBODY = -1
@@ -45,7 +45,7 @@ class Clustered:
 
 def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     """Group all faces of a model anew; whoever was placed by a person stays there."""
-    known = _Known(conn, decisions.standings(conn))
+    known = _Known(conn, read_standings(conn))
     order, vectors = _in_order(conn, model, known)
     thresholds = merge_thresholds.estimate_thresholds(vectors, model.threshold)
     constraints, names = known.constraints(order)
@@ -71,7 +71,7 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
     if len(new) > FEW_NEW * count:
         return cluster(conn, model)
     near = _neighbourhood(conn, model, new)
-    known = _Known(conn, decisions.standings(conn, near), _grouped(conn, near, new))
+    known = _Known(conn, read_standings(conn, near), _grouped(conn, near, new))
     order, vectors = _in_order(conn, model, known, near)
     thresholds = merge_thresholds.estimate_thresholds(
         embeddings.sample(conn, model.id), model.threshold, faces=count

@@ -69,18 +69,6 @@ class Decision:
     active: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the decisions say of one face: whose it is, if anybody said so, and whose it is not.
-
-    decided_by: the number of the last decision that says something of it.
-    """
-
-    placed: str | None = None
-    apart: frozenset[str] = frozenset()
-    decided_by: int = 0
-
-
 def append(conn: Connection, decision: Decision) -> Decision:
     """Add a decision, as it is given or with a uid and this moment; the same with its id."""
     uid, made_at = decision.uid or secrets.token_hex(8), decision.made_at or now()
@@ -229,19 +217,6 @@ def merged_away(conn: Connection) -> dict[str, str]:
     return went
 
 
-def standings(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[int, Standing]:
-    """What decisions say of faces, or of all; faces of which nothing is said are left out."""
-    face_ids = None if face_ids is None else set(face_ids)
-    photos = _photos_of(conn, face_ids)
-    said = _said_of(conn, photos)
-    faces = _faces_of(conn, list(said))
-    found: dict[int, Standing] = {}
-    for photo_id, among in faces.items():
-        found |= matched(said[photo_id], among)
-    wanted = found.keys() if face_ids is None else found.keys() & face_ids
-    return {face_id: found[face_id] for face_id in wanted}
-
-
 def faces_of(conn: Connection, decision: Decision, *roles: str) -> list[int]:
     """The faces that a decision names, as far as they are there now."""
     wanted = [ref for ref in decision.faces if not roles or ref.role in roles]
@@ -264,7 +239,7 @@ def faces_by_role(conn: Connection, made: Sequence[Decision]) -> list[defaultdic
 def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]:
     """The face that each of these is now; None where there is none."""
     photo_of = photos_of(conn, {ref.sha256 for ref in wanted})
-    faces = _faces_of(conn, sorted(set(photo_of.values())))
+    faces = boxes_of_photos(conn, sorted(set(photo_of.values())))
     return [
         geometry.find_same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {}))
         for ref in wanted
@@ -284,67 +259,8 @@ def photos_of(conn: Connection, contents: Iterable[str]) -> dict[str, int]:
     return {sha256: photo for sha256, photo in rows if photo is not None}
 
 
-Said = list[tuple[int, str, str | None, Box]]
-"""Decision, role, person, box: what was said of the faces of one photo, in order."""
-
-
-def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
-    if face_ids is None:
-        return None
-    rows = conn.execute(
-        "select distinct photo_id from faces where id in (select value from json_each(?))",
-        [json.dumps(list(face_ids))],
-    )
-    return json.dumps([row[0] for row in rows if coerce.row_id(row[0]) is not None])
-
-
-_CONTENTS = "select sha256, id as photo_id from photos {} union all select * from photo_contents {}"
-
-
-def _said_of(conn: Connection, photos: str | None) -> dict[int, Said]:
-    """What holds of faces in photos, or in all, by photo."""
-    contents, first, second = _CONTENTS.format("", ""), "decision_faces", "contents"
-    if photos is not None:
-        among = "where {} in (select value from json_each(:photos))"
-        contents = _CONTENTS.format(among.format("id"), among.format("photo_id"))
-        first, second = second, first
-    rows = conn.execute(
-        f"""
-        with contents as materialized ({contents})
-        select photo_id, decision_id, role, person_key, x, y, width, height
-        from {first} cross join {second} on contents.sha256 = decision_faces.sha256
-        cross join decisions on decisions.id = decision_id
-        where role in ('{MEMBER}', '{APART}') and {ACTIVE}
-        order by decision_id, decision_faces.rowid
-        """,
-        {} if photos is None else {"photos": photos},
-    )
-    return _by_first(rows)
-
-
-def said_of_contents(conn: Connection, contents: Iterable[str]) -> dict[str, Said]:
-    """What holds of faces in photos by their contents, whether the photos are here or not."""
-    rows = conn.execute(
-        f"""
-        select sha256, decision_id, role, person_key, x, y, width, height
-        from json_each(?) cross join decision_faces on sha256 = json_each.value
-        cross join decisions on decisions.id = decision_id
-        where role in ('{MEMBER}', '{APART}') and {ACTIVE}
-        order by decision_id, decision_faces.rowid
-        """,
-        [json.dumps(sorted(contents))],
-    )
-    return _by_first(rows)
-
-
-def _by_first(rows: Iterable[Sequence[Any]]) -> dict[Any, Said]:
-    said: dict[Any, Said] = defaultdict(list)
-    for first, number, role, key, *box in rows:
-        said[first].append((number, role, coerce.text(key), coerce.box(*box)))
-    return said
-
-
-def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box]]:
+def boxes_of_photos(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box]]:
+    """The faces of each of these photos, with their boxes."""
     rows = conn.execute(
         "select photo_id, id, x, y, width, height from faces "
         "where photo_id in (select value from json_each(?)) order by id",
@@ -353,22 +269,6 @@ def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box
     found: dict[int, dict[int, Box]] = defaultdict(dict)
     for photo_id, face_id, *box in rows:
         found[photo_id][face_id] = coerce.box(*box)
-    return found
-
-
-def matched(said: Said, faces: dict[int, Box]) -> dict[int, Standing]:
-    """What was said of a photo's faces, as it stands after the last word."""
-    found: dict[int, Standing] = {}
-    for number, role, key, box in said:
-        face_id = geometry.find_same_face(box, faces)
-        if face_id is None or key is None:
-            continue
-        before = found.get(face_id, Standing())
-        if role == MEMBER:
-            found[face_id] = Standing(key, before.apart - {key}, number)
-        else:
-            placed = None if before.placed == key else before.placed
-            found[face_id] = Standing(placed, before.apart | {key}, number)
     return found
 
 
