@@ -12,10 +12,24 @@ from secrets import token_hex
 
 from ..errors import DecisionError, EditedMeanwhile, NameTaken, SeveralOfName
 from ..search import index_upkeep
-from ..store import decisions, decisions_jsonl, hidden_people, manual_faces, people
+from ..store import decisions, manual_faces, people
 from ..store.connection import Connection
-from ..store.decisions import APART, COVER, EXAMPLE, MEMBER, OTHER, Decision, FaceRef
+from ..store.decisions import (
+    APART,
+    COVER,
+    EXAMPLE,
+    HIDE,
+    MEMBER,
+    MERGE,
+    OTHER,
+    REDO,
+    UNDO,
+    UNHIDE,
+    Decision,
+    FaceRef,
+)
 from ..store.people import NOT_A_FACE, Person
+from .kinds import get_kind
 from .metadata import regions
 
 EXAMPLES = 12
@@ -50,7 +64,7 @@ def name(
             others[0].id,
         )
     faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
-    return _decide(conn, Decision("name", person.key, value=wanted, faces=faces), by)
+    return record_decision(conn, Decision("name", person.key, value=wanted, faces=faces), by)
 
 
 def merge(conn: Connection, into_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
@@ -62,11 +76,11 @@ def merge(conn: Connection, into_id: int, other_id: int, *, by: Editor = NOBODY)
     _alike_hidden(into, other)
     if into.hidden:
         # Of whom both are, undoing that of the one must not show the other
-        _shown(conn, "hide", into.id, by)
+        _shown(conn, HIDE, into.id, by)
     ids = [*people.faces_of(conn, into.id), *people.faces_of(conn, other.id)]
     faces = decisions.refs(conn, MEMBER, ids)
     called = into.name or other.name
-    return _decide(conn, Decision("merge", into.key, other.key, called, faces=faces), by)
+    return record_decision(conn, Decision(MERGE, into.key, other.key, called, faces=faces), by)
 
 
 def split(
@@ -81,7 +95,7 @@ def split(
             "All faces of a person are this person: leave one, or rename the person"
         )
     faces = decisions.refs(conn, MEMBER, taken) + _examples(conn, person, EXAMPLE, set(taken))
-    return _decide(conn, Decision("split", new_key(), person.key, faces=faces), by)
+    return record_decision(conn, Decision("split", new_key(), person.key, faces=faces), by)
 
 
 def move(
@@ -91,13 +105,13 @@ def move(
     moved = _known(conn, face_ids)
     if person_id is None:
         faces = decisions.refs(conn, MEMBER, moved) + _left_behind(conn, moved, None)
-        return _decide(conn, Decision("move", new_key(), faces=faces), by)
+        return record_decision(conn, Decision("move", new_key(), faces=faces), by)
     person = _there(conn, person_id, by)
     # Whom the machine made up is held together by this, or might be another one tomorrow
     all_faces = {*moved, *([] if person.name else people.faces_of(conn, person.id))}
     faces = decisions.refs(conn, MEMBER, sorted(all_faces))
     faces += _left_behind(conn, moved, person)
-    return _decide(conn, Decision("move", person.key, faces=faces), by)
+    return record_decision(conn, Decision("move", person.key, faces=faces), by)
 
 
 def called(conn: Connection, text: str) -> int | None:
@@ -137,7 +151,7 @@ def reject(
     rejected = _known(conn, face_ids)
     faces = decisions.refs(conn, APART, rejected)
     faces += _examples(conn, person, EXAMPLE, set(rejected))
-    return _decide(conn, Decision("reject", person.key, faces=faces), by)
+    return record_decision(conn, Decision("reject", person.key, faces=faces), by)
 
 
 def apart(conn: Connection, person_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
@@ -146,23 +160,23 @@ def apart(conn: Connection, person_id: int, other_id: int, *, by: Editor = NOBOD
     if person.id == other.id:
         raise DecisionError("That is the same person: choose another one")
     faces = _examples(conn, person, EXAMPLE) + _examples(conn, other, OTHER)
-    return _decide(conn, Decision("apart", person.key, other.key, faces=faces), by)
+    return record_decision(conn, Decision("apart", person.key, other.key, faces=faces), by)
 
 
 def not_a_face(conn: Connection, face_ids: Iterable[int], *, by: Editor = NOBODY) -> Decision:
     """Say that nothing of these is a face: they are hidden, and nobody is made of them."""
     faces = decisions.refs(conn, MEMBER, _known(conn, face_ids))
-    return _decide(conn, Decision("not-a-face", NOT_A_FACE, faces=faces), by)
+    return record_decision(conn, Decision("not-a-face", NOT_A_FACE, faces=faces), by)
 
 
 def hide(conn: Connection, person_id: int, *, by: Editor = NOBODY) -> Decision:
     """Leave a person out of pages and searches; their faces stay together."""
-    return _shown(conn, "hide", person_id, by)
+    return _shown(conn, HIDE, person_id, by)
 
 
 def unhide(conn: Connection, person_id: int, *, by: Editor = NOBODY) -> Decision:
     """Show a person again."""
-    return _shown(conn, "unhide", person_id, by)
+    return _shown(conn, UNHIDE, person_id, by)
 
 
 def cover(conn: Connection, person_id: int, face_id: int, *, by: Editor = NOBODY) -> Decision:
@@ -171,7 +185,7 @@ def cover(conn: Connection, person_id: int, face_id: int, *, by: Editor = NOBODY
     [chosen] = _theirs([face_id], set(people.faces_of(conn, person.id)), person)
     ids = [chosen] if person.name else people.faces_of(conn, person.id)
     faces = decisions.refs(conn, COVER, [chosen]) + decisions.refs(conn, MEMBER, ids)
-    return _decide(conn, Decision("cover", person.key, faces=faces), by)
+    return record_decision(conn, Decision("cover", person.key, faces=faces), by)
 
 
 def undo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBODY) -> Decision:
@@ -181,7 +195,7 @@ def undo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
         raise DecisionError("There is nothing to undo")
     if not wanted.active:
         raise DecisionError(f"Decision {wanted.id} is already undone")
-    _reverse(conn, "undo", wanted, by)
+    _reverse(conn, UNDO, wanted, by)
     return wanted
 
 
@@ -192,33 +206,12 @@ def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
         raise DecisionError("There is nothing to redo")
     if wanted.active:
         raise DecisionError(f"Decision {wanted.id} is in effect: there is nothing to redo")
-    if wanted.kind == "merge":
+    if get_kind(wanted.kind).joins:
         both = [people.by_key(conn, key or "") for key in (wanted.person_key, wanted.other_key)]
         if both[0] and both[1]:
             _alike_hidden(both[0], both[1])
-    _reverse(conn, "redo", wanted, by)
+    _reverse(conn, REDO, wanted, by)
     return wanted
-
-
-def take_in(conn: Connection, log: Iterable[str], *, show_hidden: bool = False) -> tuple[int, int]:
-    """Add the decisions of a log of JSON lines: how many were added, and how many were there already.
-
-    Raises DecisionError, with the number of the line; and, unless `show_hidden`, where they would
-    show somebody who is hidden here. In a transaction then nothing is added.
-    """
-    people.rebuild(conn)
-    before = hidden_people.now(conn)
-    counts = decisions_jsonl.take_in(conn, log)
-    people.rebuild(conn)
-    shown = [] if show_hidden else hidden_people.shown_since(conn, before)
-    if shown:
-        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-        raise DecisionError(
-            f"These decisions would show faces of people who are hidden here ({', '.join(shown[:5])}"
-            f"{more}): nothing was imported. To import them anyway, add --show-hidden, "
-            "then hide those people again"
-        )
-    return counts
 
 
 def clean_name(text: str) -> str:
@@ -243,14 +236,22 @@ def last_seen(conn: Connection, *person_ids: int) -> int:
     return decisions.last_about(conn, [it.key for it in found if it])
 
 
+def record_decision(conn: Connection, decision: Decision, by: Editor = NOBODY) -> Decision:
+    """Add a decision of any kind, and bring the rows that follow from it up to date."""
+    made = decisions.append(conn, replace(decision, actor=by.actor))
+    apply(conn, made)
+    return made
+
+
 def apply(conn: Connection, decision: Decision) -> None:
     """Bring the faces and people that a decision names up to date."""
-    if decision.kind == "draw":
+    kind = get_kind(decision.kind)
+    if kind.draws:
         _redraw(conn, decision)
         return
     keys = [key for key in (decision.person_key, decision.other_key) if key]
     face_ids = set(decisions.faces_of(conn, decision, MEMBER, APART))
-    if decision.kind == "merge":
+    if kind.joins:
         face_ids |= set(people.proposed_for(conn, *keys))
     people.bring_up(conn, sorted(face_ids))
     people.show(conn, keys)
@@ -264,12 +265,6 @@ def _redraw(conn: Connection, decision: Decision) -> None:
     index_upkeep.keep_up(conn)
 
 
-def _decide(conn: Connection, decision: Decision, by: Editor) -> Decision:
-    made = decisions.append(conn, replace(decision, actor=by.actor))
-    apply(conn, made)
-    return made
-
-
 def _reverse(conn: Connection, kind: str, wanted: Decision, by: Editor) -> None:
     _unchanged(conn, [key for key in (wanted.person_key, wanted.other_key) if key], by)
     decisions.append(conn, Decision(kind, target=wanted.uid, actor=by.actor))
@@ -280,7 +275,7 @@ def _shown(conn: Connection, kind: str, person_id: int, by: Editor) -> Decision:
     person = _there(conn, person_id, by)
     _not_reserved(person)
     faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
-    return _decide(conn, Decision(kind, person.key, faces=faces), by)
+    return record_decision(conn, Decision(kind, person.key, faces=faces), by)
 
 
 def _there(conn: Connection, person_id: int, by: Editor) -> Person:
@@ -315,7 +310,7 @@ def _alike_hidden(into: Person, other: Person) -> None:
 
 def _decision(conn: Connection, decision_id: int) -> Decision:
     found = decisions.by_id(conn, decision_id)
-    if found is None or found.kind in ("undo", "redo"):
+    if found is None or get_kind(found.kind).reverses:
         raise DecisionError(f"There is no decision {decision_id}")
     return found
 

@@ -21,8 +21,9 @@ from ..shapes import File
 from ..store import decisions, metadata_faces, models, photo_names
 from ..store import people as store
 from ..store.connection import Connection, transaction
-from ..store.decisions import MEMBER, Decision, Standing
+from ..store.decisions import MEMBER, Decision
 from ..store.metadata_faces import PresentPhoto
+from ..store.standings import Standing, read_standings
 from . import manual_faces
 from .decide import Editor
 from .manual_faces import ManualFace
@@ -162,7 +163,7 @@ class _NameImporter:
         matching = match_boxes([area for _, area in placed], face_areas)
         pairs = [(placed[region][0], ids[face]) for region, face in matching.pairs]
         with transaction(self._conn):
-            standings = decisions.standings(self._conn, ids)
+            standings = read_standings(self._conn, ids)
             called = metadata_faces.names_by_face(self._conn, photo.id)
             for region, face_id in pairs:
                 # Grouping gave it this name already: perhaps `write-xmp` wrote it, not a person

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..shapes import Box
-from . import coerce, decisions, people
+from . import coerce, decisions, people, standings
 from .connection import Connection
 from .people import NOT_A_FACE
 
@@ -86,9 +86,9 @@ def _placed(conn: Connection, places: Iterable[Place]) -> dict[Place, str | None
     for sha256, box in places:
         boxes[sha256].append(box)
     found: dict[Place, str | None] = {}
-    for sha256, said in decisions.said_of_contents(conn, boxes).items():
+    for sha256, said in standings.statements_by_content(conn, boxes).items():
         for box in boxes[sha256]:
             # Each by itself: the boxes of two models are one face, and neither takes the other's words
-            standing = decisions.matched(said, {0: box}).get(0)
+            standing = standings.match_statements(said, {0: box}).get(0)
             found[sha256, box] = standing.placed if standing else None
     return found

@@ -14,10 +14,11 @@ from typing import Any
 
 from . import coerce, decisions
 from .connection import Connection
-from .decisions import ACTIVE, Standing
+from .decisions import ACTIVE, HIDE, UNHIDE
 from .face_quality import PORTRAIT_RANK
 from .migrations import make_people
 from .schema import has_tables
+from .standings import Standing, read_standings
 
 NOT_A_FACE = "not-a-face"
 """The key of whom all that is no face belongs to; hidden, so that nothing finds it."""
@@ -123,7 +124,7 @@ def proposed_for(conn: Connection, *keys: str) -> list[int]:
 def assign(conn: Connection, face_ids: Iterable[int] | None = None) -> None:
     """Give these faces, or all, to the people whose they are by now; people are made as needed."""
     face_ids = None if face_ids is None else set(face_ids)
-    standings = decisions.standings(conn, face_ids)
+    standings = read_standings(conn, face_ids)
     machine = proposed(conn, face_ids)
     wanted = machine.keys() | standings.keys() if face_ids is None else face_ids
     went = decisions.merged_away(conn)
@@ -224,7 +225,7 @@ def _facts(said: list[_Fact], key: str) -> tuple[str | None, int]:
     name, hidden = None, False
     for kind, value, _ in said:
         name = value if value is not None else name
-        hidden = kind == "hide" if kind in ("hide", "unhide") else hidden
+        hidden = kind == HIDE if kind in (HIDE, UNHIDE) else hidden
     return name, int(hidden)
 
 
@@ -259,7 +260,7 @@ def remember(conn: Connection, photo_ids: Iterable[int]) -> None:
         "select id from faces where photo_id in (select value from json_each(?))",
         [json.dumps(sorted(photo_ids))],
     )
-    said = decisions.standings(conn, [row[0] for row in rows])
+    said = read_standings(conn, [row[0] for row in rows])
     if said:
         bring_up(conn, sorted(said))
 

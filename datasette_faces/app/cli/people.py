@@ -12,8 +12,9 @@ import click
 from ...errors import DecisionError, NameTaken
 from ...models.model_pools import ModelPools
 from ...people import decide as people
-from ...people import manual_faces
-from ...store import decisions, decisions_jsonl, models
+from ...people import decision_log, manual_faces
+from ...people.kinds import get_kind
+from ...store import decisions, models
 from ...store import people as store
 from ...store.connection import Connection, transaction
 from ...store.database import changing, reading
@@ -239,7 +240,7 @@ def redo(database: str, decision: int | None) -> None:
     with changing(database) as conn:
         with transaction(conn):
             redone = people.redo(conn, decision)
-        if redone.kind == "draw":
+        if get_kind(redone.kind).draws:
             _draw_again(conn)
     click.echo(f"Decision {redone.id} ({redone.kind}) is in effect again")
 
@@ -264,7 +265,7 @@ def history(database: str, limit: int, as_json: bool) -> None:
         return
     for row in found:
         about = counted(row["faces"], "face") if row["faces"] else row["target"] or ""
-        undone = "" if row["active"] or row["kind"] in ("undo", "redo") else "  (undone)"
+        undone = "" if row["active"] or get_kind(row["kind"]).reverses else "  (undone)"
         value = f"  {printable(row['value'])}" if row["value"] else ""
         click.echo(f"{row['id']:>6}  {row['made_at']}  {row['kind']:<11}{about}{value}{undone}")
 
@@ -276,7 +277,7 @@ def history(database: str, limit: int, as_json: bool) -> None:
 def export(database: str, file: TextIO) -> None:
     """Write all decisions as JSON lines: enough to decide the same in another file."""
     with reading(database) as conn:
-        for line in decisions_jsonl.lines(conn):
+        for line in decision_log.export_log(conn):
             click.echo(line, file=file)
 
 
@@ -292,7 +293,7 @@ def import_command(database: str, file: TextIO, show_hidden: bool) -> None:
     try:
         with changing(database) as conn:
             with transaction(conn):
-                added, known = people.take_in(conn, file, show_hidden=show_hidden)
+                added, known = decision_log.import_log(conn, file, show_hidden=show_hidden)
             _draw_again(conn)
     except UnicodeDecodeError:
         raise DecisionError("The file is not JSON lines: nothing was imported") from None

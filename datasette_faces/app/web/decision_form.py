@@ -7,12 +7,12 @@ from itertools import chain
 
 from ...errors import DecisionError, EditedMeanwhile
 from ...people import decide as people
+from ...people import merge_several
 from ...people.decide import Editor
 from ...store import decisions, history
 from ...store import people as store
 from ...store.connection import Connection
 from ...store.decisions import Decision
-from ...store.people import Person
 from .forms import Form
 from .page import BadRequest
 
@@ -94,39 +94,12 @@ def _merge(conn: Connection, form: Form, by: Editor) -> Decided:
         if target is None:
             raise DecisionError(f"No one is called {people.clean_name(form.one('to'))}")
         wanted = [*wanted, target]
-    if len(wanted) < 2:
-        raise DecisionError("Choose two people at least to merge")
-    known = [store.by_id(conn, it) for it in wanted]
-    into = _best_known([person for person in known if person]) or wanted[0]
-    # Of one id twice the second is the same person: people.merge says so
-    rest = list(wanted)
-    rest.remove(into)
-    return [people.merge(conn, into, other, by=by) for other in rest]
+    return merge_several.merge_people(conn, wanted, by=by)
 
 
 def _merge_pairs(conn: Connection, form: Form, by: Editor) -> Decided:
-    """Each pair of the form is one person; who came to another in one of them is that one in the next."""
-    pairs = _pairs(form)
-    if not pairs:
-        raise DecisionError("No pair is chosen: tick those that are one person")
-    went: dict[int, int] = {}
-    made: Decided = []
-    for pair in pairs:
-        one, other = (_now(it, went) for it in pair)
-        if one == other:
-            continue
-        known = [store.by_id(conn, it) for it in (one, other)]
-        into = _best_known([person for person in known if person]) or one
-        gone = other if into == one else one
-        made.append(people.merge(conn, into, gone, by=by))
-        went[gone] = into
-    return made
-
-
-def _now(person_id: int, went: dict[int, int]) -> int:
-    while person_id in went:
-        person_id = went[person_id]
-    return person_id
+    """Each pair of the form is one person."""
+    return merge_several.merge_pairs(conn, _pairs(form), by=by)
 
 
 def _pairs(form: Form) -> list[list[int]]:
@@ -144,11 +117,6 @@ def _apart(conn: Connection, form: Form, by: Editor) -> Decided:
     if len(wanted) != 2:
         raise DecisionError("Choose the two people who are not the same")
     return [people.apart(conn, *wanted, by=by)]
-
-
-def _best_known(persons: Sequence[Person]) -> int | None:
-    best = max(persons, key=lambda it: (it.name is not None, it.faces, -it.id), default=None)
-    return best.id if best else None
 
 
 def _target(conn: Connection, form: Form) -> int | None:

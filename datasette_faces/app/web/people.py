@@ -226,7 +226,7 @@ async def history(page: Page) -> Response:
         told = [decision_text.as_json(page, row) for row in rows]
         return Response.json({"decisions": told, "next_url": _as_json_url(page, next_url)})
     values = {
-        "decisions": [{**row, "sentence": decision_text.sentence(page, row)} for row in rows],
+        "decisions": [decision_text.for_page(page, row) for row in rows],
         "before": before,
         "next_url": next_url,
         "sql_url": await page.sql_url(query),
