@@ -131,4 +131,4 @@ def test_a_database_that_is_none_is_not_made(tmp_path, photos):
         assert result.stderr.count("\n") == 1
         assert not (tmp_path / "no.db").exists()
     other = draw(photos / "a.png", RED)
-    assert "is no SQLite database" in faces("index", other).stderr
+    assert "is not an SQLite database" in faces("index", other).stderr

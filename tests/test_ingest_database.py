@@ -60,12 +60,12 @@ def refused(database: Path, folder: Path) -> str:
 )
 def test_a_file_that_is_no_sqlite_is_refused_and_left_as_it_is(some, database, content):
     database.write_bytes(content)
-    assert "is no SQLite database" in refused(database, some)
+    assert "is not an SQLite database" in refused(database, some)
     assert database.read_bytes() == content
     assert beside(database) == []
     result = faces("status", database)
     assert result.exit_code == 1
-    assert "is no SQLite database" in result.stderr
+    assert "is not an SQLite database" in result.stderr
 
 
 def test_somebody_elses_sqlite_is_refused_and_left_as_it_is(some, database):

@@ -332,7 +332,7 @@ def test_weights_that_are_not_installed_are_not_downloaded_unless_named(database
 def test_a_database_that_is_none_is_said_in_one_line(query, tmp_path, toy, photos):
     assert "There is no file" in failure("search", tmp_path / "no.db", query)
     assert not (tmp_path / "no.db").exists()
-    assert "is no SQLite database" in failure("search", query, tmp_path / "no.db")
+    assert "is not an SQLite database" in failure("search", query, tmp_path / "no.db")
     ingest(tmp_path / "x.db", photos / "none.jpg", photos)
     assert "is still empty" in failure("search", tmp_path / "x.db", query) or "no faces yet" in (
         failure("search", tmp_path / "x.db", query)
