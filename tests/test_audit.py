@@ -518,7 +518,7 @@ def test_a_folder_that_is_called_as_what_is_public_is_no_leak(faces_db, tmp_path
 def test_what_is_no_catalogue_is_said(private, plain, tmp_path):
     other = Path(shutil.copy(private, tmp_path / "other.db"))
     for out, message in (
-        (other, "is no catalogue"),
+        (other, "is not a catalogue"),
         (private, "one and the same"),
         (tmp_path / "none.db", "There is no file"),
         (Path(__file__), "not a database"),

@@ -177,6 +177,17 @@ def check_that_all_is_reached_by_tab(page: Any) -> None:
     assert [place for place, look in reached.items() if look == unfocused[int(place)]] == []
 
 
+@pytest.mark.parametrize("tag", ["<a href=/ style='outline: none'>", "<a href=/ tabindex=-1>"])
+def test_what_hides_the_focus_or_is_passed_over_is_found(chromium: Any, tag: str) -> None:
+    sound = "<section class=content><button>One</button><a href=/>Two</a>"
+    with opened(chromium) as (page, _):
+        page.set_content(sound)
+        check_that_all_is_reached_by_tab(page)
+        page.set_content(f"{sound}{tag}Three</a>")
+        with pytest.raises(AssertionError):
+            check_that_all_is_reached_by_tab(page)
+
+
 @pytest.mark.parametrize("size", [WIDE, NARROW, LOW], ids=["wide", "narrow", "low"])
 @pytest.mark.parametrize(
     "url", ["/faces/-/faces/photo/1", "/various/-/faces/photo/3", "/faces/-/faces/face/3"]

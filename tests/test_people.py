@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from datasette_faces.errors import DecisionError, EditedMeanwhile, NameTaken
 from datasette_faces.people import decide as people
+from datasette_faces.people import decision_log, merge_several
 from datasette_faces.people.decide import Editor
-from datasette_faces.store import decisions, decisions_jsonl
+from datasette_faces.store import decisions
 from datasette_faces.store import people as store
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 from datasette_faces.store.people import NOT_A_FACE
+from datasette_faces.store.standings import read_standings
 
 pytestmark = pytest.mark.once
 
@@ -126,6 +128,26 @@ def test_what_comes_later_to_somebody_who_was_merged_goes_where_they_went(conn: 
     assert person_of(conn, 9) == person_of(conn, 5) != person_of(conn, 1)
 
 
+def test_of_several_who_are_merged_the_best_known_stays(conn: Any) -> None:
+    first, second, third = (person_of(conn, face) for face in (1, 5, 9))
+    people.move(conn, [1], third)
+    assert merge_several.choose_best_known(conn, [first, second, third]) == third
+    people.name(conn, second, "Grace")
+    assert len(merge_several.merge_people(conn, [first, second, third])) == 2
+    assert groups(conn) == {A | B | C: ("Grace", False)}
+    with pytest.raises(DecisionError, match="same person"):
+        merge_several.merge_people(conn, [second, second])
+    with pytest.raises(DecisionError, match="two people at least"):
+        merge_several.merge_people(conn, [second])
+
+
+def test_pairs_that_meet_are_merged_into_one(conn: Any) -> None:
+    first, second, third = (person_of(conn, face) for face in (1, 5, 9))
+    made = merge_several.merge_pairs(conn, [[first, second], [second, third], [third, first]])
+    assert len(made) == 2
+    assert groups(conn).keys() == {A | B | C}
+
+
 def test_merging_there_and_back_ends(conn: Any) -> None:
     first, second = person_of(conn, 1), person_of(conn, 5)
     people.merge(conn, first, second)
@@ -154,7 +176,7 @@ def test_a_split_of_everything_is_refused_of_faces_that_are_walked_once(conn: An
 def test_faces_that_are_walked_once_have_their_standings_and_are_assigned(conn: Any) -> None:
     person_id = person_of(conn, 1)
     people.name(conn, person_id, "Ada")
-    assert decisions.standings(conn, iter([1, 5])).keys() == {1}
+    assert read_standings(conn, iter([1, 5])).keys() == {1}
     conn.execute("update faces set person_id = null")
     store.assign(conn, iter([1, 5]))
     assert person_of(conn, 1) == person_id
@@ -182,7 +204,7 @@ def test_a_rejected_face_is_nobodys_until_it_is_placed(conn: Any) -> None:
 
 
 def test_what_is_no_face_is_hidden(conn: Any) -> None:
-    people.not_a_face(conn, [1])
+    people.mark_not_a_face(conn, [1])
     person = store.by_id(conn, person_of(conn, 1))
     assert (person.key, person.name, person.hidden) == (NOT_A_FACE, "Not a face", True)
     with pytest.raises(DecisionError, match="nobody"):
@@ -192,9 +214,9 @@ def test_what_is_no_face_is_hidden(conn: Any) -> None:
 
 
 def test_somebody_may_be_called_not_a_face(conn: Any) -> None:
-    people.not_a_face(conn, [9])
+    people.mark_not_a_face(conn, [9])
     people.name(conn, person_of(conn, 1), "Not a face")
-    assert people.called(conn, "not a face") == person_of(conn, 1) != person_of(conn, 9)
+    assert people.find_by_name(conn, "not a face") == person_of(conn, 1) != person_of(conn, 9)
     assert store.keys_by_name(conn) == {"not a face": [store.by_id(conn, person_of(conn, 1)).key]}
 
 
@@ -409,11 +431,11 @@ def decide(conn: Any, step: tuple[str, int, int, int]) -> None:
         "move": lambda: people.move(conn, [face], second),
         "new": lambda: people.move(conn, [face, other], None),
         "reject": lambda: people.reject(conn, [face], second),
-        "no-face": lambda: people.not_a_face(conn, [face]),
+        "no-face": lambda: people.mark_not_a_face(conn, [face]),
         "hide": lambda: people.hide(conn, owner),
         "unhide": lambda: people.unhide(conn, owner),
         "cover": lambda: people.cover(conn, owner, face),
-        "apart": lambda: people.apart(conn, owner, second),
+        "apart": lambda: people.keep_apart(conn, owner, second),
         "undo": lambda: people.undo(conn),
         "redo": lambda: people.redo(conn),
         "cluster": lambda: recluster(conn, number),
@@ -491,12 +513,12 @@ class TestALog:
         with in_memory(template) as other:
             for decide in deciding:
                 decide(other)
-            return list(decisions_jsonl.lines(other))
+            return list(decision_log.export_log(other))
 
     def takes(self, conn: Any, log: list[str], **options: bool) -> tuple[int, int]:
         conn.execute("begin")
         try:
-            counts = people.take_in(conn, log, **options)
+            counts = decision_log.import_log(conn, log, **options)
         except DecisionError:
             conn.execute("rollback")
             raise
@@ -584,7 +606,7 @@ class TestALog:
             self.takes(conn, [json.dumps(undo)])
 
     def test_never_shows_what_is_no_face(self, conn: Any) -> None:
-        people.not_a_face(conn, [1])
+        people.mark_not_a_face(conn, [1])
         for kind in ("unhide", "name"):
             told = {"kind": kind, "uid": kind, "made_at": "x", "person": NOT_A_FACE, "value": "Ed"}
             assert self.takes(conn, [json.dumps(told)]) == (1, 0)
@@ -596,7 +618,7 @@ class TestALog:
             lambda it: people.merge(it, person_of(it, 1), person_of(it, 5)),
             people.undo,
             lambda it: people.merge(it, person_of(it, 1), person_of(it, 9)),
-            lambda it: people.not_a_face(it, [8]),
+            lambda it: people.mark_not_a_face(it, [8]),
         )
         assert self.takes(conn, log) == (4, 0)
         assert groups(conn)[A | C] == (None, False)

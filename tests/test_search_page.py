@@ -755,12 +755,12 @@ class TestWhatIsRefused:
             ("face=50&model=other", 404, "There is no face 50 with an embedding by other"),
             ("face=1&model=nope", 400, "no faces by the model 'nope'; it holds: toy, other"),
             ("model=nope", 400, "no faces by the model 'nope'; it holds: toy, other"),
-            ("key=wrong", 404, "kept for an hour"),
-            ("key=5", 404, "kept for an hour"),
-            ("key=²", 404, "kept for an hour"),
-            ("face=1&key=wrong", 404, "kept for an hour"),
-            ("face=1&not=wrong", 404, "kept for an hour"),
-            ("face=1&not=" + "9" * 5000, 404, "kept for an hour"),
+            ("key=wrong", 404, "in memory for an hour"),
+            ("key=5", 404, "in memory for an hour"),
+            ("key=²", 404, "in memory for an hour"),
+            ("face=1&key=wrong", 404, "in memory for an hour"),
+            ("face=1&not=wrong", 404, "in memory for an hour"),
+            ("face=1&not=" + "9" * 5000, 404, "in memory for an hour"),
             ("face=1&face=2&not=1&not=2&face=1", 400, None),
         ],
     )
@@ -798,7 +798,7 @@ class TestWhatIsRefused:
     ) -> None:
         page = served.get(f"{PAGE}?key=gone&face=2&face=999&not=gone&photo=gone&model=toy")
         assert page.status_code == 404
-        assert "kept for an hour" in message(page)
+        assert "for an hour" in message(page)
         text = content(page.text)
         fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', text)
         assert {name: value for name, value in fields if name != "csrftoken"} == {
@@ -814,7 +814,7 @@ class TestWhatIsRefused:
     def test_a_picture_to_choose_on_that_expired_says_so(self, served: Site) -> None:
         page = served.get(f"{PAGE}?photo=gone")
         assert page.status_code == 404
-        assert "kept for an hour" in message(page)
+        assert "for an hour" in message(page)
         assert 'type="file"' in page.text
 
 

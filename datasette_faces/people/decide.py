@@ -12,10 +12,24 @@ from secrets import token_hex
 
 from ..errors import DecisionError, EditedMeanwhile, NameTaken, SeveralOfName
 from ..search import index_upkeep
-from ..store import decisions, decisions_jsonl, hidden_people, manual_faces, people
+from ..store import decisions, manual_faces, people
 from ..store.connection import Connection
-from ..store.decisions import APART, COVER, EXAMPLE, MEMBER, OTHER, Decision, FaceRef
+from ..store.decisions import (
+    APART,
+    COVER,
+    EXAMPLE,
+    HIDE,
+    MEMBER,
+    MERGE,
+    OTHER,
+    REDO,
+    UNDO,
+    UNHIDE,
+    Decision,
+    FaceRef,
+)
 from ..store.people import NOT_A_FACE, Person
+from .kinds import get_kind
 from .metadata import regions
 
 EXAMPLES = 12
@@ -40,8 +54,8 @@ def name(
 
     Raises DecisionError, NameTaken where another has that name already, EditedMeanwhile.
     """
-    person, wanted = _there(conn, person_id, by), clean_name(text)
-    _not_reserved(person)
+    person, wanted = _find_person(conn, person_id, by), clean_name(text)
+    _refuse_not_a_face(person)
     others = [it for it in people.of_name(conn, wanted) if it.id != person.id]
     if others and not even_if_taken:
         raise NameTaken(
@@ -50,30 +64,30 @@ def name(
             others[0].id,
         )
     faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
-    return _decide(conn, Decision("name", person.key, value=wanted, faces=faces), by)
+    return record_decision(conn, Decision("name", person.key, value=wanted, faces=faces), by)
 
 
 def merge(conn: Connection, into_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
     """Say that two are one: the faces of the other become the first one's, who keeps a name."""
-    into, other = _there(conn, into_id, by), _there(conn, other_id, by)
+    into, other = _find_person(conn, into_id, by), _find_person(conn, other_id, by)
     if into.id == other.id:
         raise DecisionError("That is the same person: choose another one to merge with")
-    _not_reserved(into, other)
-    _alike_hidden(into, other)
+    _refuse_not_a_face(into, other)
+    _check_both_hidden_or_shown(into, other)
     if into.hidden:
         # Of whom both are, undoing that of the one must not show the other
-        _shown(conn, "hide", into.id, by)
+        _shown(conn, HIDE, into.id, by)
     ids = [*people.faces_of(conn, into.id), *people.faces_of(conn, other.id)]
     faces = decisions.refs(conn, MEMBER, ids)
     called = into.name or other.name
-    return _decide(conn, Decision("merge", into.key, other.key, called, faces=faces), by)
+    return record_decision(conn, Decision(MERGE, into.key, other.key, called, faces=faces), by)
 
 
 def split(
     conn: Connection, person_id: int, face_ids: Iterable[int], *, by: Editor = NOBODY
 ) -> Decision:
     """Take faces out of a person: they are somebody else, who is new and has no name yet."""
-    person = _there(conn, person_id, by)
+    person = _find_person(conn, person_id, by)
     theirs = set(people.faces_of(conn, person.id))
     taken = _theirs(face_ids, theirs, person)
     if theirs.issubset(taken):
@@ -81,7 +95,7 @@ def split(
             "All faces of a person are this person: leave one, or rename the person"
         )
     faces = decisions.refs(conn, MEMBER, taken) + _examples(conn, person, EXAMPLE, set(taken))
-    return _decide(conn, Decision("split", new_key(), person.key, faces=faces), by)
+    return record_decision(conn, Decision("split", make_key(), person.key, faces=faces), by)
 
 
 def move(
@@ -90,17 +104,17 @@ def move(
     """Place faces in a person, or in a new one; those whom they are taken from are not that person."""
     moved = _known(conn, face_ids)
     if person_id is None:
-        faces = decisions.refs(conn, MEMBER, moved) + _left_behind(conn, moved, None)
-        return _decide(conn, Decision("move", new_key(), faces=faces), by)
-    person = _there(conn, person_id, by)
+        faces = decisions.refs(conn, MEMBER, moved) + _examples_of_former_people(conn, moved, None)
+        return record_decision(conn, Decision("move", make_key(), faces=faces), by)
+    person = _find_person(conn, person_id, by)
     # Whom the machine made up is held together by this, or might be another one tomorrow
     all_faces = {*moved, *([] if person.name else people.faces_of(conn, person.id))}
     faces = decisions.refs(conn, MEMBER, sorted(all_faces))
-    faces += _left_behind(conn, moved, person)
-    return _decide(conn, Decision("move", person.key, faces=faces), by)
+    faces += _examples_of_former_people(conn, moved, person)
+    return record_decision(conn, Decision("move", person.key, faces=faces), by)
 
 
-def called(conn: Connection, text: str) -> int | None:
+def find_by_name(conn: Connection, text: str) -> int | None:
     """Who has a name; None where nobody has. Raises SeveralOfName."""
     wanted = clean_name(text)
     found = [person.id for person in people.of_name(conn, wanted)]
@@ -109,7 +123,7 @@ def called(conn: Connection, text: str) -> int | None:
     return found[0] if found else None
 
 
-def give(
+def place_faces(
     conn: Connection, face_ids: Iterable[int], person_id: int | None, text: str, *, by: Editor
 ) -> list[Decision]:
     """Place faces in a person; where that is None, in a new person of the name that is given."""
@@ -118,7 +132,9 @@ def give(
     return [moved] if new is None else [moved, name(conn, new.id, text, by=by)]
 
 
-def _left_behind(conn: Connection, moved: list[int], target: Person | None) -> tuple[FaceRef, ...]:
+def _examples_of_former_people(
+    conn: Connection, moved: list[int], target: Person | None
+) -> tuple[FaceRef, ...]:
     """Examples of those whom faces are taken from: else these would follow, by their likeness."""
     found: tuple[FaceRef, ...] = ()
     for key in people.of_faces(conn, moved):
@@ -132,46 +148,46 @@ def reject(
     conn: Connection, face_ids: Iterable[int], person_id: int, *, by: Editor = NOBODY
 ) -> Decision:
     """Say that faces are not this person, whoever they may be."""
-    person = _there(conn, person_id, by)
-    _not_reserved(person)
+    person = _find_person(conn, person_id, by)
+    _refuse_not_a_face(person)
     rejected = _known(conn, face_ids)
     faces = decisions.refs(conn, APART, rejected)
     faces += _examples(conn, person, EXAMPLE, set(rejected))
-    return _decide(conn, Decision("reject", person.key, faces=faces), by)
+    return record_decision(conn, Decision("reject", person.key, faces=faces), by)
 
 
-def apart(conn: Connection, person_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
+def keep_apart(conn: Connection, person_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
     """Say that two are not the same person: nothing proposes it again."""
-    person, other = _there(conn, person_id, by), _there(conn, other_id, by)
+    person, other = _find_person(conn, person_id, by), _find_person(conn, other_id, by)
     if person.id == other.id:
         raise DecisionError("That is the same person: choose another one")
     faces = _examples(conn, person, EXAMPLE) + _examples(conn, other, OTHER)
-    return _decide(conn, Decision("apart", person.key, other.key, faces=faces), by)
+    return record_decision(conn, Decision("apart", person.key, other.key, faces=faces), by)
 
 
-def not_a_face(conn: Connection, face_ids: Iterable[int], *, by: Editor = NOBODY) -> Decision:
+def mark_not_a_face(conn: Connection, face_ids: Iterable[int], *, by: Editor = NOBODY) -> Decision:
     """Say that nothing of these is a face: they are hidden, and nobody is made of them."""
     faces = decisions.refs(conn, MEMBER, _known(conn, face_ids))
-    return _decide(conn, Decision("not-a-face", NOT_A_FACE, faces=faces), by)
+    return record_decision(conn, Decision("not-a-face", NOT_A_FACE, faces=faces), by)
 
 
 def hide(conn: Connection, person_id: int, *, by: Editor = NOBODY) -> Decision:
     """Leave a person out of pages and searches; their faces stay together."""
-    return _shown(conn, "hide", person_id, by)
+    return _shown(conn, HIDE, person_id, by)
 
 
 def unhide(conn: Connection, person_id: int, *, by: Editor = NOBODY) -> Decision:
     """Show a person again."""
-    return _shown(conn, "unhide", person_id, by)
+    return _shown(conn, UNHIDE, person_id, by)
 
 
 def cover(conn: Connection, person_id: int, face_id: int, *, by: Editor = NOBODY) -> Decision:
     """Have one of a person's faces stand for them."""
-    person = _there(conn, person_id, by)
+    person = _find_person(conn, person_id, by)
     [chosen] = _theirs([face_id], set(people.faces_of(conn, person.id)), person)
     ids = [chosen] if person.name else people.faces_of(conn, person.id)
     faces = decisions.refs(conn, COVER, [chosen]) + decisions.refs(conn, MEMBER, ids)
-    return _decide(conn, Decision("cover", person.key, faces=faces), by)
+    return record_decision(conn, Decision("cover", person.key, faces=faces), by)
 
 
 def undo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBODY) -> Decision:
@@ -181,7 +197,7 @@ def undo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
         raise DecisionError("There is nothing to undo")
     if not wanted.active:
         raise DecisionError(f"Decision {wanted.id} is already undone")
-    _reverse(conn, "undo", wanted, by)
+    _reverse(conn, UNDO, wanted, by)
     return wanted
 
 
@@ -192,33 +208,12 @@ def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
         raise DecisionError("There is nothing to redo")
     if wanted.active:
         raise DecisionError(f"Decision {wanted.id} is in effect: there is nothing to redo")
-    if wanted.kind == "merge":
+    if get_kind(wanted.kind).joins:
         both = [people.by_key(conn, key or "") for key in (wanted.person_key, wanted.other_key)]
         if both[0] and both[1]:
-            _alike_hidden(both[0], both[1])
-    _reverse(conn, "redo", wanted, by)
+            _check_both_hidden_or_shown(both[0], both[1])
+    _reverse(conn, REDO, wanted, by)
     return wanted
-
-
-def take_in(conn: Connection, log: Iterable[str], *, show_hidden: bool = False) -> tuple[int, int]:
-    """Add the decisions of a log of JSON lines: how many were added, and how many were there already.
-
-    Raises DecisionError, with the number of the line; and, unless `show_hidden`, where they would
-    show somebody who is hidden here. In a transaction then nothing is added.
-    """
-    people.rebuild(conn)
-    before = hidden_people.now(conn)
-    counts = decisions_jsonl.take_in(conn, log)
-    people.rebuild(conn)
-    shown = [] if show_hidden else hidden_people.shown_since(conn, before)
-    if shown:
-        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-        raise DecisionError(
-            f"These decisions would show faces of people who are hidden here ({', '.join(shown[:5])}"
-            f"{more}): nothing was imported. To import them anyway, add --show-hidden, "
-            "then hide those people again"
-        )
-    return counts
 
 
 def clean_name(text: str) -> str:
@@ -232,7 +227,7 @@ def clean_name(text: str) -> str:
     return wanted
 
 
-def new_key() -> str:
+def make_key() -> str:
     """A key for a person whom somebody made."""
     return token_hex(8)
 
@@ -243,67 +238,69 @@ def last_seen(conn: Connection, *person_ids: int) -> int:
     return decisions.last_about(conn, [it.key for it in found if it])
 
 
+def record_decision(conn: Connection, decision: Decision, by: Editor = NOBODY) -> Decision:
+    """Add a decision of any kind, and bring the rows that follow from it up to date."""
+    made = decisions.append(conn, replace(decision, actor=by.actor))
+    apply(conn, made)
+    return made
+
+
 def apply(conn: Connection, decision: Decision) -> None:
     """Bring the faces and people that a decision names up to date."""
-    if decision.kind == "draw":
+    kind = get_kind(decision.kind)
+    if kind.draws:
         _redraw(conn, decision)
         return
     keys = [key for key in (decision.person_key, decision.other_key) if key]
     face_ids = set(decisions.faces_of(conn, decision, MEMBER, APART))
-    if decision.kind == "merge":
+    if kind.joins:
         face_ids |= set(people.proposed_for(conn, *keys))
-    people.bring_up(conn, sorted(face_ids))
+    people.update_faces(conn, sorted(face_ids))
     people.show(conn, keys)
 
 
 def _redraw(conn: Connection, decision: Decision) -> None:
     """Have the face that was drawn come and go with its decision."""
     came, left = manual_faces.settle(conn, decision.uid)
-    people.bring_up(conn, came)
+    people.update_faces(conn, came)
     people.show(conn, left)
     index_upkeep.keep_up(conn)
 
 
-def _decide(conn: Connection, decision: Decision, by: Editor) -> Decision:
-    made = decisions.append(conn, replace(decision, actor=by.actor))
-    apply(conn, made)
-    return made
-
-
 def _reverse(conn: Connection, kind: str, wanted: Decision, by: Editor) -> None:
-    _unchanged(conn, [key for key in (wanted.person_key, wanted.other_key) if key], by)
+    _check_unchanged(conn, [key for key in (wanted.person_key, wanted.other_key) if key], by)
     decisions.append(conn, Decision(kind, target=wanted.uid, actor=by.actor))
     apply(conn, wanted)
 
 
 def _shown(conn: Connection, kind: str, person_id: int, by: Editor) -> Decision:
-    person = _there(conn, person_id, by)
-    _not_reserved(person)
+    person = _find_person(conn, person_id, by)
+    _refuse_not_a_face(person)
     faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
-    return _decide(conn, Decision(kind, person.key, faces=faces), by)
+    return record_decision(conn, Decision(kind, person.key, faces=faces), by)
 
 
-def _there(conn: Connection, person_id: int, by: Editor) -> Person:
+def _find_person(conn: Connection, person_id: int, by: Editor) -> Person:
     person = people.by_id(conn, person_id)
     if person is None:
         raise DecisionError(f"There is no person {person_id}")
-    _unchanged(conn, [person.key], by)
+    _check_unchanged(conn, [person.key], by)
     return person
 
 
-def _unchanged(conn: Connection, keys: Sequence[str], by: Editor) -> None:
+def _check_unchanged(conn: Connection, keys: Sequence[str], by: Editor) -> None:
     if by.seen is not None and decisions.last_about(conn, keys) > by.seen:
         raise EditedMeanwhile(
             "Someone else has changed this person since you opened the page: check it, and try again"
         )
 
 
-def _not_reserved(*persons: Person) -> None:
+def _refuse_not_a_face(*persons: Person) -> None:
     if any(person.key == NOT_A_FACE for person in persons):
         raise DecisionError("This is marked as not a face: move the face to a person instead")
 
 
-def _alike_hidden(into: Person, other: Person) -> None:
+def _check_both_hidden_or_shown(into: Person, other: Person) -> None:
     """Merged, faces would be shown, and published, that somebody wanted hidden; or the other way round."""
     if into.hidden != other.hidden:
         away, there = (into.id, other.id) if into.hidden else (other.id, into.id)
@@ -315,7 +312,7 @@ def _alike_hidden(into: Person, other: Person) -> None:
 
 def _decision(conn: Connection, decision_id: int) -> Decision:
     found = decisions.by_id(conn, decision_id)
-    if found is None or found.kind in ("undo", "redo"):
+    if found is None or get_kind(found.kind).reverses:
         raise DecisionError(f"There is no decision {decision_id}")
     return found
 

@@ -7,7 +7,7 @@ to date. Each function is called within a transaction. No HTTP, no click.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,10 +20,11 @@ from ..search.searcher import Searcher
 from ..shapes import FloatArray, IdArray, ModelInfo
 from ..store import decisions, embeddings, face_quality, people, review_queue
 from ..store.connection import Connection
-from ..store.decisions import APART, EXAMPLE, MEMBER, OTHER, Standing
 from ..store.embeddings import SearchFilters
 from ..store.face_quality import Measures
 from ..store.people import NOT_A_FACE
+from ..store.standings import Standing, read_standings
+from .kinds import cannot_link_roles
 
 NOBODY = -1
 FEW_NEW = 0.1
@@ -44,8 +45,8 @@ class Clustered:
 
 def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     """Group all faces of a model anew; whoever was placed by a person stays there."""
-    known = _Known(conn, decisions.standings(conn))
-    order, vectors = _in_order(conn, model, known)
+    known = _Known(conn, read_standings(conn))
+    order, vectors = _load_vectors(conn, model, known)
     thresholds = merge_thresholds.estimate_thresholds(vectors, model.threshold)
     constraints, names = known.constraints(order)
     graph = knn_graph.build_graph(vectors)
@@ -54,7 +55,7 @@ def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     found = review_pairs.find_review_pairs(
         vectors, graph, labels, order.photos, threshold=model.threshold
     )
-    _keep_alike(conn, model, order.ids, found, anew=True)
+    _keep_review_pairs(conn, model, order.ids, found, anew=True)
     return done
 
 
@@ -70,8 +71,8 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
     if len(new) > FEW_NEW * count:
         return cluster(conn, model)
     near = _neighbourhood(conn, model, new)
-    known = _Known(conn, decisions.standings(conn, near), _grouped(conn, near, new))
-    order, vectors = _in_order(conn, model, known, near)
+    known = _Known(conn, read_standings(conn, near), _grouped(conn, near, new))
+    order, vectors = _load_vectors(conn, model, known, near)
     thresholds = merge_thresholds.estimate_thresholds(
         embeddings.sample(conn, model.id), model.threshold, faces=count
     )
@@ -87,11 +88,11 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
     found = review_pairs.find_review_pairs(
         vectors, graph, labels, order.photos, threshold=model.threshold
     )
-    _keep_alike(conn, model, order.ids, found, anew=False)
+    _keep_review_pairs(conn, model, order.ids, found, anew=False)
     return done
 
 
-def _keep_alike(
+def _keep_review_pairs(
     conn: Connection, model: ModelInfo, ids: IdArray, found: ReviewPairs, *, anew: bool
 ) -> None:
     """Keep the pairs for the review queue, by the keys that their people have."""
@@ -126,7 +127,7 @@ class _Known:
         self.excluded = [it for it, key in self.placed.items() if key == NOT_A_FACE]
         self.grouped = grouped or {}
         self.apart = {it: said.apart for it, said in standings.items() if said.apart}
-        self.pairs = list(_pairs_apart(conn))
+        self.pairs = list(find_pairs_apart(conn))
 
     @property
     def taken(self) -> set[str]:
@@ -168,24 +169,16 @@ def _two_columns(pairs: set[tuple[int, int]]) -> IdArray:
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
-_SIDES = {
-    "reject": (APART, EXAMPLE),
-    "split": (MEMBER, EXAMPLE),
-    "move": (MEMBER, OTHER),
-    "apart": (EXAMPLE, OTHER),
-}
-"""Which faces of a decision are not the person of which others."""
-
-
-def _pairs_apart(conn: Connection) -> Iterable[tuple[int, int]]:
+def find_pairs_apart(conn: Connection) -> Iterator[tuple[int, int]]:
     """Faces that decisions told apart, by the examples that they name."""
-    for decision in decisions.telling_apart(conn):
-        sides = _SIDES[decision.kind]
-        first, second = (decisions.faces_of(conn, decision, role) for role in sides)
-        yield from product(first, second)
+    roles = cannot_link_roles()
+    made = decisions.active_of_kinds(conn, roles)
+    for decision, faces in zip(made, decisions.faces_by_role(conn, made), strict=True):
+        first, second = roles[decision.kind]
+        yield from product(faces[first], faces[second])
 
 
-def _in_order(
+def _load_vectors(
     conn: Connection, model: ModelInfo, known: _Known, face_ids: list[int] | None = None
 ) -> tuple[Measures, FloatArray]:
     """The faces that have a vector, in the order that lasts, with their vectors."""
@@ -227,7 +220,7 @@ def _keep(conn: Connection, ids: IdArray, labels: list[str | None], known: _Know
     }
     people.propose(conn, {it: key for it, key in proposal.items() if before.get(it, "") != key})
     touched = [it for it, key in proposal.items() if before.get(it, "") != key]
-    people.bring_up(conn, touched)
+    people.update_faces(conn, touched)
     found = {key for key in proposal.values() if key}
     return Clustered(len(face_ids), len(found), sum(key is None for key in proposal.values()))
 

@@ -21,8 +21,9 @@ from ..shapes import File
 from ..store import decisions, metadata_faces, models, photo_names
 from ..store import people as store
 from ..store.connection import Connection, transaction
-from ..store.decisions import MEMBER, Decision, Standing
+from ..store.decisions import MEMBER, Decision
 from ..store.metadata_faces import Pictured
+from ..store.standings import Standing, read_standings
 from . import manual_faces
 from .decide import Editor
 from .manual_faces import ManualFace
@@ -115,7 +116,7 @@ class _NameImporter:
     def save_batch(self) -> None:
         """Update the people of the faces that were named, and record which photos were read."""
         with transaction(self._conn):
-            store.bring_up(self._conn, sorted(self._named_faces))
+            store.update_faces(self._conn, sorted(self._named_faces))
             store.show(self._conn, self._named_keys)
             for photo_id, names, source in self._read_photos:
                 photo_names.save(self._conn, photo_id, names, source)
@@ -162,7 +163,7 @@ class _NameImporter:
         matching = match_boxes([area for _, area in placed], face_areas)
         pairs = [(placed[region][0], ids[face]) for region, face in matching.pairs]
         with transaction(self._conn):
-            standings = decisions.standings(self._conn, ids)
+            standings = read_standings(self._conn, ids)
             called = metadata_faces.called(self._conn, photo.id)
             for region, face_id in pairs:
                 # Grouping gave it this name already: perhaps `write-xmp` wrote it, not a person

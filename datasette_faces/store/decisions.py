@@ -24,11 +24,16 @@ MEMBER, APART = "member", "apart"
 EXAMPLE, OTHER, COVER, DRAWN = "example", "other", "cover", "drawn"
 """It shows who the person is, or the other one; stands for the person; was missed by the detector."""
 
+MERGE, HIDE, UNHIDE = "merge", "hide", "unhide"
+"""Kinds that the rows of people follow from: the second person is the first; a person is hidden, or not."""
+UNDO, REDO = "undo", "redo"
+"""Kinds that say whether another decision holds."""
+
 # What is undone is what was undone last and not redone since
-ACTIVE = """(
-    decisions.kind not in ('undo', 'redo') and 'undo' is not (
+ACTIVE = f"""(
+    decisions.kind not in ('{UNDO}', '{REDO}') and '{UNDO}' is not (
         select kind from decisions as later
-        where later.target = decisions.uid and later.kind in ('undo', 'redo')
+        where later.target = decisions.uid and later.kind in ('{UNDO}', '{REDO}')
         order by later.id desc limit 1
     )
 )"""
@@ -62,18 +67,6 @@ class Decision:
     made_at: str = ""
     id: int = 0
     active: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the decisions say of one face: whose it is, if anybody said so, and whose it is not.
-
-    decided_by: the number of the last decision that says something of it.
-    """
-
-    placed: str | None = None
-    apart: frozenset[str] = frozenset()
-    decided_by: int = 0
 
 
 def append(conn: Connection, decision: Decision) -> Decision:
@@ -145,7 +138,7 @@ def last_undone(conn: Connection) -> Decision | None:
         f"""
         select undoing.target from decisions as undoing
         join decisions on decisions.uid = undoing.target and not {ACTIVE}
-        where undoing.kind = 'undo' order by undoing.id desc limit 1
+        where undoing.kind = '{UNDO}' order by undoing.id desc limit 1
         """
     ).fetchone()
     return by_uid(conn, row[0]) if row else None
@@ -171,10 +164,13 @@ def last_about(conn: Connection, keys: Sequence[str]) -> int:
 
 def every(conn: Connection) -> Iterator[Decision]:
     """All decisions, the first one first."""
-    for (decision_id,) in conn.execute("select id from decisions order by id").fetchall():
-        found = by_id(conn, decision_id)
-        if found is not None:
-            yield found
+    after, batch = 0, True
+    while batch:
+        ids = "select id from decisions where id > ? order by id limit ?"
+        found = _several(conn, f"decisions.id in ({ids})", after, BATCH)
+        yield from found
+        batch = bool(found)
+        after = found[-1].id if found else after
 
 
 def newest(conn: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
@@ -203,38 +199,22 @@ def about_person(conn: Connection, key: str) -> list[Decision]:
     return [_decision(row) for row in rows]
 
 
-def telling_apart(conn: Connection) -> list[Decision]:
-    """The decisions that hold and say of faces that they are not one person."""
-    rows = conn.execute(
-        f"select id from decisions where kind in ('reject', 'split', 'move', 'apart') "
-        f"and {ACTIVE} order by id"
-    ).fetchall()
-    return [found for row in rows if (found := by_id(conn, row[0])) is not None]
+def active_of_kinds(conn: Connection, kinds: Iterable[str]) -> list[Decision]:
+    """The decisions of these kinds that hold, the first one first."""
+    among = "decisions.kind in (select value from json_each(?))"
+    return _several(conn, f"{among} and {ACTIVE}", json.dumps(sorted(kinds)))
 
 
 def merged_away(conn: Connection) -> dict[str, str]:
     """Where people went who were merged into others: key -> key."""
     went: dict[str, str] = {}
     rows = conn.execute(
-        f"select person_key, other_key from decisions where kind = 'merge' and {ACTIVE} order by id"
+        f"select person_key, other_key from decisions where kind = '{MERGE}' and {ACTIVE} order by id"
     )
     for into, gone in rows:
         went.pop(into, None)
         went[gone] = into
     return went
-
-
-def standings(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[int, Standing]:
-    """What decisions say of faces, or of all; faces of which nothing is said are left out."""
-    face_ids = None if face_ids is None else set(face_ids)
-    photos = _photos_of(conn, face_ids)
-    said = _said_of(conn, photos)
-    faces = _faces_of(conn, list(said))
-    found: dict[int, Standing] = {}
-    for photo_id, among in faces.items():
-        found |= matched(said[photo_id], among)
-    wanted = found.keys() if face_ids is None else found.keys() & face_ids
-    return {face_id: found[face_id] for face_id in wanted}
 
 
 def faces_of(conn: Connection, decision: Decision, *roles: str) -> list[int]:
@@ -243,10 +223,23 @@ def faces_of(conn: Connection, decision: Decision, *roles: str) -> list[int]:
     return [face_id for face_id in found_again(conn, wanted) if face_id is not None]
 
 
+def faces_by_role(conn: Connection, made: Sequence[Decision]) -> list[defaultdict[str, list[int]]]:
+    """Of each decision, the faces that are there now, by their role in it."""
+    found = iter(found_again(conn, [ref for decision in made for ref in decision.faces]))
+    by_role: list[defaultdict[str, list[int]]] = []
+    for decision in made:
+        faces: defaultdict[str, list[int]] = defaultdict(list)
+        for ref, face_id in zip(decision.faces, found, strict=False):
+            if face_id is not None:
+                faces[ref.role].append(face_id)
+        by_role.append(faces)
+    return by_role
+
+
 def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]:
     """The face that each of these is now; None where there is none."""
     photo_of = photos_of(conn, {ref.sha256 for ref in wanted})
-    faces = _faces_of(conn, sorted(set(photo_of.values())))
+    faces = boxes_of_photos(conn, sorted(set(photo_of.values())))
     return [
         geometry.find_same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {}))
         for ref in wanted
@@ -266,67 +259,8 @@ def photos_of(conn: Connection, contents: Iterable[str]) -> dict[str, int]:
     return {sha256: photo for sha256, photo in rows if photo is not None}
 
 
-Said = list[tuple[int, str, str | None, Box]]
-"""Decision, role, person, box: what was said of the faces of one photo, in order."""
-
-
-def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
-    if face_ids is None:
-        return None
-    rows = conn.execute(
-        "select distinct photo_id from faces where id in (select value from json_each(?))",
-        [json.dumps(list(face_ids))],
-    )
-    return json.dumps([row[0] for row in rows if coerce.row_id(row[0]) is not None])
-
-
-_CONTENTS = "select sha256, id as photo_id from photos {} union all select * from photo_contents {}"
-
-
-def _said_of(conn: Connection, photos: str | None) -> dict[int, Said]:
-    """What holds of faces in photos, or in all, by photo."""
-    contents, first, second = _CONTENTS.format("", ""), "decision_faces", "contents"
-    if photos is not None:
-        among = "where {} in (select value from json_each(:photos))"
-        contents = _CONTENTS.format(among.format("id"), among.format("photo_id"))
-        first, second = second, first
-    rows = conn.execute(
-        f"""
-        with contents as materialized ({contents})
-        select photo_id, decision_id, role, person_key, x, y, width, height
-        from {first} cross join {second} on contents.sha256 = decision_faces.sha256
-        cross join decisions on decisions.id = decision_id
-        where role in ('{MEMBER}', '{APART}') and {ACTIVE}
-        order by decision_id, decision_faces.rowid
-        """,
-        {} if photos is None else {"photos": photos},
-    )
-    return _by_first(rows)
-
-
-def said_of_contents(conn: Connection, contents: Iterable[str]) -> dict[str, Said]:
-    """What holds of faces in photos by their contents, whether the photos are here or not."""
-    rows = conn.execute(
-        f"""
-        select sha256, decision_id, role, person_key, x, y, width, height
-        from json_each(?) cross join decision_faces on sha256 = json_each.value
-        cross join decisions on decisions.id = decision_id
-        where role in ('{MEMBER}', '{APART}') and {ACTIVE}
-        order by decision_id, decision_faces.rowid
-        """,
-        [json.dumps(sorted(contents))],
-    )
-    return _by_first(rows)
-
-
-def _by_first(rows: Iterable[Sequence[Any]]) -> dict[Any, Said]:
-    said: dict[Any, Said] = defaultdict(list)
-    for first, number, role, key, *box in rows:
-        said[first].append((number, role, coerce.text(key), coerce.box(*box)))
-    return said
-
-
-def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box]]:
+def boxes_of_photos(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box]]:
+    """The faces of each of these photos, with their boxes."""
     rows = conn.execute(
         "select photo_id, id, x, y, width, height from faces "
         "where photo_id in (select value from json_each(?)) order by id",
@@ -338,42 +272,32 @@ def _faces_of(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box
     return found
 
 
-def matched(said: Said, faces: dict[int, Box]) -> dict[int, Standing]:
-    """What was said of a photo's faces, as it stands after the last word."""
-    found: dict[int, Standing] = {}
-    for number, role, key, box in said:
-        face_id = geometry.find_same_face(box, faces)
-        if face_id is None or key is None:
-            continue
-        before = found.get(face_id, Standing())
-        if role == MEMBER:
-            found[face_id] = Standing(key, before.apart - {key}, number)
-        else:
-            placed = None if before.placed == key else before.placed
-            found[face_id] = Standing(placed, before.apart | {key}, number)
-    return found
-
-
+BATCH = 200
+"""Decisions that are read at once: each may be about thousands of faces."""
 _COLUMNS = "id, uid, made_at, actor, kind, person_key, other_key, value, target"
 
 
 def _one(conn: Connection, where: str, *bound: Any) -> Decision | None:
-    row = conn.execute(
-        f"select {_COLUMNS}, {ACTIVE} as active from decisions where {where} "
-        "order by id desc limit 1",
-        bound,
-    ).fetchone()
-    if row is None:
-        return None
+    last = f"select decisions.id from decisions where {where} order by id desc limit 1"
+    found = _several(conn, f"decisions.id = ({last})", *bound)
+    return found[0] if found else None
+
+
+def _several(conn: Connection, where: str, *bound: Any) -> list[Decision]:
+    """Decisions with their faces, the first one first, in two queries however many they are."""
     rows = conn.execute(
-        "select role, sha256, x, y, width, height from decision_faces where decision_id = ? "
-        "order by rowid",
-        [row[0]],
+        f"select {_COLUMNS}, {ACTIVE} as active from decisions where {where} order by id", bound
+    ).fetchall()
+    refs = conn.execute(
+        "select decision_id, role, sha256, x, y, width, height from decision_faces "
+        "where decision_id in (select value from json_each(?)) order by decision_id, rowid",
+        [json.dumps([row[0] for row in rows])],
     )
-    faces = (
-        FaceRef(role, coerce.text(sha256) or "", coerce.box(*box)) for role, sha256, *box in rows
-    )
-    return _decision(row, tuple(faces))
+    faces: dict[int, list[FaceRef]] = defaultdict(list)
+    for decision_id, role, sha256, *box in refs:
+        ref = FaceRef(role, coerce.text(sha256) or "", coerce.box(*box))
+        faces[decision_id].append(ref)
+    return [_decision(row, tuple(faces[row[0]])) for row in rows]
 
 
 def _decision(row: Sequence[Any], faces: tuple[FaceRef, ...] = ()) -> Decision:

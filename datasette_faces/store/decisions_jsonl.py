@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ..errors import DecisionError
 from ..shapes import Box
 from . import decisions
 from .connection import Connection
-from .decisions import Decision, FaceRef
+from .decisions import REDO, UNDO, Decision, FaceRef
 
-KINDS = frozenset(
-    (
-        *("name", "merge", "split", "move", "reject", "apart", "not-a-face", "hide", "unhide"),
-        *("cover", "draw", "import", "undo", "redo"),
-    )
-)
-ROLES = frozenset(["member", "apart", "example", "other", "cover", "drawn"])
 _TEXTS = {"person": "person_key", "other": "other_key", "value": "value", "target": "target"}
 MAX_LINE = 50_000_000
 """Characters: a decision about 200,000 faces."""
 
 
-def lines(conn: Connection) -> Iterator[str]:
-    """Every decision, the first one first, a line of JSON each."""
+def write_lines(conn: Connection, *, without: Collection[str] = ()) -> Iterator[str]:
+    """Every decision, the first one first, a line of JSON each.
+
+    without: kinds to leave out, with what undoes and redoes them.
+    """
+    left_out: set[str] = set()
     for decision in decisions.every(conn):
+        if decision.kind in without or decision.target in left_out:
+            left_out.add(decision.uid)
+            continue
         yield json.dumps(_as_json(decision), ensure_ascii=False)
 
 
-def take_in(conn: Connection, text: Iterable[str]) -> tuple[int, int]:
+def add_lines(
+    conn: Connection, text: Iterable[str], *, kinds: Collection[str], roles: Collection[str]
+) -> tuple[int, int]:
     """Add the decisions of such lines that are not there yet: how many were added, how many known.
 
+    kinds, roles: those of decisions, and of faces in them, that are taken.
     Raises DecisionError, with the number of the line; in a transaction then nothing is added.
     """
     added = known = 0
@@ -41,7 +44,7 @@ def take_in(conn: Connection, text: Iterable[str]) -> tuple[int, int]:
         if not line.strip():
             continue
         try:
-            decision = _from_json(json.loads(line[:MAX_LINE]))
+            decision = _from_json(json.loads(line[:MAX_LINE]), kinds, roles)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DecisionError(
                 f"Line {number} is no decision ({error}): nothing was imported"
@@ -75,8 +78,8 @@ def _numbers(box: Box) -> list[float]:
     return [box.x, box.y, box.width, box.height]
 
 
-def _from_json(told: Any) -> Decision:
-    if told["kind"] not in KINDS:
+def _from_json(told: Any, kinds: Collection[str], roles: Collection[str]) -> Decision:
+    if told["kind"] not in kinds:
         raise ValueError(f"unknown kind {told['kind']!r}")
     texts = {field: told.get(name) for name, field in _TEXTS.items()}
     for value in (
@@ -86,22 +89,22 @@ def _from_json(told: Any) -> Decision:
     ):
         if not isinstance(value, str):
             raise TypeError("text was expected")
-    if told["kind"] in ("undo", "redo") and not texts["target"]:
+    if told["kind"] in (UNDO, REDO) and not texts["target"]:
         raise ValueError("what is undone is not named")
     return Decision(
         told["kind"],
         **texts,
         actor=told.get("actor"),
-        faces=tuple(_face(item) for item in told.get("faces", ())),
+        faces=tuple(_face(item, roles) for item in told.get("faces", ())),
         uid=told["uid"],
         made_at=told["made_at"],
     )
 
 
-def _face(told: Any) -> FaceRef:
+def _face(told: Any, roles: Collection[str]) -> FaceRef:
     x, y, width, height = (float(value) for value in told["box"])
     if not all(math.isfinite(value) for value in (x, y, width, height)):
         raise ValueError("a box of numbers was expected")
-    if told["role"] not in ROLES or not isinstance(told["photo"], str):
+    if told["role"] not in roles or not isinstance(told["photo"], str):
         raise ValueError("a face has a role, a photo and a box")
     return FaceRef(told["role"], told["photo"], Box(x, y, width, height))

@@ -9,6 +9,7 @@ from . import coerce, decisions, models
 from .connection import Connection
 from .decisions import Decision
 from .face_quality import LEAST_PX, LEAST_SCORE, LEAST_SHARPNESS, MOST_TURNED
+from .standings import read_standings
 
 LOOKED_AT = 200
 """So many of the nearest faces are gone through for people with a name."""
@@ -57,7 +58,7 @@ def facts(conn: Connection, face_id: int, model_id: str | None) -> Facts:
     ).fetchone()
     source, name, count, photo_id, *quality = row
     model = models.model(conn, model_id)
-    standing = decisions.standings(conn, [face_id]).get(face_id)
+    standing = read_standings(conn, [face_id]).get(face_id)
     return Facts(
         source=source,
         name=coerce.text(name),

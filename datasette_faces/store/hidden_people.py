@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..shapes import Box
-from . import coerce, decisions, people
+from . import coerce, decisions, people, standings
 from .connection import Connection
 from .people import NOT_A_FACE
 
@@ -39,10 +39,10 @@ def now(conn: Connection) -> Hidden:
         "where hidden and key != ?",
         [NOT_A_FACE],
     ).fetchall()
-    away = {key for key in {*keys, *went} if people.way(key, went)[-1] in keys}
+    away = {key for key in {*keys, *went} if people.follow_merges(key, went)[-1] in keys}
     called = {}
     for key in keys | away:
-        person = people.by_key(conn, people.way(key, went)[-1] if key in away else key)
+        person = people.by_key(conn, people.follow_merges(key, went)[-1] if key in away else key)
         called[key] = (person and person.name) or f"person {person.id if person else key}"
     places = _placed(conn, _named_by(conn, keys)).items()
     placed = {place: key for place, key in places if key is not None and key in keys}
@@ -52,7 +52,7 @@ def now(conn: Connection) -> Hidden:
 def shown_since(conn: Connection, before: Hidden) -> list[str]:
     """What those are called who were hidden, and of whom something is not any more."""
     keys, went = _keys(conn), decisions.merged_away(conn)
-    shown = {key for key in before.people if people.way(key, went)[-1] not in keys}
+    shown = {key for key in before.people if people.follow_merges(key, went)[-1] not in keys}
     rows = conn.execute(
         "select faces.id from faces left join people on people.id = person_id "
         "where faces.id in (select value from json_each(?)) and hidden is not 1",
@@ -86,9 +86,9 @@ def _placed(conn: Connection, places: Iterable[Place]) -> dict[Place, str | None
     for sha256, box in places:
         boxes[sha256].append(box)
     found: dict[Place, str | None] = {}
-    for sha256, said in decisions.said_of_contents(conn, boxes).items():
+    for sha256, said in standings.statements_by_content(conn, boxes).items():
         for box in boxes[sha256]:
             # Each by itself: the boxes of two models are one face, and neither takes the other's words
-            standing = decisions.matched(said, {0: box}).get(0)
+            standing = standings.match_statements(said, {0: box}).get(0)
             found[sha256, box] = standing.placed if standing else None
     return found

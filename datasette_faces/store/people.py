@@ -14,8 +14,9 @@ from typing import Any
 
 from . import coerce, decisions
 from .connection import Connection
-from .decisions import ACTIVE, Standing
+from .decisions import ACTIVE, HIDE, UNHIDE
 from .migrations import make_people
+from .standings import Standing, read_standings
 
 NOT_A_FACE = "not-a-face"
 """The key of whom all that is no face belongs to; hidden, so that nothing finds it."""
@@ -116,7 +117,7 @@ def proposed(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[in
 def proposed_for(conn: Connection, *keys: str) -> list[int]:
     """The faces that the machine proposes for these people, or for those merged into them."""
     went = decisions.merged_away(conn)
-    wanted = {*keys, *(it for it in went if not set(keys).isdisjoint(way(it, went)))}
+    wanted = {*keys, *(it for it in went if not set(keys).isdisjoint(follow_merges(it, went)))}
     rows = conn.execute(
         "select face_id from face_clusters where person_key in (select value from json_each(?))",
         [json.dumps(sorted(wanted))],
@@ -127,7 +128,7 @@ def proposed_for(conn: Connection, *keys: str) -> list[int]:
 def assign(conn: Connection, face_ids: Iterable[int] | None = None) -> None:
     """Give these faces, or all, to the people whose they are by now; people are made as needed."""
     face_ids = None if face_ids is None else set(face_ids)
-    standings = decisions.standings(conn, face_ids)
+    standings = read_standings(conn, face_ids)
     machine = proposed(conn, face_ids)
     wanted = machine.keys() | standings.keys() if face_ids is None else face_ids
     went = decisions.merged_away(conn)
@@ -155,13 +156,13 @@ def _owner(
         return standing.placed, BY_PERSON
     if machine is None:
         return None, None
-    key = way(machine, went)[-1]
+    key = follow_merges(machine, went)[-1]
     # Who was not somebody is not whom these were merged into
-    apart = {way(it, went)[-1] for it in standing.apart}
+    apart = {follow_merges(it, went)[-1] for it in standing.apart}
     return (None, None) if key in apart else (key, BY_CLUSTER)
 
 
-def way(key: str, went: dict[str, str]) -> list[str]:
+def follow_merges(key: str, went: dict[str, str]) -> list[str]:
     """A person, and into whom they were merged, one after the other."""
     passed = [key]
     while (after := went.get(passed[-1])) is not None and after not in passed:
@@ -228,7 +229,7 @@ def _facts(said: list[_Fact], key: str) -> tuple[str | None, int]:
     name, hidden = None, False
     for kind, value, _ in said:
         name = value if value is not None else name
-        hidden = kind == "hide" if kind in ("hide", "unhide") else hidden
+        hidden = kind == HIDE if kind in (HIDE, UNHIDE) else hidden
     return name, int(hidden)
 
 
@@ -257,15 +258,15 @@ def _choose_covers(conn: Connection, ids: dict[str, int], covers: dict[str, int]
     )
 
 
-def remember(conn: Connection, photo_ids: Iterable[int]) -> None:
+def reassign_photos(conn: Connection, photo_ids: Iterable[int]) -> None:
     """Give the faces of photos that were written anew to those to whom they were given before."""
     rows = conn.execute(
         "select id from faces where photo_id in (select value from json_each(?))",
         [json.dumps(sorted(photo_ids))],
     )
-    said = decisions.standings(conn, [row[0] for row in rows])
+    said = read_standings(conn, [row[0] for row in rows])
     if said:
-        bring_up(conn, sorted(said))
+        update_faces(conn, sorted(said))
 
 
 def proposes_nothing_for(conn: Connection, model_id: str) -> list[int]:
@@ -299,7 +300,7 @@ def some_of(conn: Connection, keys: Iterable[str], count: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-def bring_up(conn: Connection, face_ids: Sequence[int]) -> None:
+def update_faces(conn: Connection, face_ids: Sequence[int]) -> None:
     """Give these faces to whom they belong by now, and show those whom that touches."""
     many = len(face_ids) > MANY
     before = [] if many else of_faces(conn, face_ids)

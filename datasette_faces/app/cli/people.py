@@ -12,8 +12,9 @@ import click
 from ...errors import DecisionError, NameTaken
 from ...models.model_pools import ModelPools
 from ...people import decide as people
-from ...people import manual_faces
-from ...store import decisions, decisions_jsonl, models
+from ...people import decision_log, manual_faces
+from ...people.kinds import get_kind
+from ...store import decisions, models
 from ...store import people as store
 from ...store.connection import Connection, transaction
 from ...store.database import changing, reading
@@ -51,7 +52,7 @@ def _person(conn: Connection, wanted: str) -> int:
     """The id of the person who is meant. Raises DecisionError."""
     if wanted.isdecimal() and store.by_id(conn, int(wanted)):
         return int(wanted)
-    found = people.called(conn, wanted)
+    found = people.find_by_name(conn, wanted)
     if found is None:
         who = f"datasette faces people {click.get_current_context().obj} list"
         raise DecisionError(f"There is no person {wanted!r}; list people with: {who}")
@@ -121,7 +122,7 @@ def merge(database: str, into: str, other: str) -> None:
 def apart(database: str, person: str, other: str) -> None:
     """Keep two people apart: they are not the same."""
     _decided(
-        lambda conn: people.apart(conn, _person(conn, person), _person(conn, other)),
+        lambda conn: people.keep_apart(conn, _person(conn, person), _person(conn, other)),
         database,
         f"{other} is not {person}",
     )
@@ -176,7 +177,7 @@ def reject(database: str, person: str, face: tuple[int, ...]) -> None:
 def not_a_face(database: str, face: tuple[int, ...]) -> None:
     """Mark these as not faces."""
     _decided(
-        lambda conn: people.not_a_face(conn, face),
+        lambda conn: people.mark_not_a_face(conn, face),
         database,
         f"{len(face):,} of them {_are(face)} no face",
     )
@@ -239,7 +240,7 @@ def redo(database: str, decision: int | None) -> None:
     with changing(database) as conn:
         with transaction(conn):
             redone = people.redo(conn, decision)
-        if redone.kind == "draw":
+        if get_kind(redone.kind).draws:
             _draw_again(conn)
     click.echo(f"Decision {redone.id} ({redone.kind}) is in effect again")
 
@@ -264,7 +265,7 @@ def history(database: str, limit: int, as_json: bool) -> None:
         return
     for row in found:
         about = counted(row["faces"], "face") if row["faces"] else row["target"] or ""
-        undone = "" if row["active"] or row["kind"] in ("undo", "redo") else "  (undone)"
+        undone = "" if row["active"] or get_kind(row["kind"]).reverses else "  (undone)"
         value = f"  {printable(row['value'])}" if row["value"] else ""
         click.echo(f"{row['id']:>6}  {row['made_at']}  {row['kind']:<11}{about}{value}{undone}")
 
@@ -276,7 +277,7 @@ def history(database: str, limit: int, as_json: bool) -> None:
 def export(database: str, file: TextIO) -> None:
     """Write all decisions as JSON lines: enough to decide the same in another file."""
     with reading(database) as conn:
-        for line in decisions_jsonl.lines(conn):
+        for line in decision_log.export_log(conn):
             click.echo(line, file=file)
 
 
@@ -292,7 +293,7 @@ def import_command(database: str, file: TextIO, show_hidden: bool) -> None:
     try:
         with changing(database) as conn:
             with transaction(conn):
-                added, known = people.take_in(conn, file, show_hidden=show_hidden)
+                added, known = decision_log.import_log(conn, file, show_hidden=show_hidden)
             _draw_again(conn)
     except UnicodeDecodeError:
         raise DecisionError("The file is not JSON lines: nothing was imported") from None

@@ -7,12 +7,12 @@ from itertools import chain
 
 from ...errors import DecisionError, EditedMeanwhile
 from ...people import decide as people
+from ...people import merge_several
 from ...people.decide import Editor
 from ...store import decisions, history
 from ...store import people as store
 from ...store.connection import Connection
 from ...store.decisions import Decision
-from ...store.people import Person
 from .forms import Form
 from .page import BadRequest
 
@@ -94,39 +94,12 @@ def _merge(conn: Connection, form: Form, by: Editor) -> Decided:
         if target is None:
             raise DecisionError(f"No one is called {people.clean_name(form.one('to'))}")
         wanted = [*wanted, target]
-    if len(wanted) < 2:
-        raise DecisionError("Choose two people at least to merge")
-    known = [store.by_id(conn, it) for it in wanted]
-    into = _best_known([person for person in known if person]) or wanted[0]
-    # Of one id twice the second is the same person: people.merge says so
-    rest = list(wanted)
-    rest.remove(into)
-    return [people.merge(conn, into, other, by=by) for other in rest]
+    return merge_several.merge_people(conn, wanted, by=by)
 
 
 def _merge_pairs(conn: Connection, form: Form, by: Editor) -> Decided:
-    """Each pair of the form is one person; who came to another in one of them is that one in the next."""
-    pairs = _pairs(form)
-    if not pairs:
-        raise DecisionError("No pair is chosen: tick those that are one person")
-    went: dict[int, int] = {}
-    made: Decided = []
-    for pair in pairs:
-        one, other = (_now(it, went) for it in pair)
-        if one == other:
-            continue
-        known = [store.by_id(conn, it) for it in (one, other)]
-        into = _best_known([person for person in known if person]) or one
-        gone = other if into == one else one
-        made.append(people.merge(conn, into, gone, by=by))
-        went[gone] = into
-    return made
-
-
-def _now(person_id: int, went: dict[int, int]) -> int:
-    while person_id in went:
-        person_id = went[person_id]
-    return person_id
+    """Each pair of the form is one person."""
+    return merge_several.merge_pairs(conn, _pairs(form), by=by)
 
 
 def _pairs(form: Form) -> list[list[int]]:
@@ -143,12 +116,7 @@ def _apart(conn: Connection, form: Form, by: Editor) -> Decided:
     wanted = _persons(form)
     if len(wanted) != 2:
         raise DecisionError("Choose the two people who are not the same")
-    return [people.apart(conn, *wanted, by=by)]
-
-
-def _best_known(persons: Sequence[Person]) -> int | None:
-    best = max(persons, key=lambda it: (it.name is not None, it.faces, -it.id), default=None)
-    return best.id if best else None
+    return [people.keep_apart(conn, *wanted, by=by)]
 
 
 def _target(conn: Connection, form: Form) -> int | None:
@@ -156,7 +124,7 @@ def _target(conn: Connection, form: Form) -> int | None:
     number = form.number("to_person")
     if number is not None:
         return number
-    return people.called(conn, form.one("to"))
+    return people.find_by_name(conn, form.one("to"))
 
 
 def _move(conn: Connection, form: Form, by: Editor) -> Decided:
@@ -166,7 +134,7 @@ def _move(conn: Connection, form: Form, by: Editor) -> Decided:
 
 def place(conn: Connection, form: Form, face_ids: Sequence[int], by: Editor) -> Decided:
     """Faces become whoever the fields to_person and to name."""
-    return people.give(conn, face_ids, _target(conn, form), form.one("to"), by=by)
+    return people.place_faces(conn, face_ids, _target(conn, form), form.one("to"), by=by)
 
 
 def _new(conn: Connection, form: Form, by: Editor) -> Decided:
@@ -183,7 +151,7 @@ def _reject(conn: Connection, form: Form, by: Editor) -> Decided:
 
 
 def _not_a_face(conn: Connection, form: Form, by: Editor) -> Decided:
-    return [people.not_a_face(conn, _faces(form), by=by)]
+    return [people.mark_not_a_face(conn, _faces(form), by=by)]
 
 
 def _cover(conn: Connection, form: Form, by: Editor) -> Decided:

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ...people.kinds import get_kind
 from ...store.gallery import Row
 from .page import Page
 
@@ -13,7 +14,13 @@ from .page import Page
 def sentence(page: Page, row: Row) -> Markup:
     """Who decided what, of a row of the history: "root named 12 faces Ada", people with links."""
     actor = escape(row["actor"]) if row["actor"] else "Someone"
-    return Markup("{} {}").format(actor, _said(page, row))
+    return Markup("{} {}").format(actor, _describe(page, row))
+
+
+def for_page(page: Page, row: Row) -> Row:
+    """A row of the history with its sentence, and whether it undoes or redoes another one."""
+    reverses = get_kind(row["kind"]).reverses
+    return {**row, "sentence": sentence(page, row), "reverses": reverses}
 
 
 def as_json(page: Page, row: Row) -> dict[str, Any]:
@@ -28,45 +35,26 @@ def as_json(page: Page, row: Row) -> dict[str, Any]:
     }
 
 
-def _said(page: Page, row: Row) -> Markup:
-    if row["kind"] in ("undo", "redo"):
-        verb = "undid" if row["kind"] == "undo" else "redid"
-        if row["target"] is None:
-            return Markup("{} a decision that is not here").format(verb)
-        target = row["target"]
-        number = Markup('<a href="{}">#{}</a>').format(
-            page.url("/history", before=target["id"] + 1), target["id"]
-        )
-        return Markup("{} {}: {}").format(verb, number, _said(page, target))
-    pattern = _PATTERNS.get(row["kind"], Markup("decided something ({kind}) about {person}"))
-    return pattern.format(
+def _describe(page: Page, row: Row) -> Markup:
+    kind = get_kind(row["kind"])
+    return Markup(kind.sentence).format(
         faces=f"{row['faces']:,} face{'' if row['faces'] == 1 else 's'}",
         are="is" if row["faces"] == 1 else "are",
         no="no face" if row["faces"] == 1 else "no faces",
         person=_person(page, row["person"]),
         other=_person(page, row["other"]),
         called=_person(page, row["person"], called=row["value"]),
+        target=_target(page, row["target"]) if kind.reverses else "",
         kind=row["kind"],
     )
 
 
-_PATTERNS = {
-    kind: Markup(pattern)
-    for kind, pattern in {
-        "name": "named {faces} {called}",
-        "merge": "merged {other} into {person}",
-        "split": "took {faces} out of {other}: they are {person}",
-        "move": "said that {faces} {are} {person}",
-        "reject": "said that {faces} {are} not {person}",
-        "apart": "said that {other} is not {person}",
-        "not-a-face": "said that {faces} {are} {no}",
-        "hide": "hid {person}",
-        "unhide": "showed {person} again",
-        "cover": "chose another cover for {person}",
-        "import": "says that {faces} {are} {called}",
-        "draw": "drew a box around a face",
-    }.items()
-}
+def _target(page: Page, target: Row | None) -> str | Markup:
+    """What is undone or redone: its number, and what it said."""
+    if target is None:
+        return "a decision that is not here"
+    address = page.url("/history", before=target["id"] + 1)
+    return Markup('<a href="{}">#{}</a>: {}').format(address, target["id"], _describe(page, target))
 
 
 def _person(page: Page, person: Row | None, *, called: str | None = None) -> Markup:
