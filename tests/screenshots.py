@@ -75,7 +75,7 @@ def catalogue(ingested: Path, out: Path) -> None:
     with writing(str(ingested)) as conn, transaction(conn):
         faces = [row[0] for row in conn.execute("select id from faces order by id")]
         for face, name in zip(faces, NAMES, strict=False):
-            decide.give(conn, [face], None, name, by=decide.NOBODY)
+            decide.place_faces(conn, [face], None, name, by=decide.NOBODY)
     export(str(ingested), str(out), ExportOptions(embeddings=True))
     with serving(out, *AS_A_SITE) as address, browser() as chromium:
         page = chromium.new_page(viewport={"width": WIDTH_PX, "height": MAX_HEIGHT_PX})

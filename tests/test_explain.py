@@ -80,7 +80,7 @@ def served(tmp_path: Path) -> Iterator[Site]:
         decide.name(conn, person, "<b>Ada</b>", by=Editor("root"))
         decide.reject(conn, [2], person)
         store.propose(conn, {3: "a"})
-        store.bring_up(conn, [3])
+        store.update_faces(conn, [3])
     with site(path) as it:
         yield it
 

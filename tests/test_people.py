@@ -204,7 +204,7 @@ def test_a_rejected_face_is_nobodys_until_it_is_placed(conn: Any) -> None:
 
 
 def test_what_is_no_face_is_hidden(conn: Any) -> None:
-    people.not_a_face(conn, [1])
+    people.mark_not_a_face(conn, [1])
     person = store.by_id(conn, person_of(conn, 1))
     assert (person.key, person.name, person.hidden) == (NOT_A_FACE, "Not a face", True)
     with pytest.raises(DecisionError, match="nobody"):
@@ -214,9 +214,9 @@ def test_what_is_no_face_is_hidden(conn: Any) -> None:
 
 
 def test_somebody_may_be_called_not_a_face(conn: Any) -> None:
-    people.not_a_face(conn, [9])
+    people.mark_not_a_face(conn, [9])
     people.name(conn, person_of(conn, 1), "Not a face")
-    assert people.called(conn, "not a face") == person_of(conn, 1) != person_of(conn, 9)
+    assert people.find_by_name(conn, "not a face") == person_of(conn, 1) != person_of(conn, 9)
     assert store.keys_by_name(conn) == {"not a face": [store.by_id(conn, person_of(conn, 1)).key]}
 
 
@@ -431,11 +431,11 @@ def decide(conn: Any, step: tuple[str, int, int, int]) -> None:
         "move": lambda: people.move(conn, [face], second),
         "new": lambda: people.move(conn, [face, other], None),
         "reject": lambda: people.reject(conn, [face], second),
-        "no-face": lambda: people.not_a_face(conn, [face]),
+        "no-face": lambda: people.mark_not_a_face(conn, [face]),
         "hide": lambda: people.hide(conn, owner),
         "unhide": lambda: people.unhide(conn, owner),
         "cover": lambda: people.cover(conn, owner, face),
-        "apart": lambda: people.apart(conn, owner, second),
+        "apart": lambda: people.keep_apart(conn, owner, second),
         "undo": lambda: people.undo(conn),
         "redo": lambda: people.redo(conn),
         "cluster": lambda: recluster(conn, number),
@@ -606,7 +606,7 @@ class TestALog:
             self.takes(conn, [json.dumps(undo)])
 
     def test_never_shows_what_is_no_face(self, conn: Any) -> None:
-        people.not_a_face(conn, [1])
+        people.mark_not_a_face(conn, [1])
         for kind in ("unhide", "name"):
             told = {"kind": kind, "uid": kind, "made_at": "x", "person": NOT_A_FACE, "value": "Ed"}
             assert self.takes(conn, [json.dumps(told)]) == (1, 0)
@@ -618,7 +618,7 @@ class TestALog:
             lambda it: people.merge(it, person_of(it, 1), person_of(it, 5)),
             people.undo,
             lambda it: people.merge(it, person_of(it, 1), person_of(it, 9)),
-            lambda it: people.not_a_face(it, [8]),
+            lambda it: people.mark_not_a_face(it, [8]),
         )
         assert self.takes(conn, log) == (4, 0)
         assert groups(conn)[A | C] == (None, False)

@@ -319,7 +319,7 @@ def busy(chromium: Any, pictures: Path, tmp_path_factory: pytest.TempPathFactory
         decide.name(conn, 3, "\u05e2\u05d3\u05d4 \u200f\u05dc\u05d1")
         decide.merge(conn, 1, 4)
         decide.hide(conn, 5)
-        decide.not_a_face(conn, [1])
+        decide.mark_not_a_face(conn, [1])
         decide.undo(conn)
         model = conn.execute("select id from models").fetchone()[0]
         pairs = [(f"cluster-{n:02}", f"cluster-{n + 1:02}", 0.7 - n / 100) for n in range(6, 14)]

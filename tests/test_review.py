@@ -103,7 +103,7 @@ class TestWhichPairs:
                 ]
 
             assert left() == [(1, 2), (1, 3), (2, 3)]
-            people.apart(conn, 2, 1)
+            people.keep_apart(conn, 2, 1)
             assert left() == [(1, 3), (2, 3)]
             people.undo(conn)
             assert left() == [(1, 2), (1, 3), (2, 3)]

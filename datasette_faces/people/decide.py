@@ -54,8 +54,8 @@ def name(
 
     Raises DecisionError, NameTaken where another has that name already, EditedMeanwhile.
     """
-    person, wanted = _there(conn, person_id, by), clean_name(text)
-    _not_reserved(person)
+    person, wanted = _find_person(conn, person_id, by), clean_name(text)
+    _refuse_not_a_face(person)
     others = [it for it in people.of_name(conn, wanted) if it.id != person.id]
     if others and not even_if_taken:
         raise NameTaken(
@@ -69,11 +69,11 @@ def name(
 
 def merge(conn: Connection, into_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
     """Say that two are one: the faces of the other become the first one's, who keeps a name."""
-    into, other = _there(conn, into_id, by), _there(conn, other_id, by)
+    into, other = _find_person(conn, into_id, by), _find_person(conn, other_id, by)
     if into.id == other.id:
         raise DecisionError("That is the same person: choose another one to merge with")
-    _not_reserved(into, other)
-    _alike_hidden(into, other)
+    _refuse_not_a_face(into, other)
+    _check_both_hidden_or_shown(into, other)
     if into.hidden:
         # Of whom both are, undoing that of the one must not show the other
         _shown(conn, HIDE, into.id, by)
@@ -87,7 +87,7 @@ def split(
     conn: Connection, person_id: int, face_ids: Iterable[int], *, by: Editor = NOBODY
 ) -> Decision:
     """Take faces out of a person: they are somebody else, who is new and has no name yet."""
-    person = _there(conn, person_id, by)
+    person = _find_person(conn, person_id, by)
     theirs = set(people.faces_of(conn, person.id))
     taken = _theirs(face_ids, theirs, person)
     if theirs.issubset(taken):
@@ -95,7 +95,7 @@ def split(
             "All faces of a person are this person: leave one, or rename the person"
         )
     faces = decisions.refs(conn, MEMBER, taken) + _examples(conn, person, EXAMPLE, set(taken))
-    return record_decision(conn, Decision("split", new_key(), person.key, faces=faces), by)
+    return record_decision(conn, Decision("split", make_key(), person.key, faces=faces), by)
 
 
 def move(
@@ -104,17 +104,17 @@ def move(
     """Place faces in a person, or in a new one; those whom they are taken from are not that person."""
     moved = _known(conn, face_ids)
     if person_id is None:
-        faces = decisions.refs(conn, MEMBER, moved) + _left_behind(conn, moved, None)
-        return record_decision(conn, Decision("move", new_key(), faces=faces), by)
-    person = _there(conn, person_id, by)
+        faces = decisions.refs(conn, MEMBER, moved) + _examples_of_former_people(conn, moved, None)
+        return record_decision(conn, Decision("move", make_key(), faces=faces), by)
+    person = _find_person(conn, person_id, by)
     # Whom the machine made up is held together by this, or might be another one tomorrow
     all_faces = {*moved, *([] if person.name else people.faces_of(conn, person.id))}
     faces = decisions.refs(conn, MEMBER, sorted(all_faces))
-    faces += _left_behind(conn, moved, person)
+    faces += _examples_of_former_people(conn, moved, person)
     return record_decision(conn, Decision("move", person.key, faces=faces), by)
 
 
-def called(conn: Connection, text: str) -> int | None:
+def find_by_name(conn: Connection, text: str) -> int | None:
     """Who has a name; None where nobody has. Raises SeveralOfName."""
     wanted = clean_name(text)
     found = [person.id for person in people.of_name(conn, wanted)]
@@ -123,7 +123,7 @@ def called(conn: Connection, text: str) -> int | None:
     return found[0] if found else None
 
 
-def give(
+def place_faces(
     conn: Connection, face_ids: Iterable[int], person_id: int | None, text: str, *, by: Editor
 ) -> list[Decision]:
     """Place faces in a person; where that is None, in a new person of the name that is given."""
@@ -132,7 +132,9 @@ def give(
     return [moved] if new is None else [moved, name(conn, new.id, text, by=by)]
 
 
-def _left_behind(conn: Connection, moved: list[int], target: Person | None) -> tuple[FaceRef, ...]:
+def _examples_of_former_people(
+    conn: Connection, moved: list[int], target: Person | None
+) -> tuple[FaceRef, ...]:
     """Examples of those whom faces are taken from: else these would follow, by their likeness."""
     found: tuple[FaceRef, ...] = ()
     for key in people.of_faces(conn, moved):
@@ -146,24 +148,24 @@ def reject(
     conn: Connection, face_ids: Iterable[int], person_id: int, *, by: Editor = NOBODY
 ) -> Decision:
     """Say that faces are not this person, whoever they may be."""
-    person = _there(conn, person_id, by)
-    _not_reserved(person)
+    person = _find_person(conn, person_id, by)
+    _refuse_not_a_face(person)
     rejected = _known(conn, face_ids)
     faces = decisions.refs(conn, APART, rejected)
     faces += _examples(conn, person, EXAMPLE, set(rejected))
     return record_decision(conn, Decision("reject", person.key, faces=faces), by)
 
 
-def apart(conn: Connection, person_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
+def keep_apart(conn: Connection, person_id: int, other_id: int, *, by: Editor = NOBODY) -> Decision:
     """Say that two are not the same person: nothing proposes it again."""
-    person, other = _there(conn, person_id, by), _there(conn, other_id, by)
+    person, other = _find_person(conn, person_id, by), _find_person(conn, other_id, by)
     if person.id == other.id:
         raise DecisionError("That is the same person: choose another one")
     faces = _examples(conn, person, EXAMPLE) + _examples(conn, other, OTHER)
     return record_decision(conn, Decision("apart", person.key, other.key, faces=faces), by)
 
 
-def not_a_face(conn: Connection, face_ids: Iterable[int], *, by: Editor = NOBODY) -> Decision:
+def mark_not_a_face(conn: Connection, face_ids: Iterable[int], *, by: Editor = NOBODY) -> Decision:
     """Say that nothing of these is a face: they are hidden, and nobody is made of them."""
     faces = decisions.refs(conn, MEMBER, _known(conn, face_ids))
     return record_decision(conn, Decision("not-a-face", NOT_A_FACE, faces=faces), by)
@@ -181,7 +183,7 @@ def unhide(conn: Connection, person_id: int, *, by: Editor = NOBODY) -> Decision
 
 def cover(conn: Connection, person_id: int, face_id: int, *, by: Editor = NOBODY) -> Decision:
     """Have one of a person's faces stand for them."""
-    person = _there(conn, person_id, by)
+    person = _find_person(conn, person_id, by)
     [chosen] = _theirs([face_id], set(people.faces_of(conn, person.id)), person)
     ids = [chosen] if person.name else people.faces_of(conn, person.id)
     faces = decisions.refs(conn, COVER, [chosen]) + decisions.refs(conn, MEMBER, ids)
@@ -209,7 +211,7 @@ def redo(conn: Connection, decision_id: int | None = None, *, by: Editor = NOBOD
     if get_kind(wanted.kind).joins:
         both = [people.by_key(conn, key or "") for key in (wanted.person_key, wanted.other_key)]
         if both[0] and both[1]:
-            _alike_hidden(both[0], both[1])
+            _check_both_hidden_or_shown(both[0], both[1])
     _reverse(conn, REDO, wanted, by)
     return wanted
 
@@ -225,7 +227,7 @@ def clean_name(text: str) -> str:
     return wanted
 
 
-def new_key() -> str:
+def make_key() -> str:
     """A key for a person whom somebody made."""
     return token_hex(8)
 
@@ -253,52 +255,52 @@ def apply(conn: Connection, decision: Decision) -> None:
     face_ids = set(decisions.faces_of(conn, decision, MEMBER, APART))
     if kind.joins:
         face_ids |= set(people.proposed_for(conn, *keys))
-    people.bring_up(conn, sorted(face_ids))
+    people.update_faces(conn, sorted(face_ids))
     people.show(conn, keys)
 
 
 def _redraw(conn: Connection, decision: Decision) -> None:
     """Have the face that was drawn come and go with its decision."""
     came, left = manual_faces.settle(conn, decision.uid)
-    people.bring_up(conn, came)
+    people.update_faces(conn, came)
     people.show(conn, left)
     index_upkeep.keep_up(conn)
 
 
 def _reverse(conn: Connection, kind: str, wanted: Decision, by: Editor) -> None:
-    _unchanged(conn, [key for key in (wanted.person_key, wanted.other_key) if key], by)
+    _check_unchanged(conn, [key for key in (wanted.person_key, wanted.other_key) if key], by)
     decisions.append(conn, Decision(kind, target=wanted.uid, actor=by.actor))
     apply(conn, wanted)
 
 
 def _shown(conn: Connection, kind: str, person_id: int, by: Editor) -> Decision:
-    person = _there(conn, person_id, by)
-    _not_reserved(person)
+    person = _find_person(conn, person_id, by)
+    _refuse_not_a_face(person)
     faces = decisions.refs(conn, MEMBER, people.faces_of(conn, person.id))
     return record_decision(conn, Decision(kind, person.key, faces=faces), by)
 
 
-def _there(conn: Connection, person_id: int, by: Editor) -> Person:
+def _find_person(conn: Connection, person_id: int, by: Editor) -> Person:
     person = people.by_id(conn, person_id)
     if person is None:
         raise DecisionError(f"There is no person {person_id}")
-    _unchanged(conn, [person.key], by)
+    _check_unchanged(conn, [person.key], by)
     return person
 
 
-def _unchanged(conn: Connection, keys: Sequence[str], by: Editor) -> None:
+def _check_unchanged(conn: Connection, keys: Sequence[str], by: Editor) -> None:
     if by.seen is not None and decisions.last_about(conn, keys) > by.seen:
         raise EditedMeanwhile(
             "Someone else has changed this person since you opened the page: check it, and try again"
         )
 
 
-def _not_reserved(*persons: Person) -> None:
+def _refuse_not_a_face(*persons: Person) -> None:
     if any(person.key == NOT_A_FACE for person in persons):
         raise DecisionError("This is marked as not a face: move the face to a person instead")
 
 
-def _alike_hidden(into: Person, other: Person) -> None:
+def _check_both_hidden_or_shown(into: Person, other: Person) -> None:
     """Merged, faces would be shown, and published, that somebody wanted hidden; or the other way round."""
     if into.hidden != other.hidden:
         away, there = (into.id, other.id) if into.hidden else (other.id, into.id)

@@ -16,7 +16,7 @@ NAMES_SHOWN = 5
 def export_log(conn: Connection) -> Iterator[str]:
     """Every decision of a kind that is exported, the first one first, a line of JSON each."""
     kept_here = {name for name, kind in KINDS.items() if not kind.portable}
-    return decisions_jsonl.lines(conn, without=kept_here)
+    return decisions_jsonl.write_lines(conn, without=kept_here)
 
 
 def import_log(
@@ -30,7 +30,7 @@ def import_log(
     portable = {name for name, kind in KINDS.items() if kind.portable}
     people.rebuild(conn)
     before = hidden_people.now(conn)
-    counts = decisions_jsonl.take_in(conn, log, kinds=portable, roles=face_roles())
+    counts = decisions_jsonl.add_lines(conn, log, kinds=portable, roles=face_roles())
     people.rebuild(conn)
     shown = [] if show_hidden else hidden_people.shown_since(conn, before)
     if shown:

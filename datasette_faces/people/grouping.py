@@ -46,7 +46,7 @@ class Clustered:
 def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     """Group all faces of a model anew; whoever was placed by a person stays there."""
     known = _Known(conn, read_standings(conn))
-    order, vectors = _in_order(conn, model, known)
+    order, vectors = _load_vectors(conn, model, known)
     thresholds = merge_thresholds.estimate_thresholds(vectors, model.threshold)
     constraints, names = known.constraints(order)
     graph = knn_graph.build_graph(vectors)
@@ -55,7 +55,7 @@ def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     found = review_pairs.find_review_pairs(
         vectors, graph, labels, order.photos, threshold=model.threshold
     )
-    _keep_alike(conn, model, order.ids, found, anew=True)
+    _keep_review_pairs(conn, model, order.ids, found, anew=True)
     return done
 
 
@@ -72,7 +72,7 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
         return cluster(conn, model)
     near = _neighbourhood(conn, model, new)
     known = _Known(conn, read_standings(conn, near), _grouped(conn, near, new))
-    order, vectors = _in_order(conn, model, known, near)
+    order, vectors = _load_vectors(conn, model, known, near)
     thresholds = merge_thresholds.estimate_thresholds(
         embeddings.sample(conn, model.id), model.threshold, faces=count
     )
@@ -88,11 +88,11 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
     found = review_pairs.find_review_pairs(
         vectors, graph, labels, order.photos, threshold=model.threshold
     )
-    _keep_alike(conn, model, order.ids, found, anew=False)
+    _keep_review_pairs(conn, model, order.ids, found, anew=False)
     return done
 
 
-def _keep_alike(
+def _keep_review_pairs(
     conn: Connection, model: ModelInfo, ids: IdArray, found: ReviewPairs, *, anew: bool
 ) -> None:
     """Keep the pairs for the review queue, by the keys that their people have."""
@@ -178,7 +178,7 @@ def find_pairs_apart(conn: Connection) -> Iterator[tuple[int, int]]:
         yield from product(faces[first], faces[second])
 
 
-def _in_order(
+def _load_vectors(
     conn: Connection, model: ModelInfo, known: _Known, face_ids: list[int] | None = None
 ) -> tuple[Measures, FloatArray]:
     """The faces that have a vector, in the order that lasts, with their vectors."""
@@ -220,7 +220,7 @@ def _keep(conn: Connection, ids: IdArray, labels: list[str | None], known: _Know
     }
     people.propose(conn, {it: key for it, key in proposal.items() if before.get(it, "") != key})
     touched = [it for it, key in proposal.items() if before.get(it, "") != key]
-    people.bring_up(conn, touched)
+    people.update_faces(conn, touched)
     found = {key for key in proposal.values() if key}
     return Clustered(len(face_ids), len(found), sum(key is None for key in proposal.values()))
 

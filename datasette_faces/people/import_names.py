@@ -116,7 +116,7 @@ class _NameImporter:
     def save_batch(self) -> None:
         """Update the people of the faces that were named, and record which photos were read."""
         with transaction(self._conn):
-            store.bring_up(self._conn, sorted(self._named_faces))
+            store.update_faces(self._conn, sorted(self._named_faces))
             store.show(self._conn, self._named_keys)
             for photo_id, names, source in self._read_photos:
                 photo_names.save(self._conn, photo_id, names, source)

@@ -185,7 +185,7 @@ def save_manual_face(
 
 def _add_face(conn: Connection, photo_id: int, uid: str, manual: ManualFace) -> int:
     face_id = manual_faces.add(conn, photo_id, uid, manual.face, manual.embeddings)
-    store.bring_up(conn, [face_id])
+    store.update_faces(conn, [face_id])
     index_upkeep.keep_up(conn)
     return face_id
 
@@ -215,7 +215,7 @@ def follow_decisions(conn: Connection) -> None:
     """Remove the faces whose drawing was undone, and bring back those redone."""
     with transaction(conn):
         came, left = manual_faces.settle(conn)
-        store.bring_up(conn, came)
+        store.update_faces(conn, came)
         store.show(conn, left)
         if came or left:
             index_upkeep.keep_up(conn)

@@ -18,7 +18,7 @@ MAX_LINE = 50_000_000
 """Characters: a decision about 200,000 faces."""
 
 
-def lines(conn: Connection, *, without: Collection[str] = ()) -> Iterator[str]:
+def write_lines(conn: Connection, *, without: Collection[str] = ()) -> Iterator[str]:
     """Every decision, the first one first, a line of JSON each.
 
     without: kinds to leave out, with what undoes and redoes them.
@@ -31,7 +31,7 @@ def lines(conn: Connection, *, without: Collection[str] = ()) -> Iterator[str]:
         yield json.dumps(_as_json(decision), ensure_ascii=False)
 
 
-def take_in(
+def add_lines(
     conn: Connection, text: Iterable[str], *, kinds: Collection[str], roles: Collection[str]
 ) -> tuple[int, int]:
     """Add the decisions of such lines that are not there yet: how many were added, how many known.

@@ -39,10 +39,10 @@ def now(conn: Connection) -> Hidden:
         "where hidden and key != ?",
         [NOT_A_FACE],
     ).fetchall()
-    away = {key for key in {*keys, *went} if people.way(key, went)[-1] in keys}
+    away = {key for key in {*keys, *went} if people.follow_merges(key, went)[-1] in keys}
     called = {}
     for key in keys | away:
-        person = people.by_key(conn, people.way(key, went)[-1] if key in away else key)
+        person = people.by_key(conn, people.follow_merges(key, went)[-1] if key in away else key)
         called[key] = (person and person.name) or f"person {person.id if person else key}"
     places = _placed(conn, _named_by(conn, keys)).items()
     placed = {place: key for place, key in places if key is not None and key in keys}
@@ -52,7 +52,7 @@ def now(conn: Connection) -> Hidden:
 def shown_since(conn: Connection, before: Hidden) -> list[str]:
     """What those are called who were hidden, and of whom something is not any more."""
     keys, went = _keys(conn), decisions.merged_away(conn)
-    shown = {key for key in before.people if people.way(key, went)[-1] not in keys}
+    shown = {key for key in before.people if people.follow_merges(key, went)[-1] not in keys}
     rows = conn.execute(
         "select faces.id from faces left join people on people.id = person_id "
         "where faces.id in (select value from json_each(?)) and hidden is not 1",

@@ -34,7 +34,7 @@ def last(conn: Connection) -> int:
     return int(conn.execute("select coalesce(max(id), 0) from decisions").fetchone()[0])
 
 
-def told(conn: Connection, query: Query, *, hidden: bool = False) -> list[Row]:
+def read_history(conn: Connection, query: Query, *, hidden: bool = False) -> list[Row]:
     """The decisions of a query with their people, a face of theirs, and what they take back.
 
     person, other: a row of `people`, or None. target: such a decision, whose face is shown, too.
@@ -61,7 +61,7 @@ def of_ids(conn: Connection, ids: Sequence[int], *, hidden: bool = False) -> lis
     """These decisions, the first one first."""
     among = {"ids": json.dumps(list(ids))}
     where = "where decisions.id in (select value from json_each(:ids)) order by decisions.id"
-    return told(conn, Query(f"{_ALL}\n{where}", among), hidden=hidden)
+    return read_history(conn, Query(f"{_ALL}\n{where}", among), hidden=hidden)
 
 
 def since(conn: Connection, seen: int, keys: Iterable[str], *, limit: int) -> list[int]:

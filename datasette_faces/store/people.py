@@ -117,7 +117,7 @@ def proposed(conn: Connection, face_ids: Iterable[int] | None = None) -> dict[in
 def proposed_for(conn: Connection, *keys: str) -> list[int]:
     """The faces that the machine proposes for these people, or for those merged into them."""
     went = decisions.merged_away(conn)
-    wanted = {*keys, *(it for it in went if not set(keys).isdisjoint(way(it, went)))}
+    wanted = {*keys, *(it for it in went if not set(keys).isdisjoint(follow_merges(it, went)))}
     rows = conn.execute(
         "select face_id from face_clusters where person_key in (select value from json_each(?))",
         [json.dumps(sorted(wanted))],
@@ -156,13 +156,13 @@ def _owner(
         return standing.placed, BY_PERSON
     if machine is None:
         return None, None
-    key = way(machine, went)[-1]
+    key = follow_merges(machine, went)[-1]
     # Who was not somebody is not whom these were merged into
-    apart = {way(it, went)[-1] for it in standing.apart}
+    apart = {follow_merges(it, went)[-1] for it in standing.apart}
     return (None, None) if key in apart else (key, BY_CLUSTER)
 
 
-def way(key: str, went: dict[str, str]) -> list[str]:
+def follow_merges(key: str, went: dict[str, str]) -> list[str]:
     """A person, and into whom they were merged, one after the other."""
     passed = [key]
     while (after := went.get(passed[-1])) is not None and after not in passed:
@@ -258,7 +258,7 @@ def _choose_covers(conn: Connection, ids: dict[str, int], covers: dict[str, int]
     )
 
 
-def remember(conn: Connection, photo_ids: Iterable[int]) -> None:
+def reassign_photos(conn: Connection, photo_ids: Iterable[int]) -> None:
     """Give the faces of photos that were written anew to those to whom they were given before."""
     rows = conn.execute(
         "select id from faces where photo_id in (select value from json_each(?))",
@@ -266,7 +266,7 @@ def remember(conn: Connection, photo_ids: Iterable[int]) -> None:
     )
     said = read_standings(conn, [row[0] for row in rows])
     if said:
-        bring_up(conn, sorted(said))
+        update_faces(conn, sorted(said))
 
 
 def proposes_nothing_for(conn: Connection, model_id: str) -> list[int]:
@@ -300,7 +300,7 @@ def some_of(conn: Connection, keys: Iterable[str], count: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-def bring_up(conn: Connection, face_ids: Sequence[int]) -> None:
+def update_faces(conn: Connection, face_ids: Sequence[int]) -> None:
     """Give these faces to whom they belong by now, and show those whom that touches."""
     many = len(face_ids) > MANY
     before = [] if many else of_faces(conn, face_ids)

@@ -226,6 +226,6 @@ def merged_into(conn: Connection, key: str) -> int | None:
     """The id of the person whom somebody was merged into, at the end of the way."""
     if not has_table(conn, "decisions"):
         return None  # a catalogue
-    way = people.way(key, decisions.merged_away(conn))
+    way = people.follow_merges(key, decisions.merged_away(conn))
     found = people.by_key(conn, way[-1]) if len(way) > 1 else None
     return found.id if found else None

@@ -62,7 +62,9 @@ def draw(
         with transaction(conn):
             decision, face_id = manual_faces.save_manual_face(conn, drawable, manual)
             if wanted:
-                decide.give(conn, [face_id], decide.called(conn, wanted), wanted, by=decide.NOBODY)
+                decide.place_faces(
+                    conn, [face_id], decide.find_by_name(conn, wanted), wanted, by=decide.NOBODY
+                )
         _group(conn, infos)
     for model_id, why in manual.failures.items():
         click.echo(f"No embedding by {model_id}: {why}", err=True)

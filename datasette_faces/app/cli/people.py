@@ -52,7 +52,7 @@ def _person(conn: Connection, wanted: str) -> int:
     """The id of the person who is meant. Raises DecisionError."""
     if wanted.isdecimal() and store.by_id(conn, int(wanted)):
         return int(wanted)
-    found = people.called(conn, wanted)
+    found = people.find_by_name(conn, wanted)
     if found is None:
         who = f"datasette faces people {click.get_current_context().obj} list"
         raise DecisionError(f"There is no person {wanted!r}; list people with: {who}")
@@ -122,7 +122,7 @@ def merge(database: str, into: str, other: str) -> None:
 def apart(database: str, person: str, other: str) -> None:
     """Keep two people apart: they are not the same."""
     _decided(
-        lambda conn: people.apart(conn, _person(conn, person), _person(conn, other)),
+        lambda conn: people.keep_apart(conn, _person(conn, person), _person(conn, other)),
         database,
         f"{other} is not {person}",
     )
@@ -177,7 +177,7 @@ def reject(database: str, person: str, face: tuple[int, ...]) -> None:
 def not_a_face(database: str, face: tuple[int, ...]) -> None:
     """Mark these as not faces."""
     _decided(
-        lambda conn: people.not_a_face(conn, face),
+        lambda conn: people.mark_not_a_face(conn, face),
         database,
         f"{len(face):,} of them {_are(face)} no face",
     )

@@ -116,7 +116,7 @@ def _apart(conn: Connection, form: Form, by: Editor) -> Decided:
     wanted = _persons(form)
     if len(wanted) != 2:
         raise DecisionError("Choose the two people who are not the same")
-    return [people.apart(conn, *wanted, by=by)]
+    return [people.keep_apart(conn, *wanted, by=by)]
 
 
 def _target(conn: Connection, form: Form) -> int | None:
@@ -124,7 +124,7 @@ def _target(conn: Connection, form: Form) -> int | None:
     number = form.number("to_person")
     if number is not None:
         return number
-    return people.called(conn, form.one("to"))
+    return people.find_by_name(conn, form.one("to"))
 
 
 def _move(conn: Connection, form: Form, by: Editor) -> Decided:
@@ -134,7 +134,7 @@ def _move(conn: Connection, form: Form, by: Editor) -> Decided:
 
 def place(conn: Connection, form: Form, face_ids: Sequence[int], by: Editor) -> Decided:
     """Faces become whoever the fields to_person and to name."""
-    return people.give(conn, face_ids, _target(conn, form), form.one("to"), by=by)
+    return people.place_faces(conn, face_ids, _target(conn, form), form.one("to"), by=by)
 
 
 def _new(conn: Connection, form: Form, by: Editor) -> Decided:
@@ -151,7 +151,7 @@ def _reject(conn: Connection, form: Form, by: Editor) -> Decided:
 
 
 def _not_a_face(conn: Connection, form: Form, by: Editor) -> Decided:
-    return [people.not_a_face(conn, _faces(form), by=by)]
+    return [people.mark_not_a_face(conn, _faces(form), by=by)]
 
 
 def _cover(conn: Connection, form: Form, by: Editor) -> Decided:

@@ -117,7 +117,7 @@ def ranges(ids: Sequence[int]) -> str:
     return ",".join(f"{a}-{b}" if b > a else str(a) for a, b in found)
 
 
-async def edited(page: Page) -> Response:
+async def handle_post(page: Page) -> Response:
     """Do what a POST says, and lead back to where it came from. Nothing is read for who may not."""
     if not await permissions.may_edit(page.datasette, page.request, page.database):
         raise Forbidden(permissions.explain_denied_edit(page.datasette, page.database))

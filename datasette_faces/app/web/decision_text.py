@@ -14,7 +14,7 @@ from .page import Page
 def sentence(page: Page, row: Row) -> Markup:
     """Who decided what, of a row of the history: "root named 12 faces Ada", people with links."""
     actor = escape(row["actor"]) if row["actor"] else "Someone"
-    return Markup("{} {}").format(actor, _said(page, row))
+    return Markup("{} {}").format(actor, _describe(page, row))
 
 
 def for_page(page: Page, row: Row) -> Row:
@@ -35,7 +35,7 @@ def as_json(page: Page, row: Row) -> dict[str, Any]:
     }
 
 
-def _said(page: Page, row: Row) -> Markup:
+def _describe(page: Page, row: Row) -> Markup:
     kind = get_kind(row["kind"])
     return Markup(kind.sentence).format(
         faces=f"{row['faces']:,} face{'' if row['faces'] == 1 else 's'}",
@@ -54,7 +54,7 @@ def _target(page: Page, target: Row | None) -> str | Markup:
     if target is None:
         return "a decision that is not here"
     address = page.url("/history", before=target["id"] + 1)
-    return Markup('<a href="{}">#{}</a>: {}').format(address, target["id"], _said(page, target))
+    return Markup('<a href="{}">#{}</a>: {}').format(address, target["id"], _describe(page, target))
 
 
 def _person(page: Page, person: Row | None, *, called: str | None = None) -> Markup:

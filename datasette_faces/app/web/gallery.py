@@ -189,7 +189,7 @@ async def _decided(page: Page) -> Response:
     await decision_post.require_people(page)
     if not await sees_people(page):
         raise Forbidden("Permission denied: view-table")
-    return await decision_post.edited(page)
+    return await decision_post.handle_post(page)
 
 
 async def _drawing(page: Page, photo_id: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ async def people(page: Page) -> Response:
     """Everybody in the photographs, those without a name first; POST decides about several."""
     await decision_post.require_people(page)
     if page.request.method == "POST":
-        return await decision_post.edited(page)
+        return await decision_post.handle_post(page)
     counts = await page.read(people_pages.count_people)
     may = await permissions.may_edit(page.datasette, page.request, page.database)
     show, name, after = _show(page, counts, may), _name(page), _after(page)
@@ -121,7 +121,7 @@ async def person(page: Page) -> Response:
     await decision_post.require_people(page)
     found = await _found(page)
     if page.request.method == "POST":
-        return await decision_post.edited(page)
+        return await decision_post.handle_post(page)
     if (gone_to := await _gone_to(page, found)) is not None:
         ending = ".json" if page.as_json else ""
         done = page.request.args.get("done")
@@ -216,12 +216,12 @@ async def history(page: Page) -> Response:
     await decision_post.require_people(page)
     await decision_post.require_decisions(page)
     if page.request.method == "POST":
-        return await decision_post.edited(page)
+        return await decision_post.handle_post(page)
     context = await decision_post.context(page)
     before = read_id(page.request, "before", "the number of a decision")
     query = histories.history_query(before=before, limit=PAGE_DECISIONS)
     one_more = Query(query.sql, {**query.params, "limit": PAGE_DECISIONS + 1})
-    found = await page.read(histories.told, one_more, hidden=context["may_edit"])
+    found = await page.read(histories.read_history, one_more, hidden=context["may_edit"])
     rows, more = found[:PAGE_DECISIONS], found[PAGE_DECISIONS:]
     next_url = page.url("/history", before=rows[-1]["id"]) if more else None
     if page.as_json:

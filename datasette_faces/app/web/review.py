@@ -29,7 +29,7 @@ async def review(page: Page) -> Response:
     await decision_post.require_people(page)
     await decision_post.require_decisions(page)
     if page.request.method == "POST":
-        return await decision_post.edited(page)
+        return await decision_post.handle_post(page)
     several = page.request.args.get("several") == "1"
     limit = SEVERAL if several or page.as_json else 1
     found = await page.read(_read, _after(page), limit, FEW if limit > 1 else STRIP)

@@ -72,7 +72,7 @@ def repair_references(conn: Connection) -> None:
                 conn.execute(integrity.MENDS[key])
         if faces:
             # Decisions and proposals say whose they are
-            store.bring_up(conn, faces)
+            store.update_faces(conn, faces)
         _choose_covers(conn, covered)
 
 

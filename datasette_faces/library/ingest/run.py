@@ -307,7 +307,7 @@ class _Ingest:
             with transaction(self.conn):
                 for job in self._batch:
                     self._save(job)
-                people.remember(self.conn, self._new_faces)
+                people.reassign_photos(self.conn, self._new_faces)
                 index_upkeep.follow(self.conn)
         self._hashes_in_hand -= {job.sha256 for job in self._batch}
         # Only now: what Ctrl-C tears out of this transaction is written at the end
