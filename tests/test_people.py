@@ -288,7 +288,7 @@ def test_each_decision_can_be_undone_and_redone_by_itself(conn: Any) -> None:
     people.name(conn, person_of(conn, 5), "Grace")
     people.undo(conn, first.id)
     assert groups(conn) == {A: (None, False), B: ("Grace", False), C: (None, False)}
-    with pytest.raises(DecisionError, match="nothing to undo"):
+    with pytest.raises(DecisionError, match="already undone"):
         people.undo(conn, first.id)
     people.redo(conn)
     assert groups(conn)[A] == ("Ada", False)
