@@ -90,6 +90,7 @@ def test_what_lies_between_rows_is_found_whatever_it_is(out, private):
     assert found(out, private) == {ROOM: 1}
 
 
+@pytest.mark.slow
 def test_a_page_that_nobody_knows_is_found(out, private):
     with closing(sqlite().connect(str(out))) as conn:
         [(size,)] = conn.execute("pragma page_size").fetchall()

@@ -99,6 +99,7 @@ def test_a_retired_word_is_in_no_page(word: str) -> None:
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", RETIRED)
 def test_a_retired_word_is_in_no_message(word: str) -> None:
     found = [
@@ -110,6 +111,7 @@ def test_a_retired_word_is_in_no_message(word: str) -> None:
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [word for word in RETIRED if word not in STILL_IN_NAMES])
 def test_a_retired_word_is_in_no_name(word: str) -> None:
     found = [
@@ -121,6 +123,7 @@ def test_a_retired_word_is_in_no_name(word: str) -> None:
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RETIRED_NAMES)
 def test_a_retired_name_names_nothing(name: str) -> None:
     found = [

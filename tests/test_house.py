@@ -138,6 +138,7 @@ def test_no_two_rooms_are_in_a_circle(depth):
     assert circles(PACKAGE, depth) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "line"),
     [
@@ -222,6 +223,7 @@ def walked_again(tree: ast.AST) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_function_walks_an_iterable_twice():
     walks_twice = "def f(a: Iterable[int] | None): return set() if a is None else {*a} - {*a}"
     assert walked_again(ast.parse(walks_twice)) == ["f(a)"]

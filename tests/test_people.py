@@ -207,7 +207,7 @@ def test_what_is_no_face_is_hidden(conn: Any) -> None:
     people.mark_not_a_face(conn, [1])
     person = store.by_id(conn, person_of(conn, 1))
     assert (person.key, person.name, person.hidden) == (NOT_A_FACE, "Not a face", True)
-    with pytest.raises(DecisionError, match="nobody"):
+    with pytest.raises(DecisionError, match="not a face"):
         people.name(conn, person.id, "Ada")
     people.undo(conn)
     assert groups(conn).keys() == {A, B, C}

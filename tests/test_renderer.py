@@ -168,6 +168,7 @@ class TestWhatItShows:
 
 
 class TestWhereItIsOffered:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("path", "offered"),
         [

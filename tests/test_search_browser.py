@@ -59,7 +59,7 @@ def pick(page: Any, *pictures: Path, scripts: bool = True) -> None:
     with page.expect_navigation(wait_until="load"):
         page.locator("input[type=file]").set_input_files([str(path) for path in pictures])
         if not scripts:
-            page.get_by_role("button", name="Search").click()
+            page.get_by_role("button", name="Search", exact=True).click()
 
 
 def hand_over(page: Any, how: str, picture: Path) -> None:

@@ -197,6 +197,7 @@ class TestWhatIsFound:
         assert len(links) == 2
         assert all(served.get(unescape(link)).status_code == 200 for link in links)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("search", "positive", "negative", "model"),
         [
@@ -608,6 +609,7 @@ class TestUploads:
             assert (photo["width"], photo["height"]) == size, kind
             assert len(photo["faces"]) == 1
 
+    @pytest.mark.slow
     def test_two_people_are_chosen_between(self, portraits: Site, shared: Path) -> None:
         data = (shared / "photos" / "snapshots" / "two_people.jpg").read_bytes()
         answer = found_by(portraits, data, to="/faces/-/faces/search")

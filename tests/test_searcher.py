@@ -219,6 +219,7 @@ class TestNearest:
                 # Half of them come anew: beside the index, not in it
                 conn.execute("update face_embeddings set embedding = embedding where face_id % 2")
 
+    @pytest.mark.slow
     @by_kind
     def test_of_a_query_of_any_length_are_the_same(self, galleries: Any, kind: str) -> None:
         searcher, query = Searcher(kinds=KINDS[kind]), random_vectors(1, 32, seed=5)[0]
@@ -613,6 +614,7 @@ class TestAStrangersIndex:
         check(path, searcher, 40, "person_id = 2", person_id=2)
 
 
+@pytest.mark.slow
 def test_many_threads_ask_one_searcher_at_once(galleries: Any) -> None:
     path, searcher = galleries("pq", 128), Searcher(kinds=KINDS["pq"])
     wrong: list[BaseException] = []

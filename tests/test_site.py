@@ -126,6 +126,7 @@ def test_the_page_about_the_site_tells_how_many_people_have_a_name(
 FOOT = re.compile(r"<footer.*?</footer>", re.S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     ["/about", "/catalogue", "/catalogue/faces", "/nowhere"]

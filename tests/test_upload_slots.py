@@ -125,6 +125,7 @@ def status(connection: socket.socket) -> int:
     return int(connection.recv(1000).split()[1])
 
 
+@pytest.mark.slow
 def test_a_slow_flood_of_one_client_keeps_nobody_from_uploading(faces_db: Path) -> None:
     with serving(faces_db) as address, ExitStack() as held:
         began = time.monotonic()
