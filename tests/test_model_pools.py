@@ -303,18 +303,22 @@ def interrupt(*_: Any) -> None:
 @posix
 def test_an_interrupt_while_pools_end_leaves_no_worker_behind(picture):
     running: list[int] = []
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt), ModelPools() as pools:
+
+    def end_with_pictures_in_hand() -> None:
+        with ModelPools() as pools:
             both = [pools.get_pool(model) for model in (ToyModel(), NiceModel())]
             for pool in both:
                 pool.load()
                 pool.submit_photo(picture(HANGS))
             wait_until(lambda: all(pool._in_hand for pool in both))
-            running = [pid for pool in both for pid in pids(pool)]
+            running.extend(pid for pool in both for pid in pids(pool))
             signal.setitimer(signal.ITIMER_REAL, 0.5)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            end_with_pictures_in_hand()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert len(running) == 2
     wait_until(lambda: not any(map(is_alive, running)))
