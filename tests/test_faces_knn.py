@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import closing
@@ -137,6 +138,18 @@ class TestGives:
         query, sql = random_vectors(1, DIMENSIONS, seed=8)[0], "select faces_knn(?, 40, 'toy', ?)"
         found = conn.execute(sql, [blob(query), json.dumps(options)]).fetchone()[0]
         assert_exact(matches(found), stored(conn, where), query, 40)
+
+    @pytest.mark.parametrize("hidden", [2, -1])
+    def test_nobody_hidden_whatever_number_says_so(
+        self, gallery: Path, tmp_path: Path, hidden: int
+    ) -> None:
+        copy = Path(shutil.copy(gallery, tmp_path / "copy.db"))
+        with closing(sqlite().connect(str(copy), isolation_level=None)) as conn:
+            functions.prepare(conn, str(copy))
+            conn.execute("update people set hidden = ? where hidden", [hidden])
+            query, sql = random_vectors(1, DIMENSIONS, seed=8)[0], "select faces_knn(?, 40, 'toy')"
+            found = conn.execute(sql, [blob(query)]).fetchone()[0]
+            assert_exact(matches(found), stored(conn, "person_id != 5"), query, 40)
 
     def test_those_from_a_threshold_on(self, conn: Any) -> None:
         query, sql = random_vectors(1, DIMENSIONS, seed=8)[0], "select faces_knn(?, 4096, 'toy', ?)"

@@ -229,6 +229,12 @@ class TestAPerson:
         assert reject in desk.get("/people/1?hidden=1").text
         assert reject not in desk.get("/face/5").text
 
+    def test_json_says_of_a_face_s_person_what_it_always_said(self, desk: Desk) -> None:
+        keys = {"person_id", "name", "faces", "hidden", "face_id"}
+        assert set(desk.get("/face/1.json").json()["face"]["person"]) == keys
+        for face in desk.get("/photo/1.json").json()["faces"]:
+            assert set(face["person"]) == keys
+
     def test_somebody_merged_away_is_found_where_they_went(self, desk: Desk) -> None:
         desk.decide("/people/2", action="name", person=2, name="Ada")
         page = desk.decide("/people/1", action="merge", person=1, to="Ada")

@@ -107,7 +107,9 @@ def anyone_hidden(conn: Connection) -> bool:
     """Whether there are people to leave out; a file may be without the table."""
     if not has_tables(conn, "people"):
         return False
-    return conn.execute("select 1 from people where hidden = 1 limit 1").fetchone() is not None
+    # Any number but 0 counts, as it does where they are left out; in this form the index finds it
+    sql = "select 1 from people where hidden > 0 or hidden < 0 limit 1"
+    return conn.execute(sql).fetchone() is not None
 
 
 _GALLERY_COLUMNS = (

@@ -26,7 +26,7 @@ from .page import (
     with_links,
     with_name,
 )
-from .people_of_faces import photo_title, sees_people, with_people
+from .people_of_faces import person_in_json, photo_title, sees_people, with_people
 
 PAGE_FACES = 60
 NEAREST_FACES = 24
@@ -116,7 +116,7 @@ async def photo(page: Page) -> Response:
     faces = await with_people(page, await page.read(browse.faces_of_photo, photo_id, hidden=hidden))
     paths = await page.read(browse.photo_paths, photo_id)
     if page.as_json:
-        linked = [with_links(page, face) for face in faces]
+        linked = [with_links(page, person_in_json(face)) for face in faces]
         return Response.json({"photo": {**found, "paths": paths}, "faces": linked})
     values = {"photo": with_name(found), "paths": paths, "faces": faces}
     values["boxed"] = _boxed(found, faces)
@@ -169,7 +169,8 @@ async def face(page: Page) -> Response:
     why = await _why(page, face_id, model)
     if page.as_json:
         linked = [with_links(page, other) for other in nearest]
-        answer = {"face": with_links(page, found), "model": model, "nearest": linked, "why": why}
+        shown = with_links(page, person_in_json(found))
+        answer = {"face": shown, "model": model, "nearest": linked, "why": why}
         return Response.json(answer)
     values = {"face": found, "model": model, "why": why}
     values["nearest"] = [with_name(other) for other in await with_people(page, nearest)]

@@ -33,6 +33,14 @@ async def with_people(page: Page, faces: list[Row]) -> list[Row]:
     return [{**face, "person": known.get(face["face_id"])} for face in faces]
 
 
+def person_in_json(face: Row) -> Row:
+    """A face `with_people`, as a row of JSON: of its person without what only the pages ask."""
+    person = face["person"] and {
+        name: value for name, value in face["person"].items() if name != "reserved"
+    }
+    return {**face, "person": person}
+
+
 def named_in_json(face: Row) -> Row:
     """A face `with_people`, as a row of JSON says whose it is."""
     person = face["person"] or {}
