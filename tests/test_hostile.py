@@ -170,7 +170,7 @@ def unbound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with writing(str(path)) as conn:
         with transaction(conn):
             pairs = [("cluster-0", "cluster-1", 0.3), ("cluster-1", "cluster-2", 0.2)]
-            review_queue.save_pairs(conn, "toy", pairs, anew=True)
+            review_queue.save_pairs(conn, "toy", pairs, replace=True)
             conn.execute("update people set hidden = 0")
         conn.execute("pragma writable_schema = on")
         anything = (

@@ -179,7 +179,7 @@ def test_pairs_are_answered_by_keyboard(chromium: Any, address: str, database: P
         model = conn.execute("select id from models").fetchone()[0]
         names = [f"cluster-{n:02}" for n in range(4)]
         pairs = [(names[0], names[1], 0.35), (names[2], names[3], 0.34), (names[0], names[2], 0.3)]
-        review_queue.save_pairs(conn, model, pairs, anew=True)
+        review_queue.save_pairs(conn, model, pairs, replace=True)
     first = everybody(database)
     with opened(chromium, WIDE) as (page, wrong):
         as_root(page, address)
@@ -323,7 +323,7 @@ def busy(chromium: Any, pictures: Path, tmp_path_factory: pytest.TempPathFactory
         decide.undo(conn)
         model = conn.execute("select id from models").fetchone()[0]
         pairs = [(f"cluster-{n:02}", f"cluster-{n + 1:02}", 0.7 - n / 100) for n in range(6, 14)]
-        review_queue.save_pairs(conn, model, pairs, anew=True)
+        review_queue.save_pairs(conn, model, pairs, replace=True)
     with serving(path, "--root", "--secret", SECRET) as it:
         yield f"{it}/people/-/faces"
 

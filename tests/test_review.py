@@ -34,7 +34,7 @@ def alike_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_clustered(tmp_path_factory.mktemp("alike") / "people.db")
     with writing(str(path)) as conn, transaction(conn):
         model = conn.execute("select id from models").fetchone()[0]
-        review_queue.save_pairs(conn, model, PAIRS, anew=True)
+        review_queue.save_pairs(conn, model, PAIRS, replace=True)
     return path
 
 

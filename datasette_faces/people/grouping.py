@@ -44,7 +44,7 @@ class Clustered:
 
 
 def cluster(conn: Connection, model: ModelInfo) -> Clustered:
-    """Group all faces of a model anew; whoever was placed by a person stays there."""
+    """Group all faces of a model again; whoever was placed by a person stays there."""
     known = _Known(conn, read_standings(conn))
     order, vectors = _load_vectors(conn, model, known)
     thresholds = merge_thresholds.estimate_thresholds(vectors, model.threshold)
@@ -55,14 +55,14 @@ def cluster(conn: Connection, model: ModelInfo) -> Clustered:
     found = review_pairs.find_review_pairs(
         vectors, graph, labels, order.photos, threshold=model.threshold
     )
-    _keep_review_pairs(conn, model, order.ids, found, anew=True)
+    _keep_review_pairs(conn, model, order.ids, found, replace=True)
     return done
 
 
 def grow(conn: Connection, model: ModelInfo) -> Clustered:
     """Group the faces that are new, with those that they resemble; all others stay as they are.
 
-    Where many are new, all are grouped anew.
+    Where many are new, all are grouped again.
     """
     new = people.proposes_nothing_for(conn, model.id)
     if not new:
@@ -88,12 +88,12 @@ def grow(conn: Connection, model: ModelInfo) -> Clustered:
     found = review_pairs.find_review_pairs(
         vectors, graph, labels, order.photos, threshold=model.threshold
     )
-    _keep_review_pairs(conn, model, order.ids, found, anew=False)
+    _keep_review_pairs(conn, model, order.ids, found, replace=False)
     return done
 
 
 def _keep_review_pairs(
-    conn: Connection, model: ModelInfo, ids: IdArray, found: ReviewPairs, *, anew: bool
+    conn: Connection, model: ModelInfo, ids: IdArray, found: ReviewPairs, *, replace: bool
 ) -> None:
     """Keep the pairs for the review queue, by the keys that their people have."""
     faces = ids[found.faces]
@@ -107,7 +107,7 @@ def _keep_review_pairs(
             for (one, other), mean in zip(named, found.similarities, strict=True)
             if one and other
         ],
-        anew=anew,
+        replace=replace,
     )
 
 

@@ -88,10 +88,10 @@ def read_curve(conn: Connection, model_id: str) -> Curve | None:
 def _kept(row: dict[str, Any]) -> StoredCalibration:
     if row["source"] not in ("library", "published"):
         raise ValueError
-    told = json.loads(row["evaluation"])
-    bins = tuple(ReliabilityBin(**_numbers(it)) for it in told["bins"])
-    rates = tuple(_rate(**it) for it in told["rates"])
-    ece = float(told["ece"]) if bins else None
+    evaluation = json.loads(row["evaluation"])
+    bins = tuple(ReliabilityBin(**_numbers(it)) for it in evaluation["bins"])
+    rates = tuple(_rate(**it) for it in evaluation["rates"])
+    ece = float(evaluation["ece"]) if bins else None
     threshold, curve = float(row["threshold"]), _curve(row["curve"])
     calibration = Calibration(row["source"], curve, threshold, Evaluation(ece, bins, rates))
     counts = {name: int(row[name]) for name in COLUMNS if name.endswith("_pairs")}
@@ -109,9 +109,9 @@ def _numbers(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value + 0 for name, value in values.items()}
 
 
-def _rate(far: float, **told: Any) -> AcceptRate:
-    unknown = all(value is None for value in told.values())
-    return AcceptRate(far + 0, **(told if unknown else _numbers(told)))
+def _rate(far: float, **rates: Any) -> AcceptRate:
+    unknown = all(value is None for value in rates.values())
+    return AcceptRate(far + 0, **(rates if unknown else _numbers(rates)))
 
 
 def _curve_as_json(curve: Curve) -> str:

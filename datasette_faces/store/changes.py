@@ -17,7 +17,7 @@ KEPT_BY = (
     "face_embeddings_deleted",
     "sqlite_sequence",
 )
-"""What migration 0002 makes; a table that was made anew by another tool has lost its triggers."""
+"""What migration 0002 makes; a table that was rebuilt by another tool has lost its triggers."""
 
 
 def is_kept(conn: Connection) -> bool:

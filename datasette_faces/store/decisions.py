@@ -1,7 +1,7 @@
 """What people decided, as rows that are only ever added: append, read, and what of it holds.
 
 A face is named by its photo's content hash and its box, so that a decision finds it again whatever
-happened to the row. What decisions make of the people is told in `people`.
+happened to the row. What decisions make of the people is in `people`.
 """
 
 from __future__ import annotations
@@ -301,8 +301,8 @@ def _several(conn: Connection, where: str, *bound: Any) -> list[Decision]:
 
 
 def _decision(row: Sequence[Any], faces: tuple[FaceRef, ...] = ()) -> Decision:
-    number, *told, active = row
-    uid, made_at, actor, kind, person_key, other_key, value, target = map(coerce.text, told)
+    number, *texts, active = row
+    uid, made_at, actor, kind, person_key, other_key, value, target = map(coerce.text, texts)
     return Decision(
         kind=kind or "",
         person_key=person_key,

@@ -58,53 +58,53 @@ def add_lines(
 
 
 def _as_json(decision: Decision) -> dict[str, Any]:
-    told = {
+    entry = {
         "uid": decision.uid,
         "made_at": decision.made_at,
         "actor": decision.actor,
         "kind": decision.kind,
         **{name: getattr(decision, field) for name, field in _TEXTS.items()},
     }
-    told = {name: value for name, value in told.items() if value is not None}
+    entry = {name: value for name, value in entry.items() if value is not None}
     if decision.faces:
-        told["faces"] = [
+        entry["faces"] = [
             {"role": ref.role, "photo": ref.sha256, "box": _numbers(ref.box)}
             for ref in decision.faces
         ]
-    return told
+    return entry
 
 
 def _numbers(box: Box) -> list[float]:
     return [box.x, box.y, box.width, box.height]
 
 
-def _from_json(told: Any, kinds: Collection[str], roles: Collection[str]) -> Decision:
-    if told["kind"] not in kinds:
-        raise ValueError(f"unknown kind {told['kind']!r}")
-    texts = {field: told.get(name) for name, field in _TEXTS.items()}
+def _from_json(entry: Any, kinds: Collection[str], roles: Collection[str]) -> Decision:
+    if entry["kind"] not in kinds:
+        raise ValueError(f"unknown kind {entry['kind']!r}")
+    texts = {field: entry.get(name) for name, field in _TEXTS.items()}
     for value in (
-        told["uid"],
-        told["made_at"],
-        *filter(None, (told.get("actor"), *texts.values())),
+        entry["uid"],
+        entry["made_at"],
+        *filter(None, (entry.get("actor"), *texts.values())),
     ):
         if not isinstance(value, str):
             raise TypeError("text was expected")
-    if told["kind"] in (UNDO, REDO) and not texts["target"]:
+    if entry["kind"] in (UNDO, REDO) and not texts["target"]:
         raise ValueError("what is undone is not named")
     return Decision(
-        told["kind"],
+        entry["kind"],
         **texts,
-        actor=told.get("actor"),
-        faces=tuple(_face(item, roles) for item in told.get("faces", ())),
-        uid=told["uid"],
-        made_at=told["made_at"],
+        actor=entry.get("actor"),
+        faces=tuple(_face(item, roles) for item in entry.get("faces", ())),
+        uid=entry["uid"],
+        made_at=entry["made_at"],
     )
 
 
-def _face(told: Any, roles: Collection[str]) -> FaceRef:
-    x, y, width, height = (float(value) for value in told["box"])
+def _face(entry: Any, roles: Collection[str]) -> FaceRef:
+    x, y, width, height = (float(value) for value in entry["box"])
     if not all(math.isfinite(value) for value in (x, y, width, height)):
         raise ValueError("a box of numbers was expected")
-    if told["role"] not in roles or not isinstance(told["photo"], str):
+    if entry["role"] not in roles or not isinstance(entry["photo"], str):
         raise ValueError("a face has a role, a photo and a box")
-    return FaceRef(told["role"], told["photo"], Box(x, y, width, height))
+    return FaceRef(entry["role"], entry["photo"], Box(x, y, width, height))

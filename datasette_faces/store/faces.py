@@ -21,7 +21,7 @@ def save_faces(
     """Store what a model found in a photo.
 
     A face that is there already (by its box) keeps its id and gets this model's embedding. In an
-    edited picture it is measured anew, and faces that are no longer there are removed, but for
+    edited picture it is measured again, and faces that are no longer there are removed, but for
     those that somebody placed in a person, or drew.
     """
     known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)

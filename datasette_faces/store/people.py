@@ -1,7 +1,7 @@
 """The people as they stand: what the machine proposes and what people decided, made into rows.
 
 `face_clusters` and `decisions` are the truth; `people`, `faces.person_id` and `faces.person_source`
-follow from them and can be made anew at any time.
+follow from them and can be rebuilt at any time.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def _choose_covers(conn: Connection, ids: dict[str, int], covers: dict[str, int]
 
 
 def reassign_photos(conn: Connection, photo_ids: Iterable[int]) -> None:
-    """Give the faces of photos that were written anew to those to whom they were given before."""
+    """Give the faces of photos that were written again to those to whom they were given before."""
     rows = conn.execute(
         "select id from faces where photo_id in (select value from json_each(?))",
         [json.dumps(sorted(photo_ids))],
@@ -307,7 +307,7 @@ def update_faces(conn: Connection, face_ids: Sequence[int]) -> None:
 
 
 def rebuild(conn: Connection) -> None:
-    """Make everybody anew from the decisions and the machine's proposals, the table itself too."""
+    """Rebuild everybody from the decisions and the machine's proposals, the table itself too."""
     if not has_tables(conn, "people"):
         make_people(conn)
     # Of people who are gone; the same number may be somebody else's soon

@@ -29,9 +29,9 @@ class LastPair:
     second_key: str
 
 
-def save_pairs(conn: Connection, model_id: str, pairs: Iterable[Pair], *, anew: bool) -> None:
-    """Keep these pairs; anew: and no others."""
-    if anew:
+def save_pairs(conn: Connection, model_id: str, pairs: Iterable[Pair], *, replace: bool) -> None:
+    """Store these pairs; replace: and remove all others."""
+    if replace:
         conn.execute("delete from likely_pairs")
     conn.executemany(
         "insert or replace into likely_pairs(first_key, second_key, model_id, similarity) "

@@ -128,11 +128,11 @@ async def handle_post(page: Page) -> Response:
         return await _problem(page, form, error)
     ids = [decision.id for decision in made]
     if page.as_json:
-        told: list[Row] = [{"id": it} for it in ids]
+        decisions: list[Row] = [{"id": it} for it in ids]
         if await may_look_back(page):
             rows = await page.read(history.of_ids, ids, hidden=True)
-            told = [decision_text.as_json(page, row) for row in rows]
-        return Response.json({"ok": True, "decision": told[0], "decisions": told})
+            decisions = [decision_text.as_json(page, row) for row in rows]
+        return Response.json({"ok": True, "decision": decisions[0], "decisions": decisions})
     here = _here(page)
     return Response.redirect(f"{here}{'&' if '?' in here else '?'}done={ranges(ids)}", status=303)
 
@@ -174,17 +174,17 @@ async def _write(page: Page, form: Form, action: Action) -> Decided:
 
 async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
     """Why nothing was done, with all that was entered, and what one may do now."""
-    told: Base400 = BadRequest(str(error))
+    refusal: Base400 = BadRequest(str(error))
     if isinstance(error, EditedMeanwhile | NameTaken | SeveralOfName | FaceThere):
-        told = Conflict(str(error))
+        refusal = Conflict(str(error))
     others = _others(error)
     seen = await page.read(history.last)
     rows = await _meanwhile(page, form)
     if page.as_json:
-        answer = {"ok": False, "error": str(error), "status": told.status, "people": others}
+        answer = {"ok": False, "error": str(error), "status": refusal.status, "people": others}
         answer["meanwhile"] = [decision_text.as_json(page, row) for row in rows]
         answer |= {"face_id": error.face_id} if isinstance(error, FaceThere) else {}
-        return Response.json(answer, status=told.status)
+        return Response.json(answer, status=refusal.status)
     persons = form.numbers("person")
     known = await page.read(people_pages.people_by_id, [*persons, *others])
     values = {
@@ -200,7 +200,7 @@ async def _problem(page: Page, form: Form, error: DecisionError) -> Response:
         "seen": seen,
         "here": _here(page),
     }
-    return await page.html("decide.html", values, told)
+    return await page.html("decide.html", values, refusal)
 
 
 async def _meanwhile(page: Page, form: Form) -> list[Row]:

@@ -196,11 +196,11 @@ async def _proposal(page: Page, found: Person) -> Any:
 
 
 def _person_json(page: Page, found: Person, values: dict[str, Any]) -> Response:
-    told = {"person_id": found.id, "name": found.name, "faces": found.faces}
-    told |= {"hidden": found.hidden, "face_id": found.cover_face_id}
+    facts = {"person_id": found.id, "name": found.name, "faces": found.faces}
+    facts |= {"hidden": found.hidden, "face_id": found.cover_face_id}
     return Response.json(
         {
-            "person": _with_urls(page, told),
+            "person": _with_urls(page, facts),
             "faces": [with_links(page, face) for face in values["faces"]],
             "together": [_with_urls(page, row) for row in values["together"]],
             "next_url": _as_json_url(page, values["next_url"]),
@@ -223,8 +223,8 @@ async def history(page: Page) -> Response:
     rows, more = found[:PAGE_DECISIONS], found[PAGE_DECISIONS:]
     next_url = page.url("/history", before=rows[-1]["id"]) if more else None
     if page.as_json:
-        told = [decision_text.as_json(page, row) for row in rows]
-        return Response.json({"decisions": told, "next_url": _as_json_url(page, next_url)})
+        decisions = [decision_text.as_json(page, row) for row in rows]
+        return Response.json({"decisions": decisions, "next_url": _as_json_url(page, next_url)})
     values = {
         "decisions": [decision_text.for_page(page, row) for row in rows],
         "before": before,

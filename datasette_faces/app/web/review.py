@@ -103,5 +103,5 @@ def _as_json(page: Page, pair: dict[str, Any]) -> dict[str, Any]:
         }
         for it in pair["people"]
     ]
-    told = {name: pair[name] for name in ("similarity", "probability", "model_id")}
-    return {"people": people, **told}
+    facts = {name: pair[name] for name in ("similarity", "probability", "model_id")}
+    return {"people": people, **facts}
