@@ -34,7 +34,7 @@ from toy_model import (
 from datasette_faces.app.datasette.upload_options import LIMITS, MAX_PIXELS, make_upload_options
 from datasette_faces.errors import Busy, ModelError, PictureError
 from datasette_faces.models import worker_pool
-from datasette_faces.models.model_pools import ModelPool, QueuePolicy
+from datasette_faces.models.model_pools import ModelPool, ModelPools, QueuePolicy
 from datasette_faces.models.pipeline import MIN_FACE_PX
 from datasette_faces.models.sface import SFace
 from datasette_faces.models.worker_pool import WorkerLimits
@@ -294,6 +294,34 @@ def test_closing_ends_a_hanging_picture_and_its_process_soon(begin, picture):
         pool.submit_query(picture(RED))
     wait_until(lambda: not any(map(is_alive, running)))
     pool.close()
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@posix
+def test_an_interrupt_while_pools_end_leaves_no_worker_behind(picture):
+    running: list[int] = []
+
+    def end_with_pictures_in_hand() -> None:
+        with ModelPools() as pools:
+            both = [pools.get_pool(model) for model in (ToyModel(), NiceModel())]
+            for pool in both:
+                pool.load()
+                pool.submit_photo(picture(HANGS))
+            wait_until(lambda: all(pool._in_hand for pool in both))
+            running.extend(pid for pool in both for pid in pids(pool))
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            end_with_pictures_in_hand()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(running) == 2
+    wait_until(lambda: not any(map(is_alive, running)))
 
 
 def test_closing_while_the_model_loads_tells_who_waits(begin, picture):

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -262,8 +262,11 @@ class ModelPools:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Where one does not end well, the others are ended all the same
+        stack = ExitStack()
         for pool in self._pools.values():
-            pool.__exit__(kind, error, traceback)
+            stack.push(pool)
+        stack.__exit__(kind, error, traceback)
 
     def get_pool(self, model: FaceModel, options: PoolOptions | None = None) -> ModelPool:
         """The one pool of that model. options: of a new pool, in place of those of all."""

@@ -74,15 +74,22 @@ class WorkerPool:
         self._ending = threading.Lock()
 
     def finish(self) -> None:
-        """End the workers once their pictures are done."""
-        if self._ending.acquire(blocking=False):
+        """End the workers once their pictures are done; an interrupt ends them at once."""
+        if not self._ending.acquire(blocking=False):
+            return
+        try:
             self._pool.close()
             self._pool.join()
+        except BaseException:
+            self._stop_workers()
+            raise
 
     def stop(self) -> None:
         """End the workers, whatever they do, within STOP_SECONDS; their pictures are cancelled."""
-        if not self._ending.acquire(blocking=False):
-            return  # Pebble cannot be ended twice
+        if self._ending.acquire(blocking=False):  # Pebble cannot be ended by two threads
+            self._stop_workers()
+
+    def _stop_workers(self) -> None:
         self._pool.stop()
         # Pebble leaves them pending, and their readers would wait for ever
         for future in list(self._futures):
