@@ -6,12 +6,12 @@ stay, whatever they are about.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ...store import integrity
 from ...store.connection import Connection, sqlite
+from ...store.schema import find_missing_table
 from .embedding_faults import find_embedding_faults, normalize_embeddings, remove_broken_embeddings
 from .findings import HealthFinding
 from .index_faults import find_index_faults, rebuild_indexes
@@ -34,8 +34,6 @@ from .row_faults import (
 Find = Callable[[Connection], Iterator[HealthFinding]]
 Repair = Callable[[Connection], list[tuple[str, str]] | None]
 """Repairs in transactions of its own; may return the files that it could not use, each with the reason."""
-NO_TABLE = re.compile(r"no such table: (main\.)?(?P<table>.+)")
-"""What SQLite says of a table that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +131,8 @@ def examine(conn: Connection) -> list[HealthFinding]:
 
 def _is_of_missing_table(conn: Connection, error: Exception) -> bool:
     """Whether all that is wrong is that a table is not there, which the check of the schema reports."""
-    lacking = (
-        NO_TABLE.fullmatch(str(error)) if isinstance(error, sqlite().OperationalError) else None
-    )
-    return lacking is not None and lacking["table"] in integrity.missing_tables(conn)
+    table = find_missing_table(error)
+    return table is not None and table in integrity.missing_tables(conn)
 
 
 def repair(conn: Connection, findings: Iterable[HealthFinding]) -> list[tuple[str, str]]:
