@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def replacing(module: Any, name: str, old: str, new: str) -> Patch:
     return patch
 
 
+def column_from(module: Any, name: str, column: str, source: str) -> Patch:
+    """A mistake in a select: a column is read from elsewhere."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        select = getattr(module, name)
+        assert column in select.columns
+        others = select.without(column).columns
+        monkeypatch.setattr(
+            module, name, replace(select, columns=(*others, f"{source} as {column}"))
+        )
+
+    return patch
+
+
 def all_of(*patches: Patch) -> Patch:
     return lambda monkeypatch: [patch(monkeypatch) for patch in patches] and None
 
@@ -79,17 +94,12 @@ MISTAKES: dict[str, tuple[str, Patch]] = {
     "nobody is blurred": (BLURRED, returning(selection, "find_boxes_to_blur", lambda found, _: {})),
     "every face has the crop of a hidden one": (
         SOURCES,
-        replacing(
-            selection, "FACES", ", crop\n", ", (select crop from faces where id = 3) as crop\n"
-        ),
+        column_from(selection, "FACES", "crop", "(select crop from faces where id = 3)"),
     ),
     "all photos show one of them": (
         SOURCES,
-        replacing(
-            selection,
-            "PHOTOS",
-            ", thumbnail\n",
-            ", (select thumbnail from photos order by id limit 1) as thumbnail\n",
+        column_from(
+            selection, "PHOTOS", "thumbnail", "(select thumbnail from photos order by id limit 1)"
         ),
     ),
     "times are kept to the hour": (

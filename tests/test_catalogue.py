@@ -205,7 +205,7 @@ def test_only_a_catalogue_is_replaced_by_one_and_only_a_list_by_a_list(private, 
         result = faces("export", private, path, "--replace")
         assert (result.exit_code, "is not a catalogue" in result.output) == (1, True)
         result = faces("export", private, tmp_path / "o.db", "--names", path, "--replace")
-        assert (result.exit_code, "is no list of names" in result.output) == (1, True)
+        assert (result.exit_code, "is not a list of names" in result.output) == (1, True)
     assert other.read_bytes() == private.read_bytes()
     assert text.read_text() == "mine"
     for _ in range(2):

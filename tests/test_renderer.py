@@ -119,9 +119,9 @@ class TestWhatItShows:
         values = "(1), (null), (99), ('x'), (-1), (1.5), (x'00ff'), (9223372036854775807), ('2')"
         text = served.get(address(f"with t(face_id) as (values {values}) select * from t")).text
         assert shown(text) == [1, 2]
-        assert "7 rows name no face" in text
+        assert "7 rows have no face in this database" in text
         one = served.get(address("select null as face_id")).text
-        assert "1 row names no face" in one
+        assert "1 row has no face in this database" in one
         assert "No row has a face" in one
 
     def test_a_query_of_no_rows_says_so(self, served: Site) -> None:

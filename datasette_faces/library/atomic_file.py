@@ -55,7 +55,7 @@ def refuse_existing(path: str, what: str, *, replace: bool, ours: bool) -> None:
             raise CatalogueError(f"{path} exists already; --replace replaces it")
         if not ours:
             raise CatalogueError(
-                f"{path} is there, and is {what}; name another file, or remove it yourself"
+                f"{path} exists and is {what}; name another file, or remove it yourself"
             )
     if not real.parent.is_dir():
         raise CatalogueError(f"There is no folder {real.parent}; make it first")

@@ -103,13 +103,13 @@ def _watch_changes(database: str) -> Iterator[Callable[[], bool]]:
 def _check_paths(database: str, out: str, options: ExportOptions, *, replace: bool) -> None:
     """Raise CatalogueError where a file is in the way, or a letter of the watermark has no font."""
     atomic_file.refuse_private(out, database, "The catalogue")
-    atomic_file.refuse_existing(out, "no catalogue", replace=replace, ours=_is_catalogue(out))
+    atomic_file.refuse_existing(out, "not a catalogue", replace=replace, ours=_is_catalogue(out))
     if options.names is not None:
         atomic_file.refuse_private(options.names, database, "The file of names")
         if os.path.realpath(options.names) == os.path.realpath(out):
             raise CatalogueError(f"Catalogue and names would both be {out}; name two files")
         atomic_file.refuse_existing(
-            options.names, "no list of names", replace=replace, ours=_is_list(options.names)
+            options.names, "not a list of names", replace=replace, ours=_is_list(options.names)
         )
     if options.watermark and (missing := redact.find_missing_letters(options.watermark)):
         raise CatalogueError(

@@ -72,5 +72,5 @@ def check_weights(info: ModelInfo, loaded: ModelInfo | None) -> None:
     if loaded is None or info.weights_sha256 != loaded.weights_sha256:
         raise WrongWeights(
             f"The weights of {info.id} here are not those that made this file's embeddings; install "
-            "the same ones, name the folder of their pack, or use another model of the file"
+            "the same ones, name their folder (--model FOLDER), or use another model of the file"
         )

@@ -10,6 +10,11 @@ from .connection import Connection
 from .file_facts import file_fact
 
 
+def quote_name(name: str) -> str:
+    """The name of a table or column as SQL takes it, whatever is in it."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """The tables and views that a file has, each with the names of its columns in their order."""

@@ -18,6 +18,7 @@ from ...shapes import ModelInfo
 from ...store import catalogue as tables
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
+from ...store.schema import quote_name
 from ..publish import public_ids, public_rows, selection
 from .findings import AuditFinding, Catalogue
 from .schema_check import scratch_catalogue
@@ -100,7 +101,7 @@ def compare_faces(comparison: Comparison) -> list[AuditFinding]:
 def _compare_cells(catalogue: Catalogue, table: str, exported: Iterator[Row]) -> list[AuditFinding]:
     """Compare the cells of a table with exported rows, both in the order of their ids."""
     names = [row[1] for row in catalogue.conn.execute(f"pragma table_info({table})")]
-    columns = ", ".join(f'"{name}"' for name in names if name != PICTURE_COLUMNS[table])
+    columns = ", ".join(quote_name(name) for name in names if name != PICTURE_COLUMNS[table])
     leaks, count = [], 0
     expected = next(exported, None)
     for row in catalogue.rows(f"select {columns} from {table} order by id"):

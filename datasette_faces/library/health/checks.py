@@ -6,6 +6,7 @@ stay, whatever they are about.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ from .row_faults import (
 Find = Callable[[Connection], Iterator[HealthFinding]]
 Repair = Callable[[Connection], list[tuple[str, str]] | None]
 """Repairs in transactions of its own; may return the files that it could not use, each with the reason."""
+NO_TABLE = re.compile(r"no such table: (main\.)?(?P<table>.+)")
+"""What SQLite says of a table that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +125,18 @@ def examine(conn: Connection) -> list[HealthFinding]:
             findings += check.find(conn) if check.find else ()
         # Numbers that are text, as another program may have written them
         except (sqlite().DatabaseError, TypeError, ValueError) as error:
-            # The check of the schema names the tables that are not there
-            may_lack = isinstance(error, sqlite().OperationalError)
-            if not (may_lack and integrity.missing_tables(conn)):
+            if not _is_of_missing_table(conn, error):
                 message = f"{check.name} could not be checked: {error}"
                 findings.append(HealthFinding(check.name, message, 1))
     return findings
+
+
+def _is_of_missing_table(conn: Connection, error: Exception) -> bool:
+    """Whether all that is wrong is that a table is not there, which the check of the schema reports."""
+    lacking = (
+        NO_TABLE.fullmatch(str(error)) if isinstance(error, sqlite().OperationalError) else None
+    )
+    return lacking is not None and lacking["table"] in integrity.missing_tables(conn)
 
 
 def repair(conn: Connection, findings: Iterable[HealthFinding]) -> list[tuple[str, str]]:
