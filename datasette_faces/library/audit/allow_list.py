@@ -1,7 +1,7 @@
 """The allow-list of an audit: whose faces may be in a catalogue, and how much each cell may tell.
 
 The rules are in SQL and Python of their own and never call the code that exports, so that a mistake of
-an export is a finding.
+an export is a finding. Only the public ids are matched by the exporter's code, in `compare_exports`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The comparison of an audit: a new export of the private file gives the same catalogue.
 
 No other module here calls the code that exports. This one shows that a catalogue is up to date and
-unchanged; whether an export makes a mistake, the other checks show, which have rules of their own.
+unchanged; whether an export makes a mistake, the other checks show, which have rules of their own. They
+too rely on `match_faces`, though: public ids are matched with private ones by the exporter's code.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Comparison:
 def match_faces(private: Connection, conn: Connection) -> list[int]:
     """The private ids of the faces of a catalogue; their public ids are in `public_faces` afterwards.
 
+    The exporter's code assigns and matches the ids, for all checks of the audit.
     Raises CatalogueError where the private file knows none of them.
     """
     selection.assign_public_ids(private, selection.read_secret(private) or b"none")
