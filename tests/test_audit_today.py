@@ -119,6 +119,11 @@ def test_a_value_behind_the_last_column_is_found(out, private, table, nulls):
     assert found(out, private) == {ROOM: 1}
 
 
+def test_a_column_with_a_quote_in_its_name_is_found(out, private):
+    changed(out, """alter table photos add column 'a"b'""")
+    assert "tables, columns, triggers, views" in found(out, private)
+
+
 def test_a_table_without_its_key_is_found(out, private):
     changed(
         out,

@@ -344,6 +344,18 @@ def test_a_check_is_added_as_one_entry(database: Path, monkeypatch: pytest.Monke
     assert run(database)[0] == 0
 
 
+def test_a_missing_table_hides_no_other_error(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_by_another_column(conn: Connection) -> Iterator[HealthFinding]:
+        yield from report_rows("ages", "age", "ages", conn.execute("select age from people"))
+
+    added = health.Check("ages", find_by_another_column)
+    monkeypatch.setattr(health, "CHECKS", (*health.CHECKS, added))
+    plant(database, "drop table likely_pairs")
+    assert checks(run(database)[1]) == ["schema", "ages"]
+
+
 def test_indexes_are_repaired_last_and_pictures_after_files_are_marked() -> None:
     stages = {check.name: check.stage for check in health.CHECKS if check.repair}
     assert stages.pop("indexes") == max(stages.values()) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,8 +22,9 @@ from datasette_faces.algorithms import vectors
 from datasette_faces.errors import DatabaseBusy, DatabaseNotWritable, NotAFacesDatabase
 from datasette_faces.library.ingest import run as ingesting
 from datasette_faces.library.ingest.lock import lock_for_ingest
+from datasette_faces.search import index_upkeep
 from datasette_faces.store import connection
-from datasette_faces.store.connection import sqlite, transaction
+from datasette_faces.store.connection import Connection, sqlite, transaction
 from datasette_faces.store.database import reading, writing
 
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has this")
@@ -498,3 +500,20 @@ def test_models_of_a_database_are_frozen_values():
     info = shapes.ModelInfo("id", "name", 3, 0.5, "licence", "sha")
     with pytest.raises(AttributeError):
         info.id = "other"
+
+
+def test_no_worker_stays_in_memory_while_indexes_are_trained(
+    toy: ToyModel, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(photos / "a.png", RED)
+    workers: list[int] = []
+    settle = index_upkeep.settle
+
+    def count_workers(conn: Connection) -> None:
+        workers.append(len(multiprocessing.active_children()))
+        settle(conn)
+
+    monkeypatch.setattr(index_upkeep, "settle", count_workers)
+    before = len(multiprocessing.active_children())
+    assert ingest(tmp_path / "x.db", photos)["new"] == 1
+    assert workers == [before]

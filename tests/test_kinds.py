@@ -138,10 +138,26 @@ def test_reading_decisions_takes_as_many_queries_for_many_as_for_one(
             decide.move(conn, [face_id, face_id + 1], None)
     with closing(counting(path)) as conn:
         assert len(list(decisions.every(conn))) == count
-        assert conn.statements == 4  # a batch, and one that is empty
+        assert conn.statements == 2
         conn.statements = 0
         list(grouping.find_pairs_apart(conn))
         assert conn.statements == 4
+
+
+def test_decisions_that_keep_faces_apart_are_read_in_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_gallery(tmp_path / "g.db", random_vectors(26, 8))
+    with writing(str(path)) as conn, transaction(conn):
+        faces = [row[0] for row in conn.execute("select id from faces order by id")]
+        for face_id in faces[:12]:
+            decide.move(conn, [face_id, face_id + 1], None)
+        pairs = list(grouping.find_pairs_apart(conn))
+        monkeypatch.setattr(decisions, "BATCH", 5)
+        batches = decisions.active_of_kinds(conn, kinds.cannot_link_roles())
+        assert [len(batch) for batch in batches] == [5, 5, 2]
+        assert list(grouping.find_pairs_apart(conn)) == pairs
+        assert len(list(decisions.every(conn))) == 12
 
 
 def counting(path: Path) -> Any:

@@ -105,7 +105,7 @@ def test_a_table_marks_where_the_model_begins_to_see_two_persons(database, query
     assert lines[1].split()[:2] == ["1.000", "83%"]
     assert lines[1].endswith("red.png")
     assert "40x40 at 0,0" in lines[1]
-    assert lines[2] == "--- below 0.9: different people, by toy ---"
+    assert lines[2] == "--- below the threshold of toy, 0.9 ---"
     assert len(lines) == 2 + 6
 
 

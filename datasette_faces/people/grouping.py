@@ -172,10 +172,10 @@ def _two_columns(pairs: set[tuple[int, int]]) -> IdArray:
 def find_pairs_apart(conn: Connection) -> Iterator[tuple[int, int]]:
     """Faces that decisions told apart, by the examples that they name."""
     roles = cannot_link_roles()
-    made = decisions.active_of_kinds(conn, roles)
-    for decision, faces in zip(made, decisions.faces_by_role(conn, made), strict=True):
-        first, second = roles[decision.kind]
-        yield from product(faces[first], faces[second])
+    for batch in decisions.active_of_kinds(conn, roles):
+        for decision, faces in zip(batch, decisions.faces_by_role(conn, batch), strict=True):
+            first, second = roles[decision.kind]
+            yield from product(faces[first], faces[second])
 
 
 def _load_vectors(

@@ -67,7 +67,7 @@
   slider.name = number.name;
   slider.id = number.id;
   slider.value = number.value === "" ? slider.min : number.value;
-  slider.setAttribute("aria-label", "Similarity slider");
+  slider.setAttribute("aria-label", "Minimum similarity");
   // Where nothing is asked for, nothing is sent
   number.form.addEventListener("submit", () => (slider.disabled = slider.value === slider.min));
   addEventListener("pageshow", () => (slider.disabled = false));

@@ -75,7 +75,7 @@ def read_calibration(conn: Connection, model_id: str) -> StoredCalibration | Non
 
 
 def read_curve(conn: Connection, model_id: str) -> Curve | None:
-    """A model's curve alone; None as `of_model`."""
+    """A model's curve alone; None as `read_calibration`."""
     if not has_tables(conn, "calibrations"):
         return None
     found = conn.execute("select curve from calibrations where model_id = ?", [model_id]).fetchone()

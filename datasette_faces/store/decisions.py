@@ -164,13 +164,8 @@ def last_about(conn: Connection, keys: Sequence[str]) -> int:
 
 def every(conn: Connection) -> Iterator[Decision]:
     """All decisions, the first one first."""
-    after, batch = 0, True
-    while batch:
-        ids = "select id from decisions where id > ? order by id limit ?"
-        found = _several(conn, f"decisions.id in ({ids})", after, BATCH)
-        yield from found
-        batch = bool(found)
-        after = found[-1].id if found else after
+    for batch in _batches(conn, "1"):
+        yield from batch
 
 
 def newest(conn: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
@@ -199,10 +194,10 @@ def about_person(conn: Connection, key: str) -> list[Decision]:
     return [_decision(row) for row in rows]
 
 
-def active_of_kinds(conn: Connection, kinds: Iterable[str]) -> list[Decision]:
-    """The decisions of these kinds that hold, the first one first."""
+def active_of_kinds(conn: Connection, kinds: Iterable[str]) -> Iterator[list[Decision]]:
+    """The decisions of these kinds that hold, the first one first, up to BATCH at a time."""
     among = "decisions.kind in (select value from json_each(?))"
-    return _several(conn, f"{among} and {ACTIVE}", json.dumps(sorted(kinds)))
+    return _batches(conn, f"{among} and {ACTIVE}", json.dumps(sorted(kinds)))
 
 
 def merged_away(conn: Connection) -> dict[str, str]:
@@ -281,6 +276,18 @@ def _one(conn: Connection, where: str, *bound: Any) -> Decision | None:
     last = f"select decisions.id from decisions where {where} order by id desc limit 1"
     found = _several(conn, f"decisions.id = ({last})", *bound)
     return found[0] if found else None
+
+
+def _batches(conn: Connection, where: str, *bound: Any) -> Iterator[list[Decision]]:
+    """Decisions with their faces, the first one first, up to BATCH at a time."""
+    after, is_full = 0, True
+    while is_full:
+        ids = f"select id from decisions where {where} and id > ? order by id limit ?"
+        batch = _several(conn, f"decisions.id in ({ids})", *bound, after, BATCH)
+        if batch:
+            yield batch
+            after = batch[-1].id
+        is_full = len(batch) == BATCH
 
 
 def _several(conn: Connection, where: str, *bound: Any) -> list[Decision]:

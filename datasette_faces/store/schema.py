@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .connection import Connection
+from .connection import Connection, sqlite
 from .file_facts import file_fact
+
+NO_TABLE = re.compile(r"no such table: (main\.)?(?P<table>.+)")
+"""What SQLite says of a table that is not there."""
+
+
+def quote_name(name: str) -> str:
+    """The name of a table or column as SQL takes it, whatever is in it."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def find_missing_table(error: Exception) -> str | None:
+    """The name of the table that an error of SQLite says is not there; None of any other error."""
+    if not isinstance(error, sqlite().OperationalError):
+        return None
+    found = NO_TABLE.fullmatch(str(error))
+    return found and found["table"]
 
 
 @dataclass(frozen=True, slots=True)

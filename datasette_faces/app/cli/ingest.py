@@ -162,7 +162,7 @@ def _list_counts(report: IngestReport) -> list[str]:
         ("analysed with another model", report.analysed_again),
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
-        ("manual faces, recreated", report.drawn),
+        (f"manual face{'' if report.drawn == 1 else 's'}, recreated", report.drawn),
         (f"face{'' if report.named == 1 else 's'} named by other programs", report.named),
         ("without a picture", len(report.errors)),
         ("person" if report.people == 1 else "people", report.people),

@@ -45,7 +45,7 @@ def as_table(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
     above = True
     for item, box in zip(found, boxes, strict=True):
         if above and item.similarity < model.threshold:
-            lines.append(f"--- below {model.threshold:g}: different people, by {model.id} ---")
+            lines.append(f"--- below the threshold of {model.id}, {model.threshold:g} ---")
             above = False
         path = printable(item.path)
         chance = percent(item.probability)

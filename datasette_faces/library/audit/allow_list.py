@@ -1,7 +1,7 @@
 """The allow-list of an audit: whose faces may be in a catalogue, and how much each cell may tell.
 
 The rules are in SQL and Python of their own and never call the code that exports, so that a mistake of
-an export is a finding.
+an export is a finding. Only the public ids are matched by the exporter's code, in `compare_exports`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ...shapes import Box
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ...store.people import NOT_A_FACE
+from ...store.schema import quote_name
 from .findings import AuditFinding, Catalogue, read_rows
 
 KNOWN_NOTES = {
@@ -231,7 +232,7 @@ def check_cells(catalogue: Catalogue) -> list[AuditFinding]:
     for table, rules in _rules(catalogue).items():
         columns = [row[1] for row in catalogue.conn.execute(f"pragma table_info({table})")]
         kept = [name for name in columns if name != PICTURE_COLUMNS[table]]
-        listed = ", ".join('"{}"'.format(name.replace('"', '""')) for name in kept)
+        listed = ", ".join(map(quote_name, kept))
         private = {row["public_id"]: row for row in read_rows(catalogue.private, sources[table])}
         for row in catalogue.rows(f"select {listed} from {table}"):
             count += len(kept)

@@ -1,7 +1,8 @@
 """The comparison of an audit: a new export of the private file gives the same catalogue.
 
 No other module here calls the code that exports. This one shows that a catalogue is up to date and
-unchanged; whether an export makes a mistake, the other checks show, which have rules of their own.
+unchanged; whether an export makes a mistake, the other checks show, which have rules of their own. They
+too rely on `match_faces`, though: public ids are matched with private ones by the exporter's code.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ...shapes import ModelInfo
 from ...store import catalogue as tables
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
+from ...store.schema import quote_name
 from ..publish import public_ids, public_rows, selection
 from .findings import AuditFinding, Catalogue
 from .schema_check import scratch_catalogue
@@ -54,6 +56,7 @@ class Comparison:
 def match_faces(private: Connection, conn: Connection) -> list[int]:
     """The private ids of the faces of a catalogue; their public ids are in `public_faces` afterwards.
 
+    The exporter's code assigns and matches the ids, for all checks of the audit.
     Raises CatalogueError where the private file knows none of them.
     """
     selection.assign_public_ids(private, selection.read_secret(private) or b"none")
@@ -98,7 +101,7 @@ def compare_faces(comparison: Comparison) -> list[AuditFinding]:
 def _compare_cells(catalogue: Catalogue, table: str, exported: Iterator[Row]) -> list[AuditFinding]:
     """Compare the cells of a table with exported rows, both in the order of their ids."""
     names = [row[1] for row in catalogue.conn.execute(f"pragma table_info({table})")]
-    columns = ", ".join(f'"{name}"' for name in names if name != PICTURE_COLUMNS[table])
+    columns = ", ".join(quote_name(name) for name in names if name != PICTURE_COLUMNS[table])
     leaks, count = [], 0
     expected = next(exported, None)
     for row in catalogue.rows(f"select {columns} from {table} order by id"):

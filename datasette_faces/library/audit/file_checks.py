@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ...store.connection import explained, load_vector_extension, sqlite
+from ...store.schema import quote_name
 from .. import atomic_file
 from .findings import AuditFinding, CatalogueFile
 
@@ -76,7 +77,7 @@ def _values_behind_columns(copy: Path) -> Iterator[str]:
         load_vector_extension(conn)
         conn.execute("begin")
         tables = conn.execute(f"select name from sqlite_master where {ordinary}").fetchall()
-        for table in ('"{}"'.format(row[0].replace('"', '""')) for row in tables):
+        for table in (quote_name(row[0]) for row in tables):
             try:
                 for column in columns:
                     conn.execute(f"alter table {table} add column {column}")

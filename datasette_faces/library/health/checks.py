@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ...store import integrity
 from ...store.connection import Connection, sqlite
+from ...store.schema import find_missing_table
 from .embedding_faults import find_embedding_faults, normalize_embeddings, remove_broken_embeddings
 from .findings import HealthFinding
 from .index_faults import find_index_faults, rebuild_indexes
@@ -122,12 +123,16 @@ def examine(conn: Connection) -> list[HealthFinding]:
             findings += check.find(conn) if check.find else ()
         # Numbers that are text, as another program may have written them
         except (sqlite().DatabaseError, TypeError, ValueError) as error:
-            # The check of the schema names the tables that are not there
-            may_lack = isinstance(error, sqlite().OperationalError)
-            if not (may_lack and integrity.missing_tables(conn)):
+            if not _is_of_missing_table(conn, error):
                 message = f"{check.name} could not be checked: {error}"
                 findings.append(HealthFinding(check.name, message, 1))
     return findings
+
+
+def _is_of_missing_table(conn: Connection, error: Exception) -> bool:
+    """Whether all that is wrong is that a table is not there, which the check of the schema reports."""
+    table = find_missing_table(error)
+    return table is not None and table in integrity.missing_tables(conn)
 
 
 def repair(conn: Connection, findings: Iterable[HealthFinding]) -> list[tuple[str, str]]:

@@ -115,7 +115,12 @@ def ingest(
         with ModelPools([model]) as pools:
             pool = pools.get_pool(model, _pool_options(worker_count, min_face_px))
             report = _Ingest(conn, pool, progress).ingest_paths(paths)
-            _add_faces_and_names(conn, pools, report, names=names, progress=progress)
+            # By the workers that have loaded the model
+            _add_manual_faces(conn, pools, report)
+        # The workers are gone: training indexes takes memory, too
+        index_upkeep.settle(conn)
+        if names:
+            _import_names(conn, model, report, progress)
         if clustered:
             report.people = _group_faces(conn, regroup=report.named > 0)
         report.seconds = round(time.monotonic() - started, 2)
@@ -129,22 +134,26 @@ def _pool_options(worker_count: int | None, min_face_px: float) -> PoolOptions:
     return PoolOptions(workers, queue, min_face_px, attempts=ATTEMPTS)
 
 
-def _add_faces_and_names(
-    conn: Connection, pools: ModelPools, report: IngestReport, *, names: bool, progress: Progress
-) -> None:
-    """Add the manual faces that this file lacks; import the names that other programs gave faces."""
+def _add_manual_faces(conn: Connection, pools: ModelPools, report: IngestReport) -> None:
+    """Add the manual faces that this file lacks."""
     drawn = manual_faces.add_missing_faces(
         conn, pools.measure_manual_face, pools.find_available(models.every(conn))
     )
     report.drawn, report.faults = drawn.added, drawn.faults
-    if names:
-        scanned = scans.seen_photos(conn)
-        shown = progress if len(scanned) >= NAMES_PROGRESS_FROM else import_names.ignore_progress
+
+
+def _import_names(
+    conn: Connection, model: FaceModel, report: IngestReport, progress: Progress
+) -> None:
+    """Import the names that other programs gave faces; a model is loaded where they need it."""
+    scanned = scans.seen_photos(conn)
+    shown = progress if len(scanned) >= NAMES_PROGRESS_FROM else import_names.ignore_progress
+    with ModelPools([model]) as pools:
         imported = import_names.import_photo_names(
             conn, pools, photo_ids=scanned, again=False, progress=shown
         )
-        report.named = imported.named
-        report.faults += imported.faults
+    report.named = imported.named
+    report.faults += imported.faults
 
 
 def _group_faces(conn: Connection, *, regroup: bool) -> int:
@@ -197,7 +206,6 @@ class _Ingest:
         except KeyboardInterrupt:
             self._save_finished()
             raise
-        index_upkeep.settle(self.conn)
         return self.report
 
     def _classify(self, paths: list[str]) -> tuple[list[File], list[File], list[File]]:
