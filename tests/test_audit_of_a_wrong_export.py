@@ -8,14 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pictures import shipped
 from publishing import HIDDEN, make_private
 from running import rows
 
+from datasette_faces.algorithms import geometry
 from datasette_faces.errors import Leak
+from datasette_faces.library.audit import picture_checks
 from datasette_faces.library.export import export
 from datasette_faces.library.publish import public_ids, public_rows, selection, writer
 from datasette_faces.library.publish.options import ExportOptions
+from datasette_faces.media import redact
+from datasette_faces.media.crop import encode_jpeg
+from datasette_faces.media.decode import decode_picture
+from datasette_faces.shapes import Box
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
@@ -193,3 +201,23 @@ def test_a_hidden_face_in_the_crop_of_another_one_is_a_leak(private, tmp_path, m
         export(str(beside), str(tmp_path / "out.db"), replace=True)
     [finding] = [it for it in caught.value.report.findings if it.check == BLURRED]
     assert (finding.found, finding.examples[0].split()[0]) == (1, "faces")
+
+
+@pytest.mark.parametrize("what", ["six faces", "one face"])
+def test_a_box_that_is_blurred_is_none_that_shows_wherever_it_lies(what):
+    """Small boxes and flat ones as well, whose detail a JPEG's noise hides."""
+    random = np.random.default_rng(7)
+    photo = decode_picture(shipped(what).read_bytes()).image
+    stored = encode_jpeg(photo.resize((640, 640 * photo.height // photo.width)))
+    wrong = shown = 0
+    for side in random.integers(photo.width // 40, photo.width // 3, 150):
+        left, top = (random.integers(0, most - side) for most in photo.size)
+        box = Box(*map(float, (left, top, side, side)))
+        areas = [geometry.area_of(box, *photo.size)]
+        blurred = [redact.locate_in_photo(box, *photo.size)]
+        picture = redact.redact_picture(stored, redact.THUMBNAIL, blurred=blurred)
+        wrong += picture_checks._shows(picture, stored, areas)
+        plain = redact.redact_picture(stored, redact.THUMBNAIL)
+        shown += picture_checks._shows(plain, stored, areas)
+    assert wrong == 0
+    assert shown > 70

@@ -35,12 +35,13 @@ random, or blurred all over, had up to 15, those with a watermark 8; other pictu
 FINE_PX = 32
 """A box is compared in 32 x 32 pixels, less their own means in cells of a quarter of the box."""
 MEANS_PX = 4
-MIN_BOX_PX = 8
+MIN_BOX_PX = 16
 """No person is recognised in a smaller box, and a JPEG's noise is as large as its detail."""
-MIN_DETAIL = 2.0
-"""Mean square of the detail of a box, 0..255 squared: a flat area has nothing to blur."""
+MIN_DETAIL = 50.0
+"""Mean square of the detail of a box, 0..255 squared. With less, a JPEG's noise decides."""
 MAX_DETAIL_LEFT = 0.5
-"""The share of a box's detail that may be left: of blurred faces 0.04 is, of others 0.97."""
+"""The share of a box's detail that may be left. Of 1,975 boxes of these sizes and details, blurred as an
+export does, at most 0.31 was left; of the same ones that were not blurred, 0.74 in 99 of 100."""
 
 
 def check_jpegs(catalogue: Catalogue) -> list[AuditFinding]:
