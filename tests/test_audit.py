@@ -18,6 +18,7 @@ from publishing import ACTOR, CAMERA, FORMER, HIDDEN, MOMENT, NAMED, SECRET_PLAC
 from running import faces, rows
 
 from datasette_faces.library.audit import run
+from datasette_faces.library.audit.findings import pair_by_id
 from datasette_faces.media import jpeg_verify, redact
 from datasette_faces.search.indexes import registry
 from datasette_faces.search.indexes.pq import Pq
@@ -609,3 +610,14 @@ def test_a_segment_within_a_scan_is_a_fault():
     data = saved()
     planted = data[:-9] + b"\xff\xfeab" + data[-9:]
     assert jpeg_verify.find_fault(planted, 50) == "a segment within the picture"
+
+
+def test_rows_are_paired_by_id_and_none_is_read_before_its_turn() -> None:
+    others = ({"public_id": number} for number in (1, 2, 4, 5, 9))
+    ids = [None, 2, 2, 3, 5, "x"]
+    pairs = [
+        (row["id"], other and other["public_id"])
+        for row, other in pair_by_id([{"id": row_id} for row_id in ids], others, key="public_id")
+    ]
+    assert pairs == [(None, None), (2, 2), (2, 2), (3, None), (5, 5), ("x", None)]
+    assert next(others) == {"public_id": 9}

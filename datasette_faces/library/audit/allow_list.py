@@ -15,7 +15,7 @@ from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ...store.people import NOT_A_FACE
 from ...store.schema import quote_name
-from .findings import AuditFinding, Catalogue, read_rows
+from .findings import AuditFinding, Catalogue, Row, pair_by_id, read_rows
 
 KNOWN_NOTES = {
     "format": r"1",
@@ -44,7 +44,7 @@ IS_BARRED = f"(coalesce(people.hidden, 0) != 0 or coalesce(people.key, '') = '{N
 PHOTOS = """
 select public_id, id, taken_at, width, height, latitude, longitude
 from photos join public_photos using (id)
-where id in (select photo_id from faces join audited using (id))
+where id in (select photo_id from faces join audited using (id)) order by public_id
 """
 FACES = """
 select public_faces.public_id, faces.x, faces.y, faces.width, faces.height, detection_score, sharpness,
@@ -52,9 +52,8 @@ select public_faces.public_id, faces.x, faces.y, faces.width, faces.height, dete
     public_people.public_id as public_person
 from audited join faces using (id) join public_faces using (id)
 join public_photos on public_photos.id = photo_id
-left join public_people on public_people.id = person_id
+left join public_people on public_people.id = person_id order by public_faces.public_id
 """
-Row = dict[str, Any]
 Rule = Callable[[Any, Row, Row], bool]
 """Whether a cell may hold a value: the value, its row in the catalogue, and the private row."""
 
@@ -233,10 +232,11 @@ def check_cells(catalogue: Catalogue) -> list[AuditFinding]:
         columns = [row[1] for row in catalogue.conn.execute(f"pragma table_info({table})")]
         kept = [name for name in columns if name != PICTURE_COLUMNS[table]]
         listed = ", ".join(map(quote_name, kept))
-        private = {row["public_id"]: row for row in read_rows(catalogue.private, sources[table])}
-        for row in catalogue.rows(f"select {listed} from {table}"):
+        rows = catalogue.rows(f"select {listed} from {table} order by id")
+        private = read_rows(catalogue.private, sources[table])
+        for row, known in pair_by_id(rows, private, key="public_id"):
             count += len(kept)
-            leaks += _find_leaks(table, row, private.get(row["id"]), rules)
+            leaks += _find_leaks(table, row, known, rules)
     return [AuditFinding.of("cells that tell more than a catalogue may", count, leaks)]
 
 

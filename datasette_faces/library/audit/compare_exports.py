@@ -20,7 +20,7 @@ from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ...store.schema import quote_name
 from ..publish import public_ids, public_rows, selection
-from .findings import AuditFinding, Catalogue
+from .findings import AuditFinding, Catalogue, Row, pair_by_id
 from .schema_check import scratch_catalogue
 
 SAMPLED = 200
@@ -38,7 +38,6 @@ FACE = """
 insert into faces(id, photo_id, x, y, width, height, detection_score, sharpness, crop)
 values (?, 0, 0, 0, 0, 0, 0, 0, x'')
 """
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,10 @@ def _compare_cells(catalogue: Catalogue, table: str, exported: Iterator[Row]) ->
     names = [row[1] for row in catalogue.conn.execute(f"pragma table_info({table})")]
     columns = ", ".join(quote_name(name) for name in names if name != PICTURE_COLUMNS[table])
     leaks, count = [], 0
-    expected = next(exported, None)
-    for row in catalogue.rows(f"select {columns} from {table} order by id"):
+    rows = catalogue.rows(f"select {columns} from {table} order by id")
+    for row, expected in pair_by_id(rows, exported):
         count += 1
-        while expected is not None and _is_before(expected["id"], row["id"]):
-            expected = next(exported, None)
-        if expected is None or expected["id"] != row["id"]:
+        if expected is None:
             leaks.append(f"{table} {row['id']}: not published by this private file")
         elif not _is_same_row(row, expected):
             leaks += _differing_cells(table, row, expected)
@@ -126,10 +123,6 @@ def _is_same_row(row: Row, expected: Row) -> bool:
     return row == expected and all(
         type(row[name]) is type(value) for name, value in expected.items()
     )
-
-
-def _is_before(one: Any, other: Any) -> bool:
-    return isinstance(other, int) and one < other
 
 
 def _is_same(expected: Any, found: Any) -> bool:

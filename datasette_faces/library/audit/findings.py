@@ -10,6 +10,7 @@ from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 
 MAX_EXAMPLES = 5
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,21 @@ class Catalogue(CatalogueFile):
     private: Connection
     notes: dict[str, str]
     faces: list[int]
+
+
+def pair_by_id(
+    rows: Iterable[Row], others: Iterator[Row], *, key: str = "id"
+) -> Iterator[tuple[Row, Row | None]]:
+    """Each row of a catalogue with the other row whose `key` is its id, or None; none of them is kept.
+
+    Both come in the order of these numbers. An id in a wrong catalogue may be no number.
+    """
+    other = next(others, None)
+    for row in rows:
+        row_id = row["id"]
+        while other is not None and isinstance(row_id, int | float) and other[key] < row_id:
+            other = next(others, None)
+        yield row, other if other is not None and other[key] == row_id else None
 
 
 def read_rows(conn: Connection, sql: str) -> Iterator[dict[str, Any]]:
