@@ -16,7 +16,7 @@ from ..shapes import FloatArray, ModelInfo
 from ..store import coerce, gallery, models
 from ..store.connection import Connection
 from ..store.embeddings import SearchFilters
-from ..store.gallery import Query, as_query
+from ..store.gallery import MATCH_COLUMNS, MATCH_JOINS, Query, as_query
 from ..store.select import Select
 from ..store.vec_tables import MAX_K
 from . import searcher
@@ -26,23 +26,14 @@ from .upload_cache import DatabaseUploads
 RESULTS = 48
 
 _COLUMNS = (
-    "faces.id as face_id",
-    "json_extract(knn.value, '$.similarity') as similarity",
-    "face_probability(json_extract(knn.value, '$.similarity'), :model) as probability",
-    "faces.photo_id",
-    "photos.path",
-    "photos.taken_at",
+    *MATCH_COLUMNS,
     "faces.x",
     "faces.y",
     "faces.width",
     "faces.height",
     "faces.crop",
 )
-_SOURCE = """
-json_each(faces_knn({vector}, {k}, :model{options})) as knn
-join faces on faces.id = json_extract(knn.value, '$.face_id')
-join photos on photos.id = faces.photo_id
-""".strip()
+_SOURCE = "json_each(faces_knn({vector}, {k}, :model{options})) as knn\n" + MATCH_JOINS
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from ..algorithms import vectors
 from ..errors import FacesError, SearchError
 from ..shapes import FloatArray, IdArray, Match, ModelInfo
 from ..store import changes, embeddings, models
-from ..store.connection import Connection
+from ..store.connection import Connection, sqlite
 from ..store.database import reading
 from ..store.embeddings import SearchFilters
-from ..store.schema import has_tables
+from ..store.schema import find_missing_table
 from ..store.vec_tables import MAX_K
 from .filters import NO_FILTERS
 from .indexes import registry
@@ -221,9 +221,12 @@ class Searcher:
 
 def model_of(conn: Connection, model_id: str | None) -> ModelInfo:
     """The model of that id in the file; the first one, if none is named. Raises SearchError."""
-    if not has_tables(conn, "models"):
-        raise SearchError("this database holds no faces")
-    known = models.every(conn)
+    try:
+        known = models.every(conn)
+    except sqlite().OperationalError as error:
+        if find_missing_table(error) != "models":
+            raise
+        raise SearchError("this database holds no faces") from None
     for model in known:
         if model_id in (None, model.id):
             return model

@@ -13,6 +13,19 @@ from . import coerce
 from .connection import Connection
 
 COLUMNS = ("face_id", "photo_id", "path", "x", "y", "width", "height", "taken_at", "sha256")
+MEASURES = (
+    "x",
+    "y",
+    "width",
+    "height",
+    "landmarks",
+    "detection_score",
+    "sharpness",
+    "yaw",
+    "pitch",
+    "roll",
+)
+"""Where a face is in its photo, and how well it can be seen."""
 
 
 def save_faces(

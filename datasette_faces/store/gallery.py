@@ -12,6 +12,7 @@ from typing import Any
 
 from . import coerce
 from .connection import Connection
+from .faces import MEASURES
 from .file_facts import file_fact
 from .schema import has_tables, read_schema
 from .select import Select
@@ -112,7 +113,7 @@ def anyone_hidden(conn: Connection) -> bool:
     return conn.execute(sql).fetchone() is not None
 
 
-_GALLERY_COLUMNS = (
+CARD_COLUMNS = (
     "faces.id as face_id",
     "faces.photo_id",
     "photos.path",
@@ -121,8 +122,8 @@ _GALLERY_COLUMNS = (
     "faces.height",
     "faces.detection_score",
     "faces.sharpness",
-    "faces.crop",
 )
+"""What a card of a face shows of the face and its photo, but its crop."""
 
 
 def gallery_query(
@@ -139,7 +140,7 @@ def gallery_query(
         conditions.append(f"not {_OF_HIDDEN}")
     shown = Select(("faces.id",), "faces", tuple(conditions), "faces.id desc", ":limit")
     select = Select(
-        _GALLERY_COLUMNS,
+        (*CARD_COLUMNS, "faces.crop"),
         "faces join photos on photos.id = faces.photo_id",
         (f"faces.id in {shown.nested}",),
         order_by="faces.id desc",
@@ -241,19 +242,7 @@ def photos_beside(conn: Connection, photo_id: int) -> tuple[int | None, int | No
     return before, after
 
 
-_MEASURES = (
-    "x",
-    "y",
-    "width",
-    "height",
-    "landmarks",
-    "detection_score",
-    "sharpness",
-    "yaw",
-    "pitch",
-    "roll",
-    "person_id",
-)
+_MEASURES = (*MEASURES, "person_id")
 FACES_OF_PHOTO = Select(
     ("id as face_id", *_MEASURES, "faces.crop"), "faces", ("photo_id = :photo_id",), "x"
 )
@@ -318,19 +307,22 @@ def face(conn: Connection, face_id: int) -> Row | None:
     }
 
 
+MATCH_COLUMNS = (
+    "faces.id as face_id",
+    "json_extract(knn.value, '$.similarity') as similarity",
+    "face_probability(json_extract(knn.value, '$.similarity'), :model) as probability",
+    "faces.photo_id",
+    "photos.path",
+    "photos.taken_at",
+)
+MATCH_JOINS = """
+join faces on faces.id = json_extract(knn.value, '$.face_id')
+join photos on photos.id = faces.photo_id
+""".strip()
+"""What a result of `faces_knn` shows, and where it comes from: after `json_each(faces_knn(…)) as knn`."""
 NEAREST = Select(
-    (
-        "faces.id as face_id",
-        "json_extract(knn.value, '$.similarity') as similarity",
-        "face_probability(json_extract(knn.value, '$.similarity'), :model) as probability",
-        "faces.photo_id",
-        "photos.path",
-        "photos.taken_at",
-        "faces.crop",
-    ),
-    "json_each(faces_knn(face_embedding(:face_id, :model), :k, :model)) as knn\n"
-    "join faces on faces.id = json_extract(knn.value, '$.face_id')\n"
-    "join photos on photos.id = faces.photo_id",
+    (*MATCH_COLUMNS, "faces.crop"),
+    "json_each(faces_knn(face_embedding(:face_id, :model), :k, :model)) as knn\n" + MATCH_JOINS,
     ("faces.id != cast(:face_id as integer)",),
     order_by="similarity desc, face_id",
 )

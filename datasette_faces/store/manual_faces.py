@@ -18,19 +18,7 @@ from . import decisions, faces
 from .connection import Connection
 from .decisions import ACTIVE, DRAWN, FaceRef
 
-_COLUMNS = (
-    "x",
-    "y",
-    "width",
-    "height",
-    "landmarks",
-    "detection_score",
-    "sharpness",
-    "yaw",
-    "pitch",
-    "roll",
-    "crop",
-)
+_COLUMNS = (*faces.MEASURES, "crop")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from . import catalogue, coerce, decisions, people
 from .connection import Connection
 from .face_quality import IS_DOUBTFUL
 from .file_facts import file_fact
-from .gallery import Query, Row, as_query, lean, rows
+from .gallery import CARD_COLUMNS, Query, Row, as_query, lean, rows
 from .schema import has_tables, read_schema
 from .select import Select
 
@@ -194,14 +194,7 @@ def people_of_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, Row]
 
 
 _FACE_COLUMNS = (
-    "faces.id as face_id",
-    "faces.photo_id",
-    "photos.path",
-    "photos.taken_at",
-    "faces.width",
-    "faces.height",
-    "faces.detection_score",
-    "faces.sharpness",
+    *CARD_COLUMNS,
     "faces.person_id",
     "faces.person_source",
     f"coalesce({DOUBTFUL}, 0) as doubtful",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from textwrap import indent
 
 LINE_CHARACTERS = 100
@@ -37,19 +38,25 @@ class Select:
     @property
     def sql(self) -> str:
         """The statement as text, a clause on each line."""
-        clauses = [f"select {_wrap(self.columns)}", f"from {self.source}"]
-        if self.where:
-            clauses.append("where " + f"\n{INDENT}and ".join(self.where))
-        if self.order_by:
-            clauses.append(f"order by {self.order_by}")
-        if self.limit:
-            clauses.append(f"limit {self.limit}")
-        return "\n".join(clauses)
+        return _render(self)
 
     @property
     def nested(self) -> str:
         """The statement in parentheses, for another one."""
         return f"(\n{indent(self.sql, INDENT)}\n)"
+
+
+@lru_cache(512)
+def _render(select: Select) -> str:
+    """The text of a statement; pages ask for few different ones, again and again."""
+    clauses = [f"select {_wrap(select.columns)}", f"from {select.source}"]
+    if select.where:
+        clauses.append("where " + f"\n{INDENT}and ".join(select.where))
+    if select.order_by:
+        clauses.append(f"order by {select.order_by}")
+    if select.limit:
+        clauses.append(f"limit {select.limit}")
+    return "\n".join(clauses)
 
 
 def _name(column: str) -> str:

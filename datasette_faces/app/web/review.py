@@ -6,7 +6,7 @@ from typing import Any
 
 from datasette.utils.asgi import Response
 
-from ...search import probability, searcher
+from ...search import probability
 from ...store import people_pages, review_queue
 from ...store.connection import Connection
 from ...store.review_queue import LastPair
@@ -62,8 +62,8 @@ def _read(conn: Connection, after: LastPair | None, limit: int, faces: int) -> d
     known, best = people_pages.people_by_id(conn, ids), review_queue.best_faces(conn, ids, faces)
     curves = probability.CurveCache()
     for pair in pairs:
-        model = searcher.model_of(conn, pair["model_id"])
-        pair["probability"] = probability.estimate(curves.read(conn, model.id), pair["similarity"])
+        curve = curves.read(conn, pair["model_id"])
+        pair["probability"] = probability.estimate(curve, pair["similarity"])
         pair["people"] = [
             {**known[it], "best": best[it]} for it in (pair["first_id"], pair["second_id"])
         ]
