@@ -106,7 +106,8 @@ def _arrows(boxes: dict[str, tuple[int, int]]) -> list[str]:
     arriving = dict.fromkeys(order, 0)
     for place, room in enumerate(order):
         top, height = boxes[room]
-        targets = [name for name in order if name in rooms_used_by(room)]
+        used = rooms_used_by(room)
+        targets = [name for name in order if name in used]
         for number, target in enumerate(targets, 1):
             floors = order.index(target) - place
             begins = top + height * number / (len(targets) + 1)

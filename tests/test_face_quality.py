@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ JUDGED = re.compile(rf"\b{MEASURED}\b(?:\|\w+)*\s*[<>]=?\s*(\d[\d.]*)")
 SUGGESTED = re.compile(r'placeholder="([\d.]+)"')
 
 
+@cache
 def constants() -> dict[str, list[str]]:
     """The modules in which each constant is defined, by its name."""
     found = defaultdict(list)

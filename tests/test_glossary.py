@@ -47,6 +47,34 @@ def modules() -> list[tuple[Path, ast.AST]]:
     return [(path, ast.parse(path.read_text())) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
+@cache
+def all_texts() -> list[tuple[str, str]]:
+    """Every text of the package that users may read, and where it is."""
+    return [(f"{path}:{line}", text) for path, tree in modules() for line, text in texts(tree)]
+
+
+@cache
+def all_names() -> list[tuple[str, str]]:
+    """Every name of the package, with its words apart, and where it is."""
+    return [
+        (f"{path}:{line}", name)
+        for path, tree in modules()
+        for line, name in [(0, words_of(path.stem)), *names(tree)]
+    ]
+
+
+@cache
+def definitions() -> list[tuple[str, str]]:
+    """Every function and class of the package, and where it is."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [
+        (f"{path}:{node.lineno}", node.name)
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds)
+    ]
+
+
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The strings of a module that users may read: all but docstrings; of commands, those too."""
     internal = set()
@@ -97,41 +125,19 @@ def test_a_retired_word_is_in_no_page(word: str) -> None:
     assert found == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("word", RETIRED)
 def test_a_retired_word_is_in_no_message(word: str) -> None:
-    found = [
-        f"{path}:{line} {text[:60]}"
-        for path, tree in modules()
-        for line, text in texts(tree)
-        if has_word(word, text)
-    ]
-    assert found == []
+    assert [f"{where} {text[:60]}" for where, text in all_texts() if has_word(word, text)] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("word", RETIRED)
 def test_a_retired_word_is_in_no_name(word: str) -> None:
-    found = [
-        f"{path}:{line} {name}"
-        for path, tree in modules()
-        for line, name in [(0, words_of(path.stem)), *names(tree)]
-        if has_word(word, name)
-    ]
-    assert found == []
+    assert [f"{where} {name}" for where, name in all_names() if has_word(word, name)] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RETIRED_NAMES)
 def test_a_retired_name_names_nothing(name: str) -> None:
-    found = [
-        f"{path}:{node.lineno}"
-        for path, tree in modules()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        and node.name == name
-    ]
-    assert found == []
+    assert [where for where, defined in definitions() if defined == name] == []
 
 
 def test_words_are_found_by_themselves() -> None:

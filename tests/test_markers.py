@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,8 +65,41 @@ def test_what_depends_on_datasette_is_seen_to(name: str) -> None:
     assert ways_to_datasette(name)
 
 
-def test_a_test_that_drives_chromium_has_its_marker(request: pytest.FixtureRequest) -> None:
-    driving = [
-        item for item in request.session.items if "chromium" in getattr(item, "fixturenames", ())
+DRIVING = """
+import pytest
+
+@pytest.fixture
+def chromium(): ...
+
+@pytest.fixture
+def page(chromium): ...
+
+def test_drives(page): ...
+
+def test_does_not(): ...
+"""
+
+
+@pytest.mark.slow
+def test_what_drives_chromium_gets_its_marker(tmp_path: Path) -> None:
+    """By whatever fixture it does so."""
+    file = tmp_path / "test_both.py"
+    file.write_text(DRIVING)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--co",
+        "-n0",
+        "-p",
+        "conftest",
+        "-c",
+        HERE.parent / "pyproject.toml",
     ]
-    assert [item.nodeid for item in driving if not item.get_closest_marker("browser")] == []
+    command += ["-p", "no:cacheprovider", "-m", "browser", f"--rootdir={tmp_path}", file]
+    done = subprocess.run(
+        [str(part) for part in command], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    assert "test_drives" in done.stdout, done.stdout + done.stderr
+    assert "test_does_not" not in done.stdout

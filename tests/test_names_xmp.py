@@ -16,7 +16,6 @@ from pictures import encoded
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from datasette_faces.algorithms import geometry
 from datasette_faces.errors import NamesError
 from datasette_faces.media.decode import decode_picture
 from datasette_faces.people.metadata import xml_safe, xmp_read
@@ -114,9 +113,10 @@ def test_a_region_turns_upright_as_its_picture_does(orientation):
     rows, columns = np.nonzero(picture.pixels()[:, :, 0])
     frame = Frame(picture.width, picture.height, picture.exif.orientation)
     (region,) = xmp_read.read_xmp(mwg(("Ann", area(0.2, 0.1, 0.15, 0.3), "Face")), frame).regions
-    box = geometry.box_of(region.area, frame.width, frame.height)
-    assert (round(box.x), round(box.y)) == (columns.min(), rows.min())
-    assert (round(box.width), round(box.height)) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+    found, (width, height) = region.area, (frame.width, frame.height)
+    assert (round(found.x * width), round(found.y * height)) == (columns.min(), rows.min())
+    assert round(found.width * width) == np.ptp(columns) + 1
+    assert round(found.height * height) == np.ptp(rows) + 1
     assert rounded(frame.from_upright(region.area)) == Area(0.2, 0.1, 0.15, 0.3)
 
 

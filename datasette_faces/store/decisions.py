@@ -184,16 +184,6 @@ def newest(conn: Connection, *, before: int | None, limit: int) -> list[dict[str
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def about_person(conn: Connection, key: str) -> list[Decision]:
-    """The decisions that hold and name a person, the first one first, without their faces."""
-    rows = conn.execute(
-        f"select * from (select {_COLUMNS}, {ACTIVE} as active from decisions "
-        "where person_key = :key or other_key = :key) where active order by id",
-        {"key": key},
-    )
-    return [_decision(row) for row in rows]
-
-
 def active_of_kinds(conn: Connection, kinds: Iterable[str]) -> Iterator[list[Decision]]:
     """The decisions of these kinds that hold, the first one first, up to BATCH at a time."""
     among = "decisions.kind in (select value from json_each(?))"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import cache
 from typing import Any
 
 from ..shapes import Box, ModelInfo
@@ -107,6 +108,7 @@ def missing_tables(conn: Connection) -> list[str]:
     return sorted(set(tables) - read_schema(conn, *tables).tables.keys())
 
 
+@cache
 def _made_by_migrations() -> tuple[list[tuple[str, str, str, str]], set[str]]:
     """Each kind, name, table and SQL of a new file's schema; the names of all migrations."""
     from sqlite_utils import Database

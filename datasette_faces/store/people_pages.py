@@ -140,9 +140,9 @@ def count_people(conn: Connection) -> dict[str, int]:
     }
 
 
-def known_names(conn: Connection, *, like: str = "", limit: int) -> list[str]:
+def known_names(conn: Connection, *, limit: int) -> list[str]:
     """Names to choose from, those of most faces first."""
-    query = people_query("named", name=like, after=None, limit=limit)
+    query = people_query("named", name="", after=None, limit=limit)
     return list(dict.fromkeys(row["name"] for row in rows(conn, lean(query))))
 
 

@@ -195,7 +195,8 @@ def _is_public_path(value: Any, row: Row, private: Row) -> bool:
 
 def _rules(catalogue: Catalogue) -> dict[str, dict[str, Rule]]:
     """The columns that a catalogue may have, each with its rule. Pictures have checks of their own."""
-    template, blurred = catalogue.notes.get("originals_url", ""), boxes_to_blur(catalogue)
+    template = catalogue.notes.get("originals_url", "")
+    blurred = boxes_to_blur(catalogue) if template else {}
 
     def is_original(value: Any, row: Row, private: Row) -> bool:
         if value is None or not template:
