@@ -17,6 +17,8 @@ from datasette_faces.people import decide
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 ROOM = "free pages, and bytes that belong to no row"
 FAULTS = "unused or inconsistent pages"
 HEADER = "numbers in the header"
@@ -62,7 +64,6 @@ def overwrite(out: Path, place: int, content: bytes) -> None:
     out.write_bytes(data)
 
 
-@pytest.mark.slow
 def test_somebody_hidden_since_is_a_leak_also_in_the_background(out, private, tmp_path):
     """OTHER has no face in the photo in which NAMED is; there a face of nobody becomes one to hide."""
     later = tmp_path / "later.db"
@@ -75,7 +76,6 @@ def test_somebody_hidden_since_is_a_leak_also_in_the_background(out, private, tm
     assert set(found(out, later)) == {SEAL, PICTURES, BLURRED}
 
 
-@pytest.mark.slow
 def test_what_lies_between_rows_is_found_whatever_it_is(out, private):
     with closing(sqlite().connect(str(out))) as conn:
         [(size,)] = conn.execute("pragma page_size").fetchall()
@@ -90,7 +90,6 @@ def test_what_lies_between_rows_is_found_whatever_it_is(out, private):
     assert found(out, private) == {ROOM: 1}
 
 
-@pytest.mark.slow
 def test_a_page_that_nobody_knows_is_found(out, private):
     with closing(sqlite().connect(str(out))) as conn:
         [(size,)] = conn.execute("pragma page_size").fetchall()
@@ -101,7 +100,6 @@ def test_a_page_that_nobody_knows_is_found(out, private):
     assert {ROOM, FAULTS} <= set(found(out, private))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("nulls", [0, 1, 40])
 @pytest.mark.parametrize("table", ["photos", "faces", "people"])
 def test_a_value_behind_the_last_column_is_found(out, private, table, nulls):
@@ -147,14 +145,12 @@ def test_an_index_that_says_something_else_is_found(out, private):
     assert FAULTS in found(out, private)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", [48, 60, 64, 68, 72, 91])
 def test_the_header_keeps_nothing(out, private, place):
     overwrite(out, place, b"\1")
     assert HEADER in found(out, private)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -170,7 +166,6 @@ def test_a_person_of_whom_something_else_is_said_is_found(out, private, statemen
     assert PEOPLE in found(out, private)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [

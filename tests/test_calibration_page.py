@@ -22,6 +22,8 @@ from datasette_faces.search import probability
 from datasette_faces.store import models
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 PAGE = "/named/-/faces/calibration"
 PERCENT = re.compile(r'class="faces-chance"[^>]*>(?:&gt;|&lt;)?(\d+)%<')
 ANN = {"id": "ann"}

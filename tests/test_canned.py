@@ -17,6 +17,8 @@ from datasette_faces.app.datasette import canned_queries
 from datasette_faces.app.datasette.canned_queries import QUERIES
 from datasette_faces.app.datasette.compat import V1
 
+pytestmark = pytest.mark.slow
+
 ONLY_ANN = {"id": "ann"}
 MANY = 3_000
 BUSY_LIMIT_MS = 6_000
@@ -80,7 +82,6 @@ class TestWhatTheyGive:
         empty = dict.fromkeys(re.findall(r":(\w+)", QUERIES[name].sql), "")
         assert rows(served, name) == rows(served, name, **empty)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("name", sorted(set(QUERIES) - {"people_together"}))
     def test_every_one_that_lists_faces_is_a_gallery(self, served: Site, name: str) -> None:
         params = "face_id=1&threshold=-1"
@@ -119,7 +120,6 @@ class TestWhatTheyGive:
         assert "face_query()" in answer["error"]
         assert rows(served, "faces_like_query", key="") == []
 
-    @pytest.mark.slow
     def test_near_duplicates_are_the_pairs_that_comparing_all_finds(
         self, faces_db: Path, tmp_path: Path
     ) -> None:
@@ -138,14 +138,12 @@ class TestWhatTheyGive:
                 pages += more
             assert {row["face_id"] for row in pages} == {face_id for face_id, _ in right}
 
-    @pytest.mark.slow
     def test_near_duplicates_stay_in_the_time_limit(self, faces_db: Path, tmp_path: Path) -> None:
         path = many_faces(faces_db, tmp_path / "many.db", MANY)
         with site(path, settings={"sql_time_limit_ms": BUSY_LIMIT_MS}) as served:
             rows(served, "faces_like_face", "many", face_id=10)  # the index is opened once
             assert rows(served, "near_duplicates", "many")
 
-    @pytest.mark.slow
     def test_near_duplicates_look_at_as_many_faces_whatever_their_ids(
         self, faces_db: Path, tmp_path: Path
     ) -> None:
@@ -235,12 +233,10 @@ def pairs_by_hand(database: Path, threshold: float) -> list[tuple[int, int]]:
 
 
 class TestWhoSeesThem:
-    @pytest.mark.slow
     def test_everybody_by_default(self, served: Site) -> None:
         assert listed(served) == set(QUERIES)
         assert runnable(served) == set(QUERIES)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("table", ["faces", "photos", "face_embeddings", "models", "people"])
     def test_who_may_not_see_a_table_is_refused_what_reads_it(
         self, faces_db: Path, table: str
@@ -257,7 +253,6 @@ class TestWhoSeesThem:
             assert listed(served) == left
             assert runnable(served) == left
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("level", ["database", "instance"])
     def test_a_private_database_keeps_them(self, faces_db: Path, level: str) -> None:
         allow = {"allow": ONLY_ANN}
@@ -266,7 +261,6 @@ class TestWhoSeesThem:
             assert runnable(served) == set()
             assert runnable(served, actor="ann") == set(QUERIES)
 
-    @pytest.mark.slow
     def test_queries_of_the_owners_own_are_left_in_place_and_leak_nothing(
         self, faces_db: Path
     ) -> None:

@@ -39,6 +39,8 @@ from datasette_faces.store import people as store
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("", "/people", "/search", ".json", "/people.json")
 
 
@@ -71,7 +73,6 @@ def test_a_catalogue_holds_named_people_and_neither_paths_nor_hidden_people(priv
     assert rows(out, "select count(*) from face_embeddings") == [(0,)]
 
 
-@pytest.mark.slow
 def test_ids_stay_the_same_whatever_else_is_published(private, tmp_path):
     first = made(private, tmp_path)
     before = set(rows(first, "select id, photo_id, person_id from faces"))
@@ -90,7 +91,6 @@ def test_ids_are_in_the_order_of_days():
     assert ids == sorted(ids)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "count"),
     [
@@ -140,7 +140,6 @@ def test_options_that_make_no_sense_are_wrong_usage(private, tmp_path, options):
     assert faces("export", private, tmp_path / "out.db", *options).exit_code == 2
 
 
-@pytest.mark.slow
 def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(private, tmp_path):
     out = tmp_path / "catalogue.db"
     out.write_text("mine")
@@ -196,7 +195,6 @@ def test_a_link_to_the_private_file_is_that_file(private, tmp_path):
     assert own.read_bytes() == private.read_bytes()
 
 
-@pytest.mark.slow
 def test_only_a_catalogue_is_replaced_by_one_and_only_a_list_by_a_list(private, tmp_path):
     other, text = tmp_path / "other.db", tmp_path / "notes.txt"
     shutil.copy(private, other)
@@ -265,7 +263,6 @@ def test_pictures_are_printed_anew_without_metadata(private, tmp_path):
         assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
-@pytest.mark.slow
 def test_a_watermark_is_in_every_photo(private, tmp_path):
     plain = rows(made(private, tmp_path), "select id, thumbnail from photos")
     marked = dict(rows(made(private, tmp_path, "--replace", "--watermark", "© A"), PICTURES))
@@ -287,7 +284,6 @@ def test_a_long_watermark_is_written_smaller():
 PICTURES = "select id, thumbnail from photos"
 
 
-@pytest.mark.slow
 def test_hidden_people_are_blurred_in_photos_and_with_blur_others_everybody_else(private, tmp_path):
     """Of a face that is blurred nine mean colours are left: its region has hardly an edge."""
     [(photo_id, width, height)] = rows(
@@ -334,7 +330,6 @@ def public(private, tmp_path_factory, request) -> Any:
     served.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_pages_of_a_catalogue_work(public, page):
     served, _, _ = public
@@ -342,7 +337,6 @@ def test_the_pages_of_a_catalogue_work(public, page):
     assert answer.status_code == 200, answer.text[:500]
 
 
-@pytest.mark.slow
 def test_the_pages_of_its_photos_faces_and_people_work(public):
     served, searchable, out = public
     for table, kind in (("photos", "photo"), ("faces", "face"), ("people", "people")):
@@ -363,7 +357,6 @@ def test_the_pages_of_its_photos_faces_and_people_work(public):
         assert served.get(f"/catalogue/-/faces/thumbnail/{row_id}.jpg").status_code == 200
 
 
-@pytest.mark.slow
 def test_rows_as_a_gallery_are_called_after_people_and_not_after_what_is_made_up(public):
     served, _, out = public
     query = "/catalogue/-/query.faces" if V1 else "/catalogue.faces"
@@ -390,7 +383,6 @@ def test_the_gallery_of_a_catalogue_asks_nothing_that_is_its_owners(public, priv
     assert "min_size" in page
 
 
-@pytest.mark.slow
 def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
     # The package calls the view as its module
     module = importlib.import_module("datasette_faces.app.web.search")
@@ -403,7 +395,6 @@ def test_visitors_are_not_told_what_to_install(private, tmp_path, monkeypatch):
     assert "pip install" not in page
 
 
-@pytest.mark.slow
 def test_nothing_leads_to_what_a_catalogue_has_not(public):
     served, _, out = public
     (face,) = rows(out, "select min(id) from faces")[0]
@@ -426,7 +417,6 @@ def test_nothing_leads_to_what_a_catalogue_has_not(public):
     assert "/catalogue/faces" in front
 
 
-@pytest.mark.slow
 def test_a_portable_catalogue_opens_without_plugin_and_without_sqlite_vec(private, tmp_path):
     out = made(private, tmp_path, "--embeddings", "--portable")
     with sqlite3.connect(out) as conn:
@@ -438,7 +428,6 @@ def test_a_portable_catalogue_opens_without_plugin_and_without_sqlite_vec(privat
     assert len(json.loads(done.stdout)["rows"]) == 3
 
 
-@pytest.mark.slow
 def test_with_embeddings_it_says_that_they_are_biometric_data(private, tmp_path):
     result = faces("export", private, tmp_path / "out.db", "--embeddings")
     assert "biometric" in result.output
@@ -446,7 +435,6 @@ def test_with_embeddings_it_says_that_they_are_biometric_data(private, tmp_path)
     assert rows(tmp_path / "out.db", "select count(*) from vec_faces_sface") == [(3,)]
 
 
-@pytest.mark.slow
 def test_json_says_what_was_made_and_what_was_left_out(private, tmp_path):
     result = faces("export", private, tmp_path / "out.db", "--json")
     told = json.loads(result.stdout)
@@ -463,7 +451,6 @@ def test_an_export_that_fails_its_audit_leaves_nothing(private, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_process_of_its_own_finds_what_a_thread_finds(private, tmp_path, monkeypatch):
     out = made(private, tmp_path)
     with out.open("ab") as file:
@@ -478,7 +465,6 @@ def _end(*arguments: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_an_export_whose_audit_is_killed_leaves_nothing_and_says_so(private, tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "PROCESS_FROM_BYTES", 1)
@@ -489,7 +475,6 @@ def test_an_export_whose_audit_is_killed_leaves_nothing_and_says_so(private, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
     out = tmp_path / "out.db"
     whole = stopped = 0
@@ -513,7 +498,6 @@ def test_kill_9_leaves_no_catalogue_or_a_whole_one(private, tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["out.db"]
 
 
-@pytest.mark.slow
 def test_two_files_never_share_public_ids(private, faces_db, tmp_path):
     other = make_private(faces_db, tmp_path / "other.db")
     mine = rows(made(private, tmp_path), "select id from faces")
@@ -535,7 +519,6 @@ def test_nothing_is_published_of_a_person_who_is_hidden_since(private, tmp_path)
         catalogue.export(str(copy), str(tmp_path / "x.db"), ExportOptions(people=(NAMED,)))
 
 
-@pytest.mark.slow
 def test_real_photographs_are_published_without_the_hidden_person(shared, tmp_path):
     database = tmp_path / "x.db"
     assert faces("ingest", database, shared / "photos" / "studio", "--json").exit_code == 0

@@ -35,6 +35,8 @@ from datasette_faces.store.connection import (
 )
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 DIMENSIONS = 3
 DECIDED = "select * from decisions", "select * from decision_faces"
 
@@ -237,7 +239,6 @@ def test_a_file_as_it_was_ingested_is_sound(database: Path) -> None:
     assert database.read_bytes() == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", REPAIRED)
 def test_what_can_be_repaired_is_found_and_repaired(database: Path, fault: str) -> None:
     check, harm = REPAIRED[fault]
@@ -255,7 +256,6 @@ def test_what_can_be_repaired_is_found_and_repaired(database: Path, fault: str) 
     assert (decided(database), names(database)) == (before, called)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", REPORTED)
 def test_what_cannot_be_repaired_is_reported_and_left_alone(database: Path, fault: str) -> None:
     check, harm = REPORTED[fault]
@@ -603,7 +603,6 @@ def test_anything_but_a_faces_database_is_refused_in_words(tmp_path: Path, conte
     assert path.read_bytes() == content
 
 
-@pytest.mark.slow
 def test_a_large_file_without_a_fault_is_sound(sound: Path, tmp_path: Path) -> None:
     database = make_gallery(
         tmp_path / "faces.db", random_vectors(10_000, 128), *KINDS["sqlite-vec"]

@@ -18,6 +18,8 @@ from datasette.plugins import pm
 from serving import QUERY, Site, copied, metadata_with, site
 from test_browser import opened, show
 
+pytestmark = pytest.mark.slow
+
 ADDRESSES = {
     "gallery": "",
     "photo": "/photo/1",
@@ -127,7 +129,6 @@ def test_a_picture_is_asked_for_anew_once_somebody_else_looks(served: Site) -> N
             assert answer.headers["vary"] == "Cookie, Authorization"
 
 
-@pytest.mark.slow
 def test_pages_of_datasette_itself_are_left_alone(served: Site) -> None:
     for path in ("/", "/faces", "/faces/faces"):
         assert "content-security-policy" not in served.get(path).headers

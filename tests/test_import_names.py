@@ -14,6 +14,8 @@ from running import faces, ingest, rows
 from serving import site
 from toy_model import BLUE, GREEN, RED, SHY, draw
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "select faces.id, name from faces join people on people.id = person_id "
     "where name is not null order by faces.id"
@@ -253,7 +255,6 @@ def test_a_name_that_was_taken_for_another_one_here_stays_with_its_faces(
     assert dict(rows(database, NAMES)) == {1: "Mary", 2: "Ada"}
 
 
-@pytest.mark.slow
 def test_a_face_that_was_rejected_for_ada_does_not_become_ada_by_a_file(
     database: Path, photos: Path
 ) -> None:

@@ -16,6 +16,8 @@ import datasette_faces
 from datasette_faces.search.indexes.pq import Pq
 from datasette_faces.store.connection import load_vector_extension, sqlite
 
+pytestmark = pytest.mark.slow
+
 TABLE = "vec_faces_toy"
 
 
@@ -78,7 +80,6 @@ def test_what_was_made_is_said_in_words(database):
     assert result.stdout.startswith(f"{TABLE}: 30 faces\n(")
 
 
-@pytest.mark.slow
 def test_a_file_without_indexes_gives_the_same_answers(database, tmp_path):
     wanted = answer(database, tmp_path)
     assert index(database, "--drop")["removed"] == [TABLE]

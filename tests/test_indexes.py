@@ -39,6 +39,8 @@ from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import SearchFilters
 from datasette_faces.store.migrations import migrations
 
+pytestmark = pytest.mark.slow
+
 TOY = model_info(32)
 SMALL = KINDS["pq"][0]
 VEC = SqliteVec()
@@ -261,7 +263,6 @@ class TestPq:
             best = Searcher(kinds=[]).nearest(conn, query, 10)
             assert {match.face_id for match in best} <= set(found.tolist())
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("spoilt", SPOILT)
     def test_that_is_not_sound_is_not_opened_and_made_anew(
         self, gallery: Path, spoilt: str

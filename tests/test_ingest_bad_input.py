@@ -26,6 +26,8 @@ from datasette_faces.media.scan import RejectedPath, Scan, walk_paths
 from datasette_faces.models import subprocesses, worker_pool
 from datasette_faces.shapes import File
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has such files")
 
 
@@ -76,7 +78,6 @@ BROKEN = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @posix
 def test_each_broken_file_is_a_row_with_a_reason_and_the_rest_is_ingested(toy, photos, database):
     for name, (make, _) in BROKEN.items():
@@ -92,7 +93,6 @@ def test_each_broken_file_is_a_row_with_a_reason_and_the_rest_is_ingested(toy, p
     assert {os.path.basename(item["path"]) for item in report["errors"]} == set(BROKEN)
 
 
-@pytest.mark.slow
 @posix
 def test_broken_files_say_so_again_and_are_forgotten_once_mended_or_gone(toy, photos, database):
     for name in ("text.jpg", "kills.png", "empty.jpg"):
@@ -107,7 +107,6 @@ def test_broken_files_say_so_again_and_are_forgotten_once_mended_or_gone(toy, ph
     assert sorted(errors(database)) == ["empty.jpg"]
 
 
-@pytest.mark.slow
 def test_a_picture_that_hangs_is_given_up_and_the_rest_goes_on(toy, photos, database, monkeypatch):
     monkeypatch.setattr(worker_pool, "PICTURE_SECONDS", 1)
     draw(photos / "a.png", RED)
@@ -117,7 +116,6 @@ def test_a_picture_that_hangs_is_given_up_and_the_rest_goes_on(toy, photos, data
     assert errors(database) == {"hangs.png": "decoding it took over 1 seconds"}
 
 
-@pytest.mark.slow
 @posix
 def test_many_crashes_in_a_row_cost_only_themselves(toy, photos, database):
     for number in range(12):
@@ -127,7 +125,6 @@ def test_many_crashes_in_a_row_cost_only_themselves(toy, photos, database):
     assert sorted(errors(database)) == [f"{number:02}.png" for number in range(1, 12, 2)]
 
 
-@pytest.mark.slow
 def test_one_pixel_and_odd_pictures_are_photos_without_faces(photos, database):
     from PIL import Image
 
@@ -167,7 +164,6 @@ def paths_and_errors(database: Path, folder: Path, toy: object) -> tuple[list[st
     return sorted(paths(database)), sorted(errors(database))
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     "name",

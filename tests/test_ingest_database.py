@@ -27,6 +27,8 @@ from datasette_faces.store import connection
 from datasette_faces.store.connection import Connection, sqlite, transaction
 from datasette_faces.store.database import reading, writing
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has this")
 
 
@@ -143,14 +145,12 @@ def test_a_second_ingest_at_the_same_time_is_refused(some, database):
     assert beside(database) == []
 
 
-@pytest.mark.slow
 def test_a_lock_that_a_killed_ingest_left_does_not_stop_the_next(some, database):
     Path(f"{database}.lock").touch()
     assert ingest(database, some)["photos"] == 30
     assert beside(database) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("through_a_link", [False, True])
 def test_what_a_killed_process_left_half_written_is_undone(
     some, database, tmp_path, through_a_link
@@ -177,7 +177,6 @@ def test_what_a_killed_process_left_half_written_is_undone(
     assert ingest(killed, some)["new"] == 0
 
 
-@pytest.mark.slow
 def test_what_another_process_is_writing_is_left_alone(some, database, monkeypatch):
     ingest(database, some)
     with closing(sqlite().connect(database, isolation_level=None)) as conn:
@@ -208,7 +207,6 @@ def test_a_log_that_a_reader_holds_is_merged_by_the_next(some, database, monkeyp
     assert beside(database) == []
 
 
-@pytest.mark.slow
 def test_a_database_that_another_program_writes_to_is_busy(some, database, monkeypatch):
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.2)
     ingest(database, some)
@@ -262,7 +260,6 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return disk
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("pages", [1, 5, 34])
 def test_a_full_disk_is_one_line_and_what_was_saved_is_kept(
     some, database, small_disk, pages, monkeypatch
@@ -288,7 +285,6 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("limit_bytes", [20_000, 200_000])
 def test_a_file_that_may_not_grow_ends_in_one_line_and_goes_on_later(
@@ -307,7 +303,6 @@ def test_a_file_that_may_not_grow_ends_in_one_line_and_goes_on_later(
     assert rows(database, "pragma integrity_check") == [("ok",)]
 
 
-@pytest.mark.slow
 def test_the_result_is_one_file_in_delete_mode_that_opens_read_only(some, database):
     ingest(database, some)
     assert beside(database) == []
@@ -327,7 +322,6 @@ def test_a_file_without_vector_tables_opens_in_any_sqlite(some, database):
         assert conn.execute("select count(*) from face_embeddings").fetchone() == (30,)
 
 
-@pytest.mark.slow
 def test_a_reader_meanwhile_is_not_disturbed_and_sees_the_new_rows_afterwards(some, database):
     ingest(database, some)
     with reading(str(database)) as conn:
@@ -339,7 +333,6 @@ def test_a_reader_meanwhile_is_not_disturbed_and_sees_the_new_rows_afterwards(so
     assert beside(database) == []
 
 
-@pytest.mark.slow
 def test_a_reader_in_the_middle_of_a_query_does_not_stop_an_ingest(some, database, monkeypatch):
     ingest(database, some)
     draw(some / "new.png", RED, note="new")
@@ -358,7 +351,6 @@ def test_a_reader_in_the_middle_of_a_query_does_not_stop_an_ingest(some, databas
     assert beside(database) == []
 
 
-@pytest.mark.slow
 def test_a_failed_transaction_leaves_nothing(some, database):
     ingest(database, some)
     with writing(str(database)) as conn:
@@ -391,7 +383,6 @@ def test_each_error_of_sqlite_is_said_in_words(said, kind):
     assert type(connection._explanation("x.db", said, connection.NEW_NAME)) is kind
 
 
-@pytest.mark.slow
 def test_the_shape_of_ingest_json(some, database):
     (some / "bad.jpg").write_bytes(b"")
     result = faces("ingest", database, some, "--model", "toy", "--json")
@@ -416,7 +407,6 @@ def test_the_shape_of_ingest_json(some, database):
     }
 
 
-@pytest.mark.slow
 def test_the_shape_of_status_json(some, database):
     (some / "bad.jpg").write_bytes(b"")
     ingest(database, some)
@@ -433,7 +423,6 @@ def test_the_shape_of_status_json(some, database):
     }
 
 
-@pytest.mark.slow
 def test_status_in_words_names_each_broken_file_on_one_line(some, database):
     (some / "bad\n<b>.jpg").write_bytes(b"")
     ingest(database, some)
@@ -442,7 +431,6 @@ def test_status_in_words_names_each_broken_file_on_one_line(some, database):
     assert out.splitlines()[0].split() == ["photos", "30"]
 
 
-@pytest.mark.slow
 def test_lines_are_plain_where_there_is_no_terminal(some, database):
     result = faces("ingest", database, some, "--model", "toy")
     assert result.stderr == "30 of 30 files\n"
@@ -467,7 +455,6 @@ def test_the_exact_index_holds_the_same_vectors_as_the_table(faces_db):
     assert [distance for _, distance in found] == pytest.approx([0] * 7, abs=1e-5)
 
 
-@pytest.mark.slow
 def test_a_photo_that_was_ingested_finds_itself(faces_db, t1_jpg):
     from datasette_faces.models.pipeline import analyse
     from datasette_faces.models.sface import SFace
@@ -481,7 +468,6 @@ def test_a_photo_that_was_ingested_finds_itself(faces_db, t1_jpg):
         assert rows(faces_db, "select photo_id from faces where id = ?", face_id) == [(1,)]
 
 
-@pytest.mark.slow
 @posix
 def test_a_killed_ingest_lets_the_next_one_in(tmp_path, some, database):
     slow = ToyModel(log=str(tmp_path / "slow.log"), seconds=0.05)

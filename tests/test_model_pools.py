@@ -40,6 +40,8 @@ from datasette_faces.models.sface import SFace
 from datasette_faces.models.worker_pool import WorkerLimits
 from datasette_faces.shapes import QueryAnalysis
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
 
 SECONDS = 60
@@ -110,7 +112,6 @@ def test_an_upload_gives_its_faces(begin, picture):
     assert [face.embedding.tolist() for face in found.analysis.faces] == [[1, 0, 0], [0, 1, 0]]
 
 
-@pytest.mark.slow
 def test_the_model_loads_on_first_use_once_and_says_so_meanwhile(begin, picture, tmp_path):
     pool = begin(SlowModel(log=str(tmp_path / "loads")))
     assert (pool.state, pool.info) == ("cold", None)
@@ -125,7 +126,6 @@ def test_the_model_loads_on_first_use_once_and_says_so_meanwhile(begin, picture,
     assert Path(tmp_path / "loads").read_text().count("loaded") == 1
 
 
-@pytest.mark.slow
 def test_more_than_it_can_hold_is_busy_at_once_and_then_there_is_room_again(begin, picture):
     pool = begin(ToyModel(seconds=0.5), workers=1)
     taken = [pool.submit_query(picture(RED)) for _ in range(3)]
@@ -164,7 +164,6 @@ def test_one_core_is_left_for_the_pages():
     assert options.queue == QueuePolicy(max_waiting=2, when_full="refuse")
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("colour", "reason"),
@@ -182,7 +181,6 @@ def test_a_harmful_picture_costs_only_itself(begin, picture, colour, reason):
     assert pool.state == "ready"
 
 
-@pytest.mark.slow
 def test_a_picture_that_hangs_is_given_up(begin, picture):
     pool = begin(ToyModel(), limits=WorkerLimits(seconds=1))
     assert looks(pool, picture(HANGS)) == "decoding it took over 1 seconds"
@@ -343,7 +341,6 @@ def sface() -> Iterator[ModelPool]:
     pool.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("what", "count"), [("one face", 1), ("six faces", 6)])
 def test_sface_finds_the_faces_of_an_upload(sface, what, count):
     found = answer(sface, shipped(what).read_bytes())
@@ -357,7 +354,6 @@ def turned(what: str, degrees: int) -> Image.Image:
         return image.convert("RGB").rotate(degrees, expand=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "reason"),
     [

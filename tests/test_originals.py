@@ -21,6 +21,8 @@ from datasette_faces.library.ingest.run import ingest
 from datasette_faces.media import files
 from datasette_faces.media.files import read_verified
 
+pytestmark = pytest.mark.slow
+
 SERVED = metadata_with(serve_originals=True)
 IMAGE = "/one/-/faces/image/1.jpg"
 
@@ -77,7 +79,6 @@ def thumbnail(database: Path) -> bytes:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     ["{folder}/../{name}/secret", "./secret", "secret", "{real}/", "{folder}/./secret", "//{real}"],
@@ -92,7 +93,6 @@ def test_a_path_that_no_ingest_writes_is_not_opened_even_with_the_right_content(
     assert hostile(path, b"the very content") == thumbnail(database)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
@@ -131,7 +131,6 @@ def test_a_name_that_is_no_text_is_served_by_its_bytes_and_nothing_else_is(
     assert hostile(odd, photo.read_bytes()) == photo.read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "dangling link", "no permission"])
 def test_what_is_no_file_is_not_opened(
     hostile: Any, database: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -179,7 +178,6 @@ def test_what_is_replaced_between_the_look_and_the_opening_is_not_served(
     assert read_verified(str(photo), len(content), sha256(content).hexdigest()) is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folders", "is_served"),
     [
@@ -299,7 +297,6 @@ def test_a_slow_disk_holds_up_no_page(database: Path, monkeypatch: pytest.Monkey
             go_on.set()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

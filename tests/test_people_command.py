@@ -15,6 +15,8 @@ from datasette_faces.store import people as store
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(toy, photos, tmp_path) -> Path:
@@ -89,7 +91,6 @@ def test_hidden_people_and_what_is_no_face(database: Path) -> None:
     assert "not-a-face" in people(database, "history")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -158,7 +159,6 @@ def test_an_import_that_would_show_somebody_hidden_asks_first(
     assert groups(database) == {(None, "1,2,3,4,5,6")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -191,7 +191,6 @@ def test_what_is_no_decision_is_refused_with_its_line(
     assert len(people(database, "export").splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_names_stand_after_a_move_a_new_ingest_and_without_the_table(
     database: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -209,7 +208,6 @@ def test_names_stand_after_a_move_a_new_ingest_and_without_the_table(
     assert groups(database) == {("Ada", "1,2,3")}
 
 
-@pytest.mark.slow
 def test_an_edited_photo_keeps_its_people(database: Path, photos: Path) -> None:
     people(database, "name", "1", "Ada")
     draw(photos / "0.png", RED, GREEN, note="another picture")

@@ -26,6 +26,8 @@ from datasette_faces.search.query_photos import MatchOptions
 from datasette_faces.search.searcher import Searcher
 from datasette_faces.store.database import reading
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 
 ORANGE = (255, 128, 0)
@@ -98,7 +100,6 @@ def test_the_best_matches_come_first_with_their_photos_and_boxes(database, album
     ]
 
 
-@pytest.mark.slow
 def test_a_table_marks_where_the_model_begins_to_see_two_persons(database, query):
     lines = faces("search", database, query).stdout.splitlines()
     assert lines[0].split() == ["similarity", "chance", "face", "box", "photo"]
@@ -113,7 +114,6 @@ def test_a_table_of_matches_over_the_threshold_has_no_mark(database, query):
     assert "---" not in faces("search", database, query, "-k", 1).stdout
 
 
-@pytest.mark.slow
 def test_csv_has_the_columns_and_values_of_json(database, query):
     wanted = search(database, query)["matches"]
     out = faces("search", database, query, "--format", "csv").stdout
@@ -124,7 +124,6 @@ def test_csv_has_the_columns_and_values_of_json(database, query):
     assert {row["taken_at"] for row in found} == {""}
 
 
-@pytest.mark.slow
 def test_several_query_photos_are_fused(database, tmp_path):
     """Red and green together are yellow."""
     red, green = draw(tmp_path / "1.png", RED), draw(tmp_path / "2.png", GREEN)
@@ -133,7 +132,6 @@ def test_several_query_photos_are_fused(database, tmp_path):
     assert [item["faces"] for item in found["queries"]] == [1, 1]
 
 
-@pytest.mark.slow
 def test_a_counter_example_pushes_those_who_look_alike_down(database, tmp_path):
     """Yellow is as near to red as to green."""
     yellow, green = draw(tmp_path / "1.png", YELLOW), draw(tmp_path / "2.png", GREEN)
@@ -145,7 +143,6 @@ def test_a_counter_example_pushes_those_who_look_alike_down(database, tmp_path):
     assert len(both["queries"]) == 3
 
 
-@pytest.mark.slow
 def test_of_several_faces_the_largest_is_taken_and_that_is_said(faces_db, t1_jpg, tmp_path):
     result = faces("search", faces_db, t1_jpg, "-k", 1, "--format", "json")
     assert result.stderr == (
@@ -158,7 +155,6 @@ def test_of_several_faces_the_largest_is_taken_and_that_is_said(faces_db, t1_jpg
     assert found["queries"][0]["box"] == {name: box[name] for name in ("x", "y", "width", "height")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 7))
 def test_face_n_is_the_nth_from_the_left_and_finds_itself(faces_db, t1_jpg, number):
     result = faces("search", faces_db, t1_jpg, "-k", 1, "--face", number, "--format", "json")
@@ -206,7 +202,6 @@ def test_min_face_holds_for_the_query_photo(database, query):
     assert "too small: 40 px; 41 are needed" in said
 
 
-@pytest.mark.slow
 def test_min_face_leaves_small_faces_out_of_the_matches(faces_db, t1_jpg):
     ((large,),) = rows(faces_db, "select count(*) from faces where min(width, height) >= 100")
     assert 0 < large < 7
@@ -225,14 +220,12 @@ def test_a_search_leaves_the_database_as_it_is(database, query):
 # PhotoQuery photos that give no face
 
 
-@pytest.mark.slow
 def test_a_query_photo_without_a_face_says_why(faces_db, tmp_path):
     dark = tmp_path / "dark.jpg"
     dark.write_bytes(encoded(small().point(lambda value: value // 40), "JPEG"))
     assert f"{dark}: the picture is too dark" in failure("search", faces_db, dark)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -267,7 +260,6 @@ def test_a_file_whose_name_is_a_pattern_is_that_file(database, tmp_path):
     assert names(search(database, query, "-k", 1)) == ["red"]
 
 
-@pytest.mark.slow
 def test_names_are_shown_on_one_line(toy, album, tmp_path):
     draw(album / "a\nb.png", RED)
     ingest(tmp_path / "x.db", album)
@@ -286,7 +278,6 @@ def test_a_model_with_other_weights_is_refused(database, toy, query):
     assert "--model FOLDER" in said
 
 
-@pytest.mark.slow
 def test_the_first_model_of_the_file_searches_unless_another_is_named(
     faces_db, toy, astronaut_png, tmp_path
 ):
@@ -437,7 +428,6 @@ def left(folder: Path) -> list[str]:
     return [item.name for item in folder.iterdir() if item.name.startswith("datasette-faces")]
 
 
-@pytest.mark.slow
 def test_find_gives_what_ingest_and_search_give_and_keeps_nothing(
     database, album, query, tmp_path, moments
 ):
@@ -489,7 +479,6 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_find_keeps_nothing_when_it_is_stopped(tmp_path, short_folder, photos, query, number):
@@ -519,7 +508,6 @@ def test_find_keeps_nothing_when_it_is_stopped(tmp_path, short_folder, photos, q
 # The use case without the command
 
 
-@pytest.mark.slow
 def test_the_vector_of_a_query_is_that_of_ingest(faces_db, astronaut_png):
     info, (example,) = query_photos.find_faces([str(astronaut_png)], SFace())
     assert example.face is not None

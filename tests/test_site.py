@@ -21,6 +21,8 @@ from datasette_faces.store import people as store
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
+pytestmark = pytest.mark.slow
+
 HOUSE = Path(__file__).parent.parent
 TEMPLATES, METADATA = HOUSE / "templates", HOUSE / "metadata.yml"
 PUBLIC = ("--setting", "allow_download", "off", "--setting", "default_allow_sql", "off")
@@ -126,7 +128,6 @@ def test_the_page_about_the_site_tells_how_many_people_have_a_name(
 FOOT = re.compile(r"<footer.*?</footer>", re.S)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     ["/about", "/catalogue", "/catalogue/faces", "/nowhere"]

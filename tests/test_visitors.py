@@ -19,6 +19,8 @@ from datasette_faces.app.web.people_of_faces import photo_title
 from datasette_faces.library.export import export
 from datasette_faces.library.publish.options import ExportOptions
 
+pytestmark = pytest.mark.slow
+
 BASE = "/catalogue/-/faces"
 EMPTY = {"face_embeddings", "models"}
 """What a catalogue without embeddings has for nothing."""
