@@ -33,7 +33,7 @@ def ingest(database: Path, *arguments: object, model: str = "toy") -> dict[str, 
     """Ingest with two workers; what `--json` prints."""
     options = ["--model", model, "--workers", 2, "--json"]
     result = faces("ingest", database, *arguments, *options)
-    assert result.stderr == ""
+    assert result.stderr == "", result.stderr
     report = json.loads(result.stdout)
     assert result.exit_code == (0 if report["photos"] else 1)
     return dict(report)

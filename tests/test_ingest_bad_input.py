@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,6 +124,25 @@ def test_many_crashes_in_a_row_cost_only_themselves(toy, photos, database):
     report = ingest(database, photos)
     assert (report["photos"], len(report["errors"])) == (6, 6)
     assert sorted(errors(database)) == [f"{number:02}.png" for number in range(1, 12, 2)]
+
+
+@posix
+def test_a_picture_that_kills_before_its_worker_is_heard_of_costs_only_itself(
+    toy, photos, database, monkeypatch
+):
+    """On a machine that is busy, Pebble hears which picture a worker took when that is dead already."""
+    from pebble.pool.process import TaskManager
+
+    def hear_late(self, *of, hear=TaskManager.task_start):
+        time.sleep(0.3)
+        hear(self, *of)
+
+    monkeypatch.setattr(TaskManager, "task_start", hear_late)
+    for number in range(6):
+        draw(photos / f"{number}.png", KILLS if number % 2 else RED, note=str(number))
+    report = ingest(database, photos)
+    assert (report["photos"], len(report["errors"])) == (3, 3)
+    assert sorted(errors(database)) == ["1.png", "3.png", "5.png"]
 
 
 def test_one_pixel_and_odd_pictures_are_photos_without_faces(photos, database):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from ..errors import Busy, FacesError, ModelError, PictureError
+from ..errors import Busy, ModelError, PictureError
 from ..shapes import Analysis, Face, ManualBox, ModelInfo, QueryAnalysis
 from . import registry, worker_pool
 from .base import FaceModel, check_weights
@@ -50,14 +50,13 @@ class PoolOptions:
     """How a model works: its processes, its queue, and what one picture may cost.
 
     min_face_px: shorter side of a face that is kept, in full-size pixels. limits: None for the usual
-    ones. attempts: how often a picture is tried whose worker died, as another may have killed it.
+    ones.
     """
 
     workers: int = 1
     queue: QueuePolicy = QueuePolicy(max_waiting=0, when_full="block")
     min_face_px: float = MIN_FACE_PX
     limits: WorkerLimits | None = None
-    attempts: int = 1
 
     @property
     def capacity(self) -> int:
@@ -79,6 +78,8 @@ class ModelPool:
         self._in_hand = 0
         self._loading = threading.Lock()
         self._workers: WorkerPool | None = None
+        self._one_suspect = threading.Lock()
+        self._suspect_worker: WorkerPool | None = None
         self._load_seconds = 0.0
         self._closed = False
 
@@ -124,23 +125,21 @@ class ModelPool:
 
     def finish(self) -> None:
         """End the processes once what they have in hand is done."""
-        workers = self._mark_closed()
-        if workers is not None:
+        for workers in self._mark_closed():
             workers.finish()
 
     def close(self) -> None:
         """End the processes, whatever they do; pictures that still wait are answered with Busy."""
-        workers = self._mark_closed()
-        if workers is not None:
+        for workers in self._mark_closed():
             workers.stop()
 
-    def _mark_closed(self) -> WorkerPool | None:
+    def _mark_closed(self) -> list[WorkerPool]:
         with self._queue:
             self._closed = True
             self._queue.notify_all()
         atexit.unregister(self.close)
         self.state = "cold"
-        return self._workers
+        return [workers for workers in (self._workers, self._suspect_worker) if workers is not None]
 
     def _submit(self, ask: Ask[Answer]) -> Future[Answer]:
         self._enter_queue()
@@ -171,7 +170,7 @@ class ModelPool:
         answer: Any = None
         problem: BaseException | None = None
         try:
-            answer = self._try_often(ask)
+            answer = self._try(ask)
         except BaseException as error:
             # Whatever a closed pool answers, this is why
             problem = Busy(CLOSED) if self._closed else error
@@ -182,29 +181,46 @@ class ModelPool:
             else:
                 future.set_exception(problem)
 
-    def _try_often(self, ask: Ask[Answer]) -> Answer:
-        for _ in range(self.options.attempts - 1):
-            with suppress(WorkerDied, _PoolBroke):
-                return self._try(ask)
-        return self._try(ask)
-
     def _try(self, ask: Ask[Answer]) -> Answer:
+        """Ask the workers; where one of them died, ask alone: another picture may have killed it."""
         workers = self._load_workers()
         try:
-            future = ask(workers, LOADS * self._load_seconds)
-            return worker_pool.wait_for(future, workers.limits.seconds)
-        # Pebble raises it after the end of an idle worker; the whole pool is lost then
-        except RuntimeError:
-            self._drop_workers(workers)
-            raise _PoolBroke from None
+            return self._ask(workers, ask, LOADS * self._load_seconds)
+        except WorkerDied:
+            if not workers.active:
+                self._drop_workers(workers)
         except PictureError:
-            # Cancelled as another picture found the pool lost: this one is not to blame
-            if self._workers is not workers:
-                raise _PoolBroke from None
-            raise
+            # Cancelled as another picture found all workers lost: this one is not to blame
+            if self._workers is workers:
+                raise
+        return self._try_alone(ask)
+
+    def _try_alone(self, ask: Ask[Answer]) -> Answer:
+        """Ask a process that sees no other picture: this one is to blame for whatever ends it."""
+        with self._one_suspect:
+            workers = self._make_workers(1)
+            self._suspect_worker = workers
+            try:
+                if self._closed:
+                    raise Busy(CLOSED)
+                return self._ask(workers, ask, workers.limits.load_seconds)
+            finally:
+                self._suspect_worker = None
+                workers.stop()
+
+    @staticmethod
+    def _ask(workers: WorkerPool, ask: Ask[Answer], load_seconds: float) -> Answer:
+        try:
+            future = ask(workers, load_seconds)
+        except RuntimeError:  # Pebble says so of a pool that was lost or ended since
+            raise WorkerDied from None
+        return worker_pool.wait_for(future, workers.limits.seconds)
 
     def _load_workers(self) -> WorkerPool:
         """The workers, the model loaded: the first picture loads it, the others wait meanwhile."""
+        lost = self._workers
+        if lost is not None and not lost.active:
+            self._drop_workers(lost)
         with self._loading:
             if self._workers is None:
                 self._begin_workers()
@@ -214,10 +230,7 @@ class ModelPool:
     def _begin_workers(self) -> None:
         if reason := self.model.missing():
             raise ModelError(reason)
-        options = self.options
-        workers = WorkerPool(
-            self.model, options.workers, min_face_px=options.min_face_px, limits=options.limits
-        )
+        workers = self._make_workers(self.options.workers)
         self.state, self._workers = "loading", workers
         # After Pebble's own, so before it: its threads would replace the workers that it ends
         atexit.register(self.close)
@@ -232,6 +245,10 @@ class ModelPool:
             raise
         self._load_seconds = time.monotonic() - began
         self.state = "ready"
+
+    def _make_workers(self, count: int) -> WorkerPool:
+        options = self.options
+        return WorkerPool(self.model, count, min_face_px=options.min_face_px, limits=options.limits)
 
     def _drop_workers(self, workers: WorkerPool) -> None:
         with self._loading:
@@ -314,11 +331,3 @@ class ModelPools:
         pool = self.get_pool(model)
         check_weights(info, pool.load())
         return pool
-
-
-class _PoolBroke(FacesError):
-    """All processes were lost; the next picture begins new ones."""
-
-    def __init__(self) -> None:
-        """The same message for all."""
-        super().__init__("The processes that look for faces were ended; try again in a moment")

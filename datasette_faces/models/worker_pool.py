@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -101,6 +102,11 @@ class WorkerPool:
             joining.start()
             joining.join(STOP_SECONDS)
 
+    @property
+    def active(self) -> bool:
+        """Whether it takes pictures: not once it was ended, or lost (Pebble gives up after some deaths)."""
+        return bool(self._pool.active)
+
     def describe(self) -> ModelInfo:
         """Load the model in a worker and describe it. Raises ModelError."""
         try:
@@ -145,7 +151,12 @@ class WorkerPool:
 
 
 class WorkerDied(PictureError):
-    """The worker died before it had an answer: because of this picture, or of the one before it."""
+    """A worker died before it had an answer: because of this picture, or of another one."""
+
+    def __init__(self, exitcode: int | None = None) -> None:
+        """exitcode: None where it is not known which worker died."""
+        code = "" if exitcode is None else f" (exit code {exitcode})"
+        super().__init__(f"it crashed the decoder{code}")
 
 
 def wait_for(future: Future[Answer], seconds: float) -> Answer:
@@ -160,7 +171,10 @@ def wait_for(future: Future[Answer], seconds: float) -> Answer:
     except FutureTimeoutError:
         raise PictureError(f"decoding it took over {seconds:g} seconds") from None
     except ProcessExpired as error:
-        raise WorkerDied(f"it crashed the decoder (exit code {error.exitcode})") from None
+        raise WorkerDied(error.exitcode) from None
+    # Pebble ends all workers where one dies before it was told of the picture that it took
+    except BrokenProcessPool:
+        raise WorkerDied from None
     except (CancelledError, MemoryError):
         raise PictureError("analysing it takes more memory than is allowed") from None
 

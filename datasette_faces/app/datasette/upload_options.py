@@ -20,11 +20,9 @@ LIMITS = WorkerLimits(
 a server that is to end waits for its requests, so no picture and no model may take long."""
 QUEUE = QueuePolicy(max_waiting=2, when_full="refuse")
 """A picture behind these would wait for longer than people do."""
-ATTEMPTS = 2
-"""An upload whose worker died is tried once more: another upload may have killed it."""
 
 
 def make_upload_options() -> PoolOptions:
     """The options of the pools that analyse uploads on this machine."""
     workers = max(1, (os.cpu_count() or 1) - 1)
-    return PoolOptions(workers=workers, queue=QUEUE, limits=LIMITS, attempts=ATTEMPTS)
+    return PoolOptions(workers=workers, queue=QUEUE, limits=LIMITS)

@@ -38,8 +38,6 @@ READ_AHEAD = 2
 READ_AHEAD_BYTES = 256_000_000
 MAX_UNWRITTEN = 2
 """Pictures that are read, in hand or done, may be so many times what the pool has in hand."""
-ATTEMPTS = 3
-"""A picture whose worker died is tried again: another picture may have killed it."""
 NAMES_PROGRESS_FROM = 1_000
 """Reading the names of so many photos takes seconds: it shows a progress of its own."""
 MAX_REGROUPED_FACES = 100_000
@@ -131,7 +129,7 @@ def _pool_options(worker_count: int | None, min_face_px: float) -> PoolOptions:
     """A worker for each processor, by default; reading waits while the queue is full."""
     workers = worker_count or os.cpu_count() or 1
     queue = QueuePolicy(max_waiting=READ_AHEAD * workers, when_full="block")
-    return PoolOptions(workers, queue, min_face_px, attempts=ATTEMPTS)
+    return PoolOptions(workers, queue, min_face_px)
 
 
 def _add_manual_faces(conn: Connection, pools: ModelPools, report: IngestReport) -> None:
