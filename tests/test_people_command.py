@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from running import beside, faces, ingest, rows
-from toy_model import BLUE, GREEN, RED, YELLOW, draw
+from toy_model import BLUE, GREEN, RED, draw
 
 from datasette_faces.store import people as store
 from datasette_faces.store.connection import transaction
@@ -214,6 +214,6 @@ def test_an_edited_photo_keeps_its_people(database: Path, photos: Path) -> None:
     draw(photos / "1.png", RED, note="another caption")
     ingest(database, photos, "--no-cluster")
     assert ("Ada", "1,2,3") in groups(database)
-    draw(photos / "0.png", YELLOW, GREEN, note="again")
+    draw(photos / "0.png", GREEN, RED, note="again")
     ingest(database, photos, "--no-cluster")
     assert ("Ada", "1,2,3") in groups(database)

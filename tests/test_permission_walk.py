@@ -82,6 +82,7 @@ def posts(path: str, *tables: str) -> list[Route]:
 OF_VECTORS = ("face_indexes", "face_index_parts", "face_changes", "face_drawings")
 TELL_OF = {
     "decisions": ("people",),
+    "former_faces": ("people",),
     "said_names": ("people",),
     "name_proposals": ("people",),
     "names_read": ("photo_paths",),
@@ -169,6 +170,8 @@ NOT_SHOWN = (
     "ingest_errors",
     "analyses",
     "photo_contents",
+    "former_pictures",
+    "former_faces",
     "names_read",
     "said_names",
     "face_keys",

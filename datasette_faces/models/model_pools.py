@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from ..errors import Busy, ModelError, PictureError
-from ..shapes import Analysis, Face, ManualBox, ModelInfo, QueryAnalysis
+from ..shapes import Analysis, Detection, Face, ManualBox, ModelInfo, QueryAnalysis
 from . import registry, worker_pool
 from .base import FaceModel, check_weights
 from .pipeline import MIN_FACE_PX
 from .worker_pool import WorkerDied, WorkerLimits, WorkerPool
 
-Answer = TypeVar("Answer", Analysis, QueryAnalysis, Face)
+Answer = TypeVar("Answer", Analysis, QueryAnalysis, Face, tuple[Face, ...])
 Ask = Callable[[WorkerPool, float], Future[Answer]]
 """Gives a picture to the workers; the number is the seconds that a worker has to load the model."""
 
@@ -121,6 +121,12 @@ class ModelPool:
         """Measure and embed the face in a manual box of a photo; otherwise as `submit_photo`."""
         return self._submit(
             lambda workers, seconds: workers.measure(data, manual_box, load_seconds=seconds)
+        )
+
+    def submit_placed(self, data: bytes, placed: list[Detection]) -> Future[tuple[Face, ...]]:
+        """Measure and embed faces of a photo whose landmarks are known; otherwise as `submit_photo`."""
+        return self._submit(
+            lambda workers, seconds: workers.measure_placed(data, placed, load_seconds=seconds)
         )
 
     def finish(self) -> None:

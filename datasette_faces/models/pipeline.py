@@ -96,6 +96,21 @@ def make_thumbnail_and_crops(
     return thumbnail, [crop.crop_face(picture, points) for points in landmarks]
 
 
+def measure_placed(
+    data: bytes, engine: Engine, placed: list[Detection], *, detect_px: int
+) -> tuple[Face, ...]:
+    """Measure and embed faces whose landmarks are known, whether the detector sees them or not.
+
+    data: the bytes of an image file. placed: in pixels of the full-size picture. Raises PictureError.
+    """
+    picture = decode_for_detector(data, detect_px=detect_px)
+    larger_px = crop.choose_larger_px([item.box for item in placed], picture)
+    if larger_px:
+        del picture
+        picture = decode_larger(data, larger_px)
+    return measure_faces(picture, placed, engine)
+
+
 def decode_for_detector(
     data: bytes, *, detect_px: int, max_pixels: int = limits.MAX_PIXELS
 ) -> Picture:

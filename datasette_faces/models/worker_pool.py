@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from ..errors import FacesError, MissingExtra, ModelError, PictureError
 from ..media import decode, limits
-from ..shapes import Analysis, Face, ManualBox, ModelInfo, QueryAnalysis
+from ..shapes import Analysis, Detection, Face, ManualBox, ModelInfo, QueryAnalysis
 from . import pipeline, subprocesses
 from .base import EXTRA_MEND, Engine, FaceModel
 from .manual_box import measure_manual_face
@@ -135,6 +135,13 @@ class WorkerPool:
         seconds = self.limits.seconds + load_seconds
         return self._schedule(_measure, self.model, manual_box, data, seconds=seconds)
 
+    def measure_placed(
+        self, data: bytes, placed: list[Detection], *, load_seconds: float
+    ) -> Future[tuple[Face, ...]]:
+        """Measure and embed faces of a photo whose landmarks are known; otherwise as `analyse`."""
+        seconds = self.limits.seconds + load_seconds
+        return self._schedule(_measure_placed, self.model, placed, data, seconds=seconds)
+
     def _analyse_with(
         self, function: Callable[..., Answer], data: bytes, load_seconds: float
     ) -> Future[Answer]:
@@ -225,6 +232,11 @@ def _analyse_query(
 def _measure(model: FaceModel, manual_box: ManualBox, data: bytes) -> Face:
     with _blame_picture(data):
         return measure_manual_face(data, _load_once(model), manual_box, detect_px=model.detect_px)
+
+
+def _measure_placed(model: FaceModel, placed: list[Detection], data: bytes) -> tuple[Face, ...]:
+    with _blame_picture(data):
+        return pipeline.measure_placed(data, _load_once(model), placed, detect_px=model.detect_px)
 
 
 @contextmanager

@@ -10,12 +10,12 @@ import json
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..algorithms import geometry
 from ..shapes import Box
-from . import coerce
+from . import coerce, former_faces
 from .connection import Connection
 from .photos import now
 
@@ -100,15 +100,20 @@ def append(conn: Connection, decision: Decision) -> Decision:
 
 def refs(conn: Connection, role: str, face_ids: Iterable[int]) -> tuple[FaceRef, ...]:
     """Faces as a decision names them, those that are not there left out."""
+    return tuple(replace(ref, role=role) for ref in _present_refs(conn, face_ids).values())
+
+
+def _present_refs(conn: Connection, face_ids: Iterable[int]) -> dict[int, FaceRef]:
+    """How these faces are named in what their photos hold now, without a role, by id."""
     rows = conn.execute(
         """
-        select sha256, x, y, faces.width, faces.height
+        select faces.id, sha256, x, y, faces.width, faces.height
         from faces join photos on photos.id = photo_id
         where faces.id in (select value from json_each(?)) order by faces.id
         """,
         [json.dumps(list(face_ids))],
     )
-    return tuple(FaceRef(role, sha256, Box(*box)) for sha256, *box in rows)
+    return {face_id: FaceRef("", sha256, Box(*box)) for face_id, sha256, *box in rows}
 
 
 def by_id(conn: Connection, decision_id: int) -> Decision | None:
@@ -162,10 +167,9 @@ def last_about(conn: Connection, keys: Sequence[str]) -> int:
     return int(row[0])
 
 
-def every(conn: Connection) -> Iterator[Decision]:
-    """All decisions, the first one first."""
-    for batch in _batches(conn, "1"):
-        yield from batch
+def every(conn: Connection) -> Iterator[list[Decision]]:
+    """All decisions, the first one first, up to BATCH at a time."""
+    return _batches(conn, "1")
 
 
 def newest(conn: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
@@ -223,38 +227,25 @@ def faces_by_role(conn: Connection, made: Sequence[Decision]) -> list[defaultdic
 
 def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]:
     """The face that each of these is now; None where there is none."""
-    photo_of = photos_of(conn, {ref.sha256 for ref in wanted})
-    faces = boxes_of_photos(conn, sorted(set(photo_of.values())))
-    return [
-        geometry.find_same_face(ref.box, faces.get(photo_of.get(ref.sha256, -1), {}))
-        for ref in wanted
-    ]
+    faces = former_faces.boxes_by_content(conn, {ref.sha256 for ref in wanted})
+    return [geometry.find_same_face(ref.box, faces.get(ref.sha256, {})) for ref in wanted]
 
 
-def photos_of(conn: Connection, contents: Iterable[str]) -> dict[str, int]:
-    """The photo that holds each of these contents, or held it before it was edited."""
-    rows = conn.execute(
-        """
-        select value, coalesce(photos.id, photo_contents.photo_id) from json_each(?)
-        left join photos on photos.sha256 = value
-        left join photo_contents on photo_contents.sha256 = value
-        """,
-        [json.dumps(sorted(contents))],
-    )
-    return {sha256: photo for sha256, photo in rows if photo is not None}
-
-
-def boxes_of_photos(conn: Connection, photo_ids: list[int]) -> dict[int, dict[int, Box]]:
-    """The faces of each of these photos, with their boxes."""
-    rows = conn.execute(
-        "select photo_id, id, x, y, width, height from faces "
-        "where photo_id in (select value from json_each(?)) order by id",
-        [json.dumps(photo_ids)],
-    )
-    found: dict[int, dict[int, Box]] = defaultdict(dict)
-    for photo_id, face_id, *box in rows:
-        found[photo_id][face_id] = coerce.box(*box)
-    return found
+def name_by_both_contents(conn: Connection, made: Sequence[Decision]) -> list[Decision]:
+    """The decisions, with the faces of edited photos named by the present content as well."""
+    found = iter(found_again(conn, [ref for decision in made for ref in decision.faces]))
+    named: list[Decision] = []
+    for decision in made:
+        there = [face_id for _, face_id in zip(decision.faces, found, strict=False)]
+        present = _present_refs(conn, [it for it in there if it is not None])
+        known = {(ref.role, ref.sha256) for ref in decision.faces}
+        also = [
+            replace(present[face_id], role=ref.role)
+            for ref, face_id in zip(decision.faces, there, strict=True)
+            if face_id is not None and (ref.role, present[face_id].sha256) not in known
+        ]
+        named.append(replace(decision, faces=(*decision.faces, *also)))
+    return named
 
 
 BATCH = 200

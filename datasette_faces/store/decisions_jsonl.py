@@ -24,11 +24,13 @@ def write_lines(conn: Connection, *, without: Collection[str] = ()) -> Iterator[
     without: kinds to leave out, with what undoes and redoes them.
     """
     left_out: set[str] = set()
-    for decision in decisions.every(conn):
-        if decision.kind in without or decision.target in left_out:
-            left_out.add(decision.uid)
-            continue
-        yield json.dumps(_as_json(decision), ensure_ascii=False)
+    for batch in decisions.every(conn):
+        # A file that knows an edited photo by its present content alone finds the faces, too
+        for decision in decisions.name_by_both_contents(conn, batch):
+            if decision.kind in without or decision.target in left_out:
+                left_out.add(decision.uid)
+                continue
+            yield json.dumps(_as_json(decision), ensure_ascii=False)
 
 
 def add_lines(

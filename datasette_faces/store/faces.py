@@ -28,14 +28,10 @@ MEASURES = (
 """Where a face is in its photo, and how well it can be seen."""
 
 
-def save_faces(
-    conn: Connection, photo_id: int, model_id: str, faces: tuple[Face, ...], *, edited: bool
-) -> None:
-    """Store what a model found in a photo.
+def save_faces(conn: Connection, photo_id: int, model_id: str, faces: tuple[Face, ...]) -> None:
+    """Store what a model found in a photo whose picture is as it was; `edited_photos` has the others.
 
-    A face that is there already (by its box) keeps its id and gets this model's embedding. In an
-    edited picture it is measured again, and faces that are no longer there are removed, but for
-    those that somebody placed in a person, or drew.
+    A face that is there already (by its box) keeps its id and gets this model's embedding.
     """
     known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)
     for face in faces:
@@ -49,15 +45,7 @@ def save_faces(
             if face_id in drawn:
                 # Found after all: it stays if the drawing is undone
                 conn.execute("delete from face_drawings where face_id = ?", [face_id])
-            if edited:
-                _update_face(conn, face_id, face)
         save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
-    if edited:
-        for face_id in known.keys() - drawn:
-            _delete_unplaced_face(conn, face_id)
-    conn.execute(
-        "insert or ignore into analyses(photo_id, model_id) values (?, ?)", [photo_id, model_id]
-    )
 
 
 def _boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
@@ -116,7 +104,8 @@ def insert_face(conn: Connection, photo_id: int, face: Face) -> int:
     return int(cursor.lastrowid)
 
 
-def _update_face(conn: Connection, face_id: int, face: Face) -> None:
+def update_face(conn: Connection, face_id: int, face: Face) -> None:
+    """Measure a face anew, in another picture."""
     values = _face_values(face)
     assignments = ", ".join(f"{name} = :{name}" for name in values)
     conn.execute(f"update faces set {assignments} where id = :id", {**values, "id": face_id})
@@ -132,8 +121,18 @@ def save_embedding(conn: Connection, face_id: int, model_id: str, embedding: byt
     )
 
 
-def _delete_unplaced_face(conn: Connection, face_id: int) -> None:
-    conn.execute("delete from faces where id = ? and person_source is not 'person'", [face_id])
+def delete_face(conn: Connection, face_id: int) -> list[str]:
+    """Remove a face with all that is made of it; the key of whose it was, if anybody's."""
+    owner = conn.execute(
+        "select key from faces join people on people.id = person_id where faces.id = ?", [face_id]
+    ).fetchone()
+    # Written out: a connection of Datasette's may leave foreign keys alone
+    conn.execute("update people set cover_face_id = null where cover_face_id = ?", [face_id])
+    conn.execute("update former_faces set face_id = null where face_id = ?", [face_id])
+    for table in ("face_embeddings", "face_clusters"):
+        conn.execute(f"delete from {table} where face_id = ?", [face_id])
+    conn.execute("delete from faces where id = ?", [face_id])
+    return [owner[0]] if owner else []
 
 
 def describe_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, dict[str, Any]]:

@@ -89,6 +89,6 @@ def _placed(conn: Connection, places: Iterable[Place]) -> dict[Place, str | None
     for sha256, said in standings.statements_by_content(conn, boxes).items():
         for box in boxes[sha256]:
             # Each by itself: the boxes of two models are one face, and neither takes the other's words
-            standing = standings.match_statements(said, {0: box}).get(0)
+            standing = standings.match_statements(said, {sha256: {0: box}}).get(0)
             found[sha256, box] = standing.placed if standing else None
     return found

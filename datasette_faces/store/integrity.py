@@ -26,6 +26,12 @@ MENDS = {
     "where photo_id not in (select id from photos)",
     ("photo_contents", "photos"): "delete from photo_contents "
     "where photo_id not in (select id from photos)",
+    ("former_pictures", "photos"): "delete from former_pictures "
+    "where photo_id not in (select id from photos)",
+    ("former_faces", "photos"): "delete from former_faces "
+    "where photo_id not in (select id from photos)",
+    ("former_faces", "faces"): "update former_faces set face_id = null "
+    "where face_id not in (select id from faces)",
     ("face_clusters", "faces"): "delete from face_clusters "
     "where face_id not in (select id from faces)",
     ("calibrations", "models"): "delete from calibrations "

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..algorithms import vectors
 from ..shapes import Box, Face, FloatArray
-from . import decisions, faces
+from . import decisions, faces, former_faces
 from .connection import Connection
 from .decisions import ACTIVE, DRAWN, FaceRef
 
@@ -38,7 +38,9 @@ class Waiting:
 def add(
     conn: Connection, photo_id: int, uid: str, face: Face, embeddings: Mapping[str, FloatArray]
 ) -> int:
-    """Insert the face that a decision drew, with its embeddings by model; its id."""
+    """Insert the face that a decision drew, with its embeddings by model; its id, as it had one once."""
+    if (remade := _remake(conn, uid, photo_id, face, embeddings)) is not None:
+        return remade
     face_id = faces.insert_face(conn, photo_id, face)
     for model_id, embedding in embeddings.items():
         faces.save_embedding(conn, face_id, model_id, vectors.encode(embedding))
@@ -89,9 +91,9 @@ def settle(conn: Connection, uid: str | None = None) -> tuple[list[int], list[st
 
 
 def waiting(conn: Connection, model_ids: Sequence[str]) -> list[Waiting]:
-    """The drawings that hold and lack their face, or an embedding by one of these models.
+    """The drawings that hold and lack their face, or an embedding by one of these models, by photo.
 
-    Those of photos whose content is another one by now wait on.
+    Those of photos whose content is another one by now, and whose face is not there, wait on.
     """
     rows = conn.execute(
         f"""
@@ -103,25 +105,53 @@ def waiting(conn: Connection, model_ids: Sequence[str]) -> list[Waiting]:
         """
     ).fetchall()
     refs = [FaceRef(DRAWN, sha256, Box(*box)) for _, _, sha256, *box in rows]
+    there = decisions.found_again(conn, refs)
+    found = [
+        Waiting(uid, photo_id, ref.box, None, tuple(model_ids))
+        for (uid, photo_id, *_), ref, face_id in zip(rows, refs, there, strict=True)
+        if face_id is None
+    ]
+    return sorted(found + _lacking(conn, model_ids), key=lambda drawing: drawing.photo_id)
+
+
+def _lacking(conn: Connection, model_ids: Sequence[str]) -> list[Waiting]:
+    """The drawn faces that lack an embedding by one of these models; detected ones need none."""
+    rows = conn.execute(
+        """
+        select uid, photo_id, x, y, width, height, faces.id,
+            (select json_group_array(model_id) from face_embeddings where face_id = faces.id)
+        from face_drawings join faces on faces.id = face_id order by faces.id
+        """
+    )
     found: list[Waiting] = []
-    for (uid, photo_id, *_), ref, face_id in zip(
-        rows, refs, decisions.found_again(conn, refs), strict=True
-    ):
-        lacking = _lacking(conn, face_id, model_ids)
+    for uid, photo_id, *box, face_id, known in rows:
+        lacking = tuple(it for it in model_ids if it not in json.loads(known))
         if lacking:
-            found.append(Waiting(uid, photo_id, ref.box, face_id, lacking))
+            found.append(Waiting(uid, photo_id, Box(*box), face_id, lacking))
     return found
 
 
-def _lacking(conn: Connection, face_id: int | None, model_ids: Sequence[str]) -> tuple[str, ...]:
-    """The models by which a face is to be embedded yet; one that a detector found needs none."""
-    if face_id is None:
-        return tuple(model_ids)
-    if of_face(conn, face_id) is None:
-        return ()
-    rows = conn.execute("select model_id from face_embeddings where face_id = ?", [face_id])
-    known = {row[0] for row in rows}
-    return tuple(it for it in model_ids if it not in known)
+def _remake(
+    conn: Connection, uid: str, photo_id: int, face: Face, embeddings: Mapping[str, FloatArray]
+) -> int | None:
+    """Bring back the face that a drawing had once, measured anew; its id. None where it had none."""
+    row = conn.execute(
+        f"""
+        select kept, decision_faces.sha256, x, y, width, height from face_drawings
+        join decisions on decisions.uid = face_drawings.uid
+        join decision_faces on decision_id = decisions.id and role = '{DRAWN}'
+        where face_drawings.uid = ? and kept is not null
+        """,
+        [uid],
+    ).fetchone()
+    if row is None:
+        return None
+    kept, sha256, *box = row
+    packed = json.loads(kept)
+    [face_id] = _bring_back(conn, uid, FaceRef(DRAWN, sha256, Box(*box)), packed, photo_id)
+    faces.update_face(conn, face_id, face)
+    embed(conn, face_id, embeddings)
+    return face_id
 
 
 def _take_away(conn: Connection, uid: str, face_id: int) -> list[str]:
@@ -130,19 +160,22 @@ def _take_away(conn: Connection, uid: str, face_id: int) -> list[str]:
         conn.execute("delete from face_drawings where uid = ?", [heir])
         conn.execute("update face_drawings set uid = ? where uid = ?", [heir, uid])
         return []
-    owner = conn.execute(
-        "select key from faces join people on people.id = person_id where faces.id = ?", [face_id]
-    ).fetchone()
+    sha256 = conn.execute(
+        "select sha256 from photos join faces on photo_id = photos.id where faces.id = ?", [face_id]
+    ).fetchone()[0]
+    return put_away(conn, uid, face_id, sha256)
+
+
+def put_away(conn: Connection, uid: str, face_id: int, sha256: str) -> list[str]:
+    """Remove the face of a drawing, and keep it for when it may come back; the key of whose it was.
+
+    sha256: the content in which it is where it is.
+    """
     conn.execute(
         "update face_drawings set face_id = null, kept = ? where uid = ?",
-        [json.dumps(_packed(conn, face_id)), uid],
+        [json.dumps({**_packed(conn, face_id), "sha256": sha256}), uid],
     )
-    # Written out: a connection of Datasette's may leave foreign keys alone
-    conn.execute("update people set cover_face_id = null where cover_face_id = ?", [face_id])
-    for table in ("face_embeddings", "face_clusters"):
-        conn.execute(f"delete from {table} where face_id = ?", [face_id])
-    conn.execute("delete from faces where id = ?", [face_id])
-    return [owner[0]] if owner else []
+    return faces.delete_face(conn, face_id)
 
 
 def _other_drawing(conn: Connection, uid: str, face_id: int) -> str | None:
@@ -182,12 +215,19 @@ def _packed(conn: Connection, face_id: int) -> dict[str, Any]:
     }
 
 
-def _bring_back(conn: Connection, uid: str, ref: FaceRef, packed: dict[str, Any]) -> list[int]:
-    """Insert a face that was kept, in its photo, which may have another id by now."""
-    photo_id = decisions.photos_of(conn, [ref.sha256]).get(ref.sha256)
+def _bring_back(
+    conn: Connection, uid: str, ref: FaceRef, packed: dict[str, Any], photo_id: int | None = None
+) -> list[int]:
+    """Insert a face that was kept, in its photo, which may have another id by now.
+
+    Nothing where the photo has another picture than the one that it was kept of.
+    """
+    if photo_id is None:
+        photo_id = former_faces.photo_of_picture(conn, packed.get("sha256", ref.sha256))
     if photo_id is None:
         return []
     face_id = _insert(conn, photo_id, packed)
+    former_faces.reunite(conn, ref.sha256, ref.box, face_id)
     known = _existing(conn, "models", packed["embeddings"])
     for model_id in known:
         raw = base64.b64decode(packed["embeddings"][model_id])

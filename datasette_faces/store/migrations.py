@@ -375,6 +375,36 @@ def face_keys(db: Database) -> None:
     db.execute("create table face_keys (name text primary key, key blob not null)")
 
 
+@migrations(name="0009_former_faces")
+def former_faces(db: Database) -> None:
+    """Where faces were in what their photos held before an edit; whose they were that are gone since."""
+    for statement in (
+        """
+        create table former_pictures ( -- those of photo_contents that had another picture
+            sha256 text primary key,
+            photo_id integer not null references photos(id) on delete cascade
+        )
+        """,
+        "create index former_pictures_photo on former_pictures(photo_id)",
+        """
+        create table former_faces (
+            photo_id integer not null references photos(id) on delete cascade,
+            sha256 text not null, -- what the photo held
+            x real not null, -- pixels of that picture
+            y real not null,
+            width real not null,
+            height real not null,
+            face_id integer references faces(id) on delete set null, -- null: not in the present one
+            person_key text -- whose a face was that is not in the present picture
+        )
+        """,
+        "create index former_faces_content on former_faces(sha256)",
+        "create index former_faces_face on former_faces(face_id)",
+        "create index former_faces_photo on former_faces(photo_id)",
+    ):
+        db.execute(statement)
+
+
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
     return f"""
         create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin

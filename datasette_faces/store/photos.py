@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Literal, TypeAlias
 
 from ..shapes import Analysis, File
+from . import former_faces
 from .connection import Connection
 
 Change: TypeAlias = Literal["new", "picture", "caption"]
@@ -68,8 +69,19 @@ def is_analysed(conn: Connection, photo_id: int, model_id: str) -> bool:
     return found.fetchone() is not None
 
 
-def save_photo(conn: Connection, file: File, sha256: str, analysis: Analysis) -> tuple[int, Change]:
-    """Store a photo whose content is new; its id, and what that was.
+@dataclass(frozen=True, slots=True)
+class FormerPicture:
+    """The picture that a photo had before an edit: its size, and the content that had it last."""
+
+    width: int
+    height: int
+    sha256: str
+
+
+def save_photo(
+    conn: Connection, file: File, sha256: str, analysis: Analysis
+) -> tuple[int, Change, FormerPicture | None]:
+    """Store a photo whose content is new; its id, what that was, and the picture that was there before.
 
     Where the file was there before with another content, and that content has no other place, the
     photo was edited: its row keeps its id. If size and thumbnail are the same as before, only what
@@ -81,19 +93,28 @@ def save_photo(conn: Connection, file: File, sha256: str, analysis: Analysis) ->
         names = ", ".join(values)
         bound = ", ".join(f":{name}" for name in values)
         cursor = conn.execute(f"insert into photos({names}) values ({bound})", values)
-        return int(cursor.lastrowid), "new"
+        return int(cursor.lastrowid), "new", None
     values["id"] = photo_id
-    same_picture = conn.execute(
-        "select width = :width and height = :height and thumbnail = :thumbnail "
+    same_picture, *before = conn.execute(
+        "select width = :width and height = :height and thumbnail = :thumbnail, width, height, sha256 "
         "from photos where id = :id",
         values,
-    ).fetchone()[0]
+    ).fetchone()
     assignments = ", ".join(f"{name} = :{name}" for name in values)
     conn.execute(f"update photos set {assignments} where id = :id", values)
+    former_faces.forget_content(conn, photo_id, sha256)
     if same_picture:
-        return photo_id, "caption"
+        return photo_id, "caption", None
     conn.execute("delete from analyses where photo_id = ?", [photo_id])
-    return photo_id, "picture"
+    former_faces.part_with_picture(conn, photo_id)
+    return photo_id, "picture", FormerPicture(*before)
+
+
+def save_analysis(conn: Connection, photo_id: int, model_id: str) -> None:
+    """Say that a model has looked at a photo."""
+    conn.execute(
+        "insert or ignore into analyses(photo_id, model_id) values (?, ?)", [photo_id, model_id]
+    )
 
 
 def _photo_values(file: File, sha256: str, analysis: Analysis) -> dict[str, object]:

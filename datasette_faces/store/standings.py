@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..algorithms import geometry
 from ..shapes import Box
-from . import coerce
+from . import coerce, former_faces
 from .connection import Connection
-from .decisions import ACTIVE, APART, MEMBER, boxes_of_photos
+from .decisions import ACTIVE, APART, MEMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,28 @@ def read_standings(conn: Connection, face_ids: Iterable[int] | None = None) -> d
     face_ids = None if face_ids is None else set(face_ids)
     photos = _photos_of(conn, face_ids)
     said = _statements_by_photo(conn, photos)
-    faces = boxes_of_photos(conn, list(said))
+    contents = {statement.sha256 for of_photo in said.values() for statement in of_photo}
+    faces = former_faces.boxes_by_content(conn, contents)
     found: dict[int, Standing] = {}
-    for photo_id, among in faces.items():
-        found |= match_statements(said[photo_id], among)
+    for of_photo in said.values():
+        found |= match_statements(of_photo, faces)
     wanted = found.keys() if face_ids is None else found.keys() & face_ids
     return {face_id: found[face_id] for face_id in wanted}
 
 
-Statements = list[tuple[int, str, str | None, Box]]
-"""Decision, role, person, box: what was said of the faces of one photo, in order."""
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a decision says of the face that is in a box of a content."""
+
+    decision_id: int
+    role: str
+    person_key: str | None
+    sha256: str
+    box: Box
+
+
+Statements = list[Statement]
+"""What was said of the faces of one photo, in order."""
 
 
 def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
@@ -54,7 +66,10 @@ def _photos_of(conn: Connection, face_ids: Iterable[int] | None) -> str | None:
     return json.dumps([row[0] for row in rows if coerce.row_id(row[0]) is not None])
 
 
-_CONTENTS = "select sha256, id as photo_id from photos {} union all select * from photo_contents {}"
+_CONTENTS = """
+    select sha256, id as photo_id from photos {}
+    union all select sha256, photo_id from photo_contents {}
+"""
 
 
 def _statements_by_photo(conn: Connection, photos: str | None) -> dict[int, Statements]:
@@ -67,7 +82,7 @@ def _statements_by_photo(conn: Connection, photos: str | None) -> dict[int, Stat
     rows = conn.execute(
         f"""
         with contents as materialized ({contents})
-        select photo_id, decision_id, role, person_key, x, y, width, height
+        select photo_id, decision_id, role, person_key, contents.sha256, x, y, width, height
         from {first} cross join {second} on contents.sha256 = decision_faces.sha256
         cross join decisions on decisions.id = decision_id
         where role in ('{MEMBER}', '{APART}') and {ACTIVE}
@@ -82,7 +97,7 @@ def statements_by_content(conn: Connection, contents: Iterable[str]) -> dict[str
     """What holds of faces in photos by their contents, whether the photos are here or not."""
     rows = conn.execute(
         f"""
-        select sha256, decision_id, role, person_key, x, y, width, height
+        select sha256, decision_id, role, person_key, sha256, x, y, width, height
         from json_each(?) cross join decision_faces on sha256 = json_each.value
         cross join decisions on decisions.id = decision_id
         where role in ('{MEMBER}', '{APART}') and {ACTIVE}
@@ -95,16 +110,24 @@ def statements_by_content(conn: Connection, contents: Iterable[str]) -> dict[str
 
 def _by_first(rows: Iterable[Sequence[Any]]) -> dict[Any, Statements]:
     said: dict[Any, Statements] = defaultdict(list)
-    for first, number, role, key, *box in rows:
-        said[first].append((number, role, coerce.text(key), coerce.box(*box)))
+    for first, number, role, key, sha256, *box in rows:
+        box_in = coerce.box(*box)
+        content = coerce.text(sha256) or ""
+        said[first].append(Statement(number, role, coerce.text(key), content, box_in))
     return said
 
 
-def match_statements(said: Statements, faces: dict[int, Box]) -> dict[int, Standing]:
-    """What was said of a photo's faces, as it stands after the last word."""
+def match_statements(
+    said: Statements, faces: Mapping[str, Mapping[int, Box]]
+) -> dict[int, Standing]:
+    """What was said of a photo's faces, as it stands after the last word.
+
+    faces: by content, the box that each has in it.
+    """
     found: dict[int, Standing] = {}
-    for number, role, key, box in said:
-        face_id = geometry.find_same_face(box, faces)
+    for statement in said:
+        number, role, key = statement.decision_id, statement.role, statement.person_key
+        face_id = geometry.find_same_face(statement.box, faces.get(statement.sha256, {}))
         if face_id is None or key is None:
             continue
         before = found.get(face_id, Standing())

@@ -11,9 +11,10 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 from ...errors import BrokenPicture, FacesError, PictureError
 from ...media.files import as_path, read_file
@@ -23,8 +24,8 @@ from ...models.model_pools import ModelPool, ModelPools, PoolOptions, QueuePolic
 from ...models.pipeline import MIN_FACE_PX
 from ...people import grouping, import_names, manual_faces
 from ...search import index_upkeep
-from ...shapes import Analysis, File
-from ...store import embeddings, faces, models, people, scans
+from ...shapes import Analysis, Detection, Face, File
+from ...store import edited_photos, embeddings, faces, models, people, scans
 from ...store import photos as store
 from ...store.connection import Connection, transaction
 from ...store.database import writing
@@ -184,6 +185,8 @@ class _Ingest:
         self._is_registered = False
         self._batch: list[_Job] = []
         self._new_faces: set[int] = set()
+        self._bereft: set[str] = set()
+        """The keys of people who lost a face by an edit: another one may stand for them."""
         self._hashes_in_hand: set[str] = set()
         self._errors_by_hash: dict[str, PictureError] = {}
         self._written_at = time.monotonic()
@@ -315,11 +318,13 @@ class _Ingest:
                 for job in self._batch:
                     self._save(job)
                 people.reassign_photos(self.conn, self._new_faces)
+                people.show(self.conn, self._bereft)
                 index_upkeep.follow(self.conn)
         self._hashes_in_hand -= {job.sha256 for job in self._batch}
         # Only now: what Ctrl-C tears out of this transaction is written at the end
         self._batch = []
         self._new_faces = set()
+        self._bereft = set()
         self._written_at = time.monotonic()
 
     def _save(self, job: _Job) -> None:
@@ -345,16 +350,34 @@ class _Ingest:
             return photo_id
         analysis = job.future.result()
         change: store.Change | None = None
+        before: store.FormerPicture | None = None
         if photo_id is None:
-            photo_id, change = store.save_photo(self.conn, job.file, job.sha256, analysis)
+            photo_id, change, before = store.save_photo(self.conn, job.file, job.sha256, analysis)
         self.report.new += change == "new"
         self.report.edited += change in ("picture", "caption")
         self.report.analysed_again += change is None
-        edited = change == "picture"
-        faces.save_faces(self.conn, photo_id, self.model.id, analysis.faces, edited=edited)
+        if before is None:
+            faces.save_faces(self.conn, photo_id, self.model.id, analysis.faces)
+        else:
+            self._bereft |= edited_photos.save_faces(
+                self.conn,
+                photo_id,
+                self.pool.load(),
+                analysis,
+                before,
+                partial(self._look_at, job),
+            )
+        store.save_analysis(self.conn, photo_id, self.model.id)
         self.report.faces += len(analysis.faces)
         self._new_faces.add(photo_id)
         return photo_id
+
+    def _look_at(self, job: _Job, placed: Sequence[Detection]) -> Sequence[Face]:
+        """Measure faces of a photo whose landmarks are known. Raises FacesError."""
+        data = read_file(job.file)
+        if hashlib.sha256(data).hexdigest() != job.sha256:
+            raise BrokenPicture("the file changed while it was ingested")
+        return self.pool.submit_placed(data, list(placed)).result()
 
     def _reject(self, rejected: RejectedPath) -> None:
         self.report.errors.append(rejected)
