@@ -16,7 +16,7 @@ from .geometry import intersection_over_union, similarity_transform, transform_p
 
 SURE = 0.6
 """From this cosine on, two faces of two versions of a picture are one, wherever they are. Of faces in
-crops, mirror images, grey and smaller copies of real photographs 98 in 100 have more; two people hardly ever."""
+crops, mirror images, grey and smaller copies of photographs 98 in 100 have more; two people hardly ever."""
 PLACE_WEIGHT = 0.3
 """What being where one is expected counts beside the cosine: it tells twins apart, and no others."""
 SAME_PLACE = 0.3

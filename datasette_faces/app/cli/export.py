@@ -26,8 +26,12 @@ BIOMETRIC = (
     "Note: the catalogue holds embeddings. They are biometric data: anyone who has the file can find "
     "these people in any other photographs."
 )
+UNACCOUNTED_SHOWN = 10
+"""Photos that are listed; all of them are in what --json prints."""
 LEFT_OUT = {
     "hidden": "of hidden people",
+    "resembling": "that nobody placed and that may be of hidden people: they are blurred",
+    "unaccounted": "in photos that were edited, and in which somebody hidden is not found any more",
     "unnamed": "without a person, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }
@@ -166,6 +170,12 @@ def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
             f"left out: {counted(count, 'face')} {LEFT_OUT[reason]}"
             for reason, count in made.left_out.items()
             if count
+        ),
+        *(f"    {printable(path)}" for path in made.unaccounted[:UNACCOUNTED_SHOWN]),
+        *(
+            [f"    …and {len(made.unaccounted) - UNACCOUNTED_SHOWN:,} more"]
+            if len(made.unaccounted) > UNACCOUNTED_SHOWN
+            else []
         ),
         f"audit: no leaks found ({looked_for:,} looked for)",
         f"({seconds:.1f} s)",

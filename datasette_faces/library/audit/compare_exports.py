@@ -19,7 +19,7 @@ from ...store import catalogue as tables
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ...store.schema import quote_name
-from ..publish import public_ids, public_rows, selection
+from ..publish import hidden_faces, public_ids, public_rows, selection
 from .findings import AuditFinding, Catalogue, Row, pair_by_id
 from .schema_check import scratch_catalogue
 
@@ -73,6 +73,7 @@ def match_faces(private: Connection, conn: Connection) -> list[int]:
 def prepare_comparison(catalogue: Catalogue) -> Comparison:
     """What to compare a catalogue with; after `match_faces`."""
     secret = selection.read_secret(catalogue.private) or b"none"
+    hidden_faces.redact(catalogue.private)
     others = bool(catalogue.notes.get("blur_others"))
     return Comparison(
         catalogue, secret, selection.find_boxes_to_blur(catalogue.private, others=others)

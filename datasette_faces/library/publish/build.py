@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...store.connection import Connection, transaction
 from ...store.database import reading, writing
-from . import public_ids, selection
+from . import hidden_faces, public_ids, selection
 from .options import ExportOptions, choose_faces
 from .writer import Advance, ExportJob, write_catalogue
 
@@ -20,12 +20,16 @@ NAMES_COLUMNS = ("id", "path", "blurred_faces")
 
 @dataclass(frozen=True)
 class BuiltCatalogue:
-    """What a catalogue holds, its options, and how many faces were left out, by the reason."""
+    """What a catalogue holds, its options, and how many faces were left out, by the reason.
+
+    unaccounted: paths of photos that were edited, and in which somebody hidden is not found any more.
+    """
 
     photos: int
     faces: int
     people: int
     left_out: dict[str, int]
+    unaccounted: list[str]
     notes: dict[str, str]
 
 
@@ -51,6 +55,7 @@ def build_catalogue(
         return BuiltCatalogue(
             **selection.count_chosen(private),
             left_out=selection.count_left_out(private),
+            unaccounted=hidden_faces.list_unaccounted(private),
             notes=job.notes,
         )
 

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from ...errors import CatalogueError
 from ...store import catalogue as tables
 from ...store.connection import Connection, sqlite
-from . import selection
+from . import hidden_faces, selection
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ def choose_faces(private: Connection, options: ExportOptions) -> None:
     """
     face_ids = _run_query(private, options.query) if options.query else None
     people = _find_people(private, options.people) if options.people else None
-    if not selection.choose_faces(
+    chosen = selection.choose_faces(
         private, people=people, face_ids=face_ids, unnamed=options.unnamed
-    ):
+    )
+    hidden_faces.redact(private)
+    if not chosen or not selection.count_chosen(private)["faces"]:
         raise CatalogueError(_explain_nothing(private, options))
 
 
@@ -112,4 +114,6 @@ def _explain_nothing(private: Connection, options: ExportOptions) -> str:
     left_out = selection.count_left_out(private)
     mend = "name people first (datasette faces people DB name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
+    unsure = left_out.get("resembling", 0) + left_out.get("unaccounted", 0)
+    hidden += f"; {unsure:,} may show somebody hidden" if unsure else ""
     return f"There is no face to publish: {left_out['unnamed']:,} have no name{hidden}; {mend}"

@@ -172,16 +172,20 @@ def run_query(conn: Connection, sql: str) -> list[int]:
 
 
 def count_left_out(conn: Connection) -> dict[str, int]:
-    """How many faces are left out, by the reason; after `choose_faces`."""
+    """How many faces are left out, by the reason; after `hidden_faces.redact`.
+
+    Of its reasons, those that there are.
+    """
     row = conn.execute(
         f"""
         select count(*), sum({IS_HIDDEN}), sum(not {IS_HIDDEN} and not {IS_NAMED}) from faces
         left join people on people.id = person_id
-        where faces.id not in (select id from chosen)
+        where faces.id not in (select id from chosen) and faces.id not in (select id from withheld)
         """
     ).fetchone()
     total, hidden, unnamed = (count or 0 for count in row)
-    return {"hidden": hidden, "unnamed": unnamed, "others": total - hidden - unnamed}
+    why = dict(conn.execute("select reason, count(*) from withheld group by reason").fetchall())
+    return {"hidden": hidden, "unnamed": unnamed, "others": total - hidden - unnamed, **why}
 
 
 def count_chosen(conn: Connection) -> dict[str, int]:
@@ -319,9 +323,11 @@ def copy_embeddings(private: Connection, conn: Connection, among: Iterable[Model
 def find_boxes_to_blur(conn: Connection, *, others: bool) -> dict[int, list[tuple[Any, ...]]]:
     """By published photo, the boxes of faces to blur: of hidden people, or of all that are not chosen.
 
-    What a person marked as no face is not among them.
+    After `hidden_faces.redact`, whose further faces are among them. What a person marked as no face is not.
     """
-    which = "faces.id not in (select id from chosen)" if others else IS_HIDDEN
+    which = f"({IS_HIDDEN} or faces.id in (select id from redacted))"
+    if others:
+        which = "faces.id not in (select id from chosen)"
     rows = conn.execute(
         f"""
         select photo_id, x, y, faces.width, faces.height from faces
