@@ -87,6 +87,14 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A face that a model sees in a picture: where, and its embedding (unit length)."""
+
+    area: Area
+    embedding: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class Photo:
     """A photograph's facts, sizes in upright full-size pixels, and its thumbnail (JPEG)."""
 

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def warm_workers() -> None:
         # Python 3.11 does not hand its own path over
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         subprocesses.make_context("preloaded")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remember_what_models_saw() -> Iterator[None]:
+    """A model looks at each picture once in a session: hundreds of catalogues show the same few."""
+    from datasette_faces.library.audit import model_check
+
+    see = lru_cache(maxsize=None)(model_check.see_in_all_orientations)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_check, "see_in_all_orientations", see)
+        yield
 
 
 @pytest.fixture(scope="session")

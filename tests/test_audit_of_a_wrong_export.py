@@ -195,10 +195,14 @@ def test_a_hidden_face_in_the_crop_of_another_one_is_a_leak(private, tmp_path, m
             "update faces set (x, y, width, height) = (select x + width / 2, y + height / 4, width / 2, "
             "height / 2 from faces where id = 1) where id = 3"
         )
-    assert export(str(beside), str(tmp_path / "out.db")).report.leaks == 0
+    # Where the hidden face was it is in the picture still, as the model says
+    with pytest.raises(Leak):
+        export(str(beside), str(tmp_path / "out.db"))
+    made = export(str(beside), str(tmp_path / "out.db"), with_models=False)
+    assert made.report.leaks == 0
     monkeypatch.setattr(public_rows, "_areas_to_blur", lambda row, blurred: [])
     with pytest.raises(Leak) as caught:
-        export(str(beside), str(tmp_path / "out.db"), replace=True)
+        export(str(beside), str(tmp_path / "out.db"), replace=True, with_models=False)
     [finding] = [it for it in caught.value.report.findings if it.check == BLURRED]
     assert (finding.found, finding.examples[0].split()[0]) == (1, "faces")
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import shutil
 from pathlib import Path
 
 import pytest
 from edits import EDITS, save
+from pictures import encoded
 from PIL import Image
 from running import ingest, rows
 
+from datasette_faces.algorithms import vectors
+from datasette_faces.errors import CatalogueError, Leak
+from datasette_faces.library.audit import allow_list, model_check
+from datasette_faces.library.export import export
+from datasette_faces.library.publish import selection
+from datasette_faces.library.publish.options import ExportOptions
+from datasette_faces.models.base import Engine
+from datasette_faces.models.orientations import see_in_all_orientations
+from datasette_faces.models.sface import SFace
 from datasette_faces.people import decide
-from datasette_faces.shapes import Box
+from datasette_faces.shapes import Box, FloatArray
+from datasette_faces.store.catalogue import PICTURE_COLUMNS
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
@@ -31,6 +44,11 @@ def named(tmp_path_factory: pytest.TempPathFactory, t1_jpg: Path) -> Path:
         for face_id in range(1, 7):
             decide.place_faces(conn, [face_id], None, f"Person {face_id}", by=decide.NOBODY)
     return folder
+
+
+@pytest.fixture(scope="module")
+def sface() -> Engine:
+    return SFace().load()
 
 
 @pytest.fixture
@@ -75,6 +93,81 @@ def test_every_placed_face_sits_on_its_face(library, name):
     for face_id, (place, called) in expected.items():
         assert after[face_id][1] == called
         assert is_inside(place, after[face_id][0])
+
+
+def best_similarity(catalogue: Path, sface: Engine, hidden: FloatArray) -> float:
+    """How similar the likest face is that a model sees in any published picture, at any size."""
+    shown = [rows(catalogue, f"select {it} from {of}") for of, it in PICTURE_COLUMNS.items()]
+    best = -1.0
+    for (data,) in itertools.chain(*shown):
+        with Image.open(io.BytesIO(data)) as picture:
+            sizes = [
+                picture.resize((picture.width * scale, picture.height * scale))
+                for scale in (1, 2, 4)
+            ]
+        for larger in sizes:
+            for seen in see_in_all_orientations(encoded(larger, "PNG"), sface):
+                best = max(best, float(seen.embedding @ hidden))
+    return best
+
+
+@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("person", [1, 4], ids="person {}".format)
+def test_who_is_hidden_is_nowhere_in_an_export(library, name, person, sface, tmp_path):
+    database, photo = library
+    [(blob,)] = rows(database, "select embedding from face_embeddings where face_id = ?", person)
+    with writing(str(database)) as conn, transaction(conn):
+        [(person_id,)] = conn.execute("select person_id from faces where id = ?", [person])
+        decide.hide(conn, person_id)
+    with Image.open(photo) as image:
+        boxes = [box for box, _ in faces_of(database).values()]
+        edited, _ = EDITS[name](image.convert("RGB"), boxes)
+    save(edited, photo)
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    out = tmp_path / "catalogue.db"
+    if name == "one edited away" and person == 1:
+        # Nobody knows whether they are in the picture: it is left out, and it says so
+        with pytest.raises(CatalogueError, match="not found any more"):
+            export(str(database), str(out))
+        return
+    assert export(str(database), str(out)).report.leaks == 0
+    assert rows(out, "select count(*) from faces")[0][0] >= 4
+    assert best_similarity(out, sface, vectors.decode(blob)) < sface.info.threshold
+
+
+def test_an_audit_sees_who_is_hidden_when_the_export_forgets_them(library, tmp_path, monkeypatch):
+    """Its check by the model shares nothing with the export: not the boxes, not the rules."""
+    database, _ = library
+    out = tmp_path / "catalogue.db"
+    with writing(str(database)) as conn, transaction(conn):
+        decide.hide(conn, 3)
+    monkeypatch.setattr(selection, "find_boxes_to_blur", lambda conn, others: {})
+    monkeypatch.setattr(allow_list, "boxes_to_blur", lambda catalogue: {})
+    with pytest.raises(Leak) as caught:
+        export(str(database), str(out))
+    [finding] = [it for it in caught.value.report.findings if it.found]
+    assert finding.check == f"{model_check.CHECK} (sface)"
+    made = export(str(database), str(out), with_models=False)
+    assert [it.check for it in made.report.findings if "--no-model-check" in it.check]
+
+
+def test_a_face_of_nobody_that_resembles_somebody_hidden_is_blurred(library, sface, tmp_path):
+    """Two photos of the same faces: in one somebody is hidden, in the other nobody placed them."""
+    database, photo = library
+    with Image.open(photo) as image:
+        save(EDITS["mirrored"](image.convert("RGB"), [])[0], photo.parent / "b.jpg")
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    [(blob,)] = rows(database, "select embedding from face_embeddings where face_id = 3")
+    with writing(str(database)) as conn, transaction(conn):
+        decide.hide(conn, 3)
+        # One of the second photo is somebody to publish
+        decide.move(conn, [7], 1)
+    made = export(str(database), str(tmp_path / "named.db"))
+    assert made.photos == 2
+    assert best_similarity(tmp_path / "named.db", sface, vectors.decode(blob)) < 0.363
+    made = export(str(database), str(tmp_path / "all.db"), ExportOptions(unnamed=True))
+    assert made.left_out["resembling"] >= 1
+    assert best_similarity(tmp_path / "all.db", sface, vectors.decode(blob)) < 0.363
 
 
 @pytest.mark.parametrize(

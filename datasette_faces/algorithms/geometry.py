@@ -71,6 +71,11 @@ def area_of(box: Box, width: int, height: int) -> Area:
     return Area(box.x / width, box.y / height, box.width / width, box.height / height)
 
 
+def box_of(area: Area, width: float, height: float) -> Box:
+    """An area as a box in pixels of a picture of this size."""
+    return Box(area.x * width, area.y * height, area.width * width, area.height * height)
+
+
 def intersection_over_union(box: Box | Area, other: Box | Area) -> float:
     """The shared area of two boxes divided by their joint area, 0..1; both in the same unit."""
     width = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)

@@ -42,11 +42,13 @@ def export(
     options: ExportOptions = DEFAULT_OPTIONS,
     *,
     replace: bool = False,
+    with_models: bool = True,
     advance: Advance = lambda what, done, total: None,
 ) -> ExportResult:
     """Export a catalogue, of which nothing is left if its audit finds a leak. Raises FacesError, Leak.
 
     database: the private file. out: the catalogue's path. replace: an older one may be there.
+    with_models: whether the models that are here look for hidden people in its pictures.
     """
     _check_paths(database, out, options, replace=replace)
     with reading(database) as private:
@@ -64,7 +66,7 @@ def export(
         built = build.build_catalogue(
             database, options, secret=secret, to=catalogue, names=names, advance=advance
         )
-        report = run.audit(str(catalogue), database, advance=advance)
+        report = run.audit(str(catalogue), database, with_models=with_models, advance=advance)
         if report.leaks and is_changed():
             raise CatalogueError(
                 f"{database} was changed while it was exported: there is no catalogue; export again"

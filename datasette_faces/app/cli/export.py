@@ -35,6 +35,11 @@ LEFT_OUT = {
     "unnamed": "without a person, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }
+model_check_option = click.option(
+    "--model-check/--no-model-check",
+    default=True,
+    help="Have the file's models look for hidden people in the pictures (default: yes)",
+)
 
 
 @faces.command(name="export")
@@ -75,9 +80,12 @@ LEFT_OUT = {
     "--portable", is_flag=True, help="Leave out what a Datasette without the plugin lacks"
 )
 @click.option("--replace", is_flag=True, help="Replace OUT if it exists")
+@model_check_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
 @in_words
-def export(database: str, out: str, replace: bool, as_json: bool, **options: Any) -> None:
+def export(
+    database: str, out: str, replace: bool, model_check: bool, as_json: bool, **options: Any
+) -> None:
     """Make a catalogue to publish: named people's faces, and nothing else.
 
     OUT is a new file. Left out are paths, places, cameras, exact times, landmarks, embeddings,
@@ -88,7 +96,9 @@ def export(database: str, out: str, replace: bool, as_json: bool, **options: Any
     started = time.monotonic()
     try:
         with _progress(quiet=as_json) as advance:
-            made = catalogue.export(database, out, chosen, replace=replace, advance=advance)
+            made = catalogue.export(
+                database, out, chosen, replace=replace, with_models=model_check, advance=advance
+            )
     except Leak as leak:
         _print_report(leak.report, out, as_json=as_json)
         raise
@@ -194,16 +204,18 @@ def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
     type=click.Path(dir_okay=False),
     help="The private file that the catalogue was made of",
 )
+@model_check_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else")
 @in_words
-def audit_command(out: str, database: str, as_json: bool) -> None:
+def audit_command(out: str, database: str, model_check: bool, as_json: bool) -> None:
     """Look for leaks in a catalogue: anything that must not be published.
 
-    Reads its bytes, its schema, each cell and each picture. Exit status 1 if there is a leak.
+    Reads its bytes, its schema, each cell and each picture; the models of the private file look
+    for hidden people in the pictures. Exit status 1 if there is a leak.
     """
     started = time.monotonic()
     with _progress(quiet=as_json) as advance:
-        report = run.audit(out, database, advance=advance)
+        report = run.audit(out, database, with_models=model_check, advance=advance)
     _print_report(report, out, as_json=as_json, seconds=round(time.monotonic() - started, 2))
     if report.leaks and not as_json:
         again = f"datasette faces export {printable(database)} {printable(out)} --replace"

@@ -66,12 +66,13 @@ class Catalogue(CatalogueFile):
     """A catalogue beside its private file.
 
     private: a connection to that file. notes: the options of the export. faces: the private ids of the
-    published faces.
+    published faces. with_models: whether the models that are here look at the pictures.
     """
 
     private: Connection
     notes: dict[str, str]
     faces: list[int]
+    with_models: bool = True
 
 
 def pair_by_id(

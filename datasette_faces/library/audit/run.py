@@ -25,6 +25,7 @@ from . import (
     byte_checks,
     compare_exports,
     file_checks,
+    model_check,
     picture_checks,
     schema_check,
 )
@@ -69,17 +70,23 @@ CHECKS: tuple[Callable[[Catalogue], list[AuditFinding]], ...] = (
     picture_checks.check_jpegs,
     picture_checks.check_sources,
     picture_checks.check_blurred,
+    model_check.check_with_models,
 )
 """Checks of the catalogue beside its private file; `compare_exports.COMPARISONS` follow them."""
 
 
 def audit(
-    out: str, database: str, *, advance: Advance = lambda what, done, total: None
+    out: str,
+    database: str,
+    *,
+    with_models: bool = True,
+    advance: Advance = lambda what, done, total: None,
 ) -> AuditReport:
     """Look for all that the private file holds and the catalogue must not. Raises FacesError.
 
-    out: the catalogue. database: the private file that it was exported from. advance: called with
-    "audit", the checks done, and all checks.
+    out: the catalogue. database: the private file that it was exported from. with_models: whether the
+    models that are here look for hidden people in its pictures. advance: called with "audit", the checks
+    done, and all checks.
     """
     if not os.path.isfile(out):
         raise CatalogueError(f"There is no file {out}")
@@ -89,7 +96,7 @@ def audit(
     with _executor(os.path.getsize(out)) as other:
         # Together they take twice as long: one finds out who is published, and compares; one searches
         of_file = other.submit(_check_file, out)
-        with _open_both(out, database, notes) as catalogue:
+        with _open_both(out, database, notes, with_models) as catalogue:
             searched = other.submit(_search_bytes, out, database, notes, catalogue.faces)
             findings = _check(catalogue, advance)
         findings = [*of_file.result(), *findings, *searched.result()]
@@ -148,12 +155,14 @@ def _search_bytes(
 
 
 @contextmanager
-def _open_both(out: str, database: str, notes: dict[str, str]) -> Iterator[Catalogue]:
+def _open_both(
+    out: str, database: str, notes: dict[str, str], with_models: bool
+) -> Iterator[Catalogue]:
     """A catalogue and its private file, both opened, with the private ids of its faces."""
     with reading(database) as private, _open(out) as (conn, data):
         faces = compare_exports.match_faces(private, conn)
         allow_list.set_published(private, faces)
-        yield Catalogue(out, conn, data, private, notes, faces)
+        yield Catalogue(out, conn, data, private, notes, faces, with_models)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...store.connection import Connection, transaction
 from ...store.database import reading, writing
 from . import hidden_faces, public_ids, selection
-from .options import ExportOptions, choose_faces
+from .options import ExportOptions, choose_faces, redact_hidden_faces
 from .writer import Advance, ExportJob, write_catalogue
 
 NAMES_COLUMNS = ("id", "path", "blurred_faces")
@@ -47,6 +47,7 @@ def build_catalogue(
         private.execute("begin")
         selection.assign_public_ids(private, secret)
         choose_faces(private, options)
+        redact_hidden_faces(private)
         blurred = selection.find_boxes_to_blur(private, others=options.blur_others)
         job = ExportJob(options.notes(), secret, blurred, advance)
         if names:

@@ -27,13 +27,10 @@ CHUNK_FACES = 4_096
 def redact(conn: Connection) -> None:
     """Redact where somebody hidden may be seen, of what is chosen.
 
-    The temporary table `redacted` holds further faces to blur; `withheld` the faces that are chosen no
-    longer, each with the reason: it resembles somebody hidden, or somebody hidden is unaccounted for.
+    After that the temporary table `redacted` holds further faces to blur; `withheld` those that are
+    chosen no longer, each with the reason: it resembles somebody hidden, or somebody hidden is
+    unaccounted for.
     """
-    conn.execute("create temp table redacted(id integer primary key)")
-    conn.execute(
-        "create temp table withheld(id integer primary key, photo_id integer, reason text)"
-    )
     lookalikes = find_lookalikes(conn)
     conn.executemany("insert into redacted values (?)", [(it,) for it in sorted(lookalikes)])
     photos = find_unaccounted_photos(conn, lookalikes)
@@ -59,7 +56,8 @@ def find_lookalikes(conn: Connection) -> set[int]:
     """The faces that nobody placed and that resemble somebody hidden, in photos of chosen faces.
 
     Left alone are faces that somebody placed by hand, those grouped with a named person whom they
-    resemble more, and those beside whom the hidden person is in the same photo.
+    resemble more. Beside the hidden person in the same photo it takes the whole threshold: nobody is
+    twice in a photo but in a mirror.
     """
     hidden = {
         face_id: (person_id, photo_id)
@@ -84,15 +82,15 @@ def find_lookalikes(conn: Connection) -> set[int]:
     return {
         face_id
         for model in models.every(conn)
-        for face_id, like in _resembling(conn, model, list(hidden), list(photo_of))
-        if (hidden[like][0], photo_of[face_id]) not in there
+        for face_id, like, likeness in _resembling(conn, model, list(hidden), list(photo_of))
+        if likeness >= model.threshold or (hidden[like][0], photo_of[face_id]) not in there
     }
 
 
 def _resembling(
     conn: Connection, model: ModelInfo, hidden: list[int], unplaced: list[int]
-) -> Iterator[tuple[int, int]]:
-    """Those of the unplaced faces that resemble hidden ones by a model, each with which ones."""
+) -> Iterator[tuple[int, int, float]]:
+    """Those of the unplaced faces that resemble hidden ones by a model: which ones, and how much."""
     hidden_ids, theirs = embeddings.of_faces(conn, model.id, hidden)
     for start in range(0, len(unplaced), CHUNK_FACES):
         ids, vectors = embeddings.of_faces(conn, model.id, unplaced[start : start + CHUNK_FACES])
@@ -104,7 +102,7 @@ def _resembling(
                 if row not in own:
                     own[row] = _likeness_to_own(conn, model, face_id, vectors[row])
                 if likeness[row, column] >= own[row]:
-                    yield face_id, int(hidden_ids[first + column])
+                    yield face_id, int(hidden_ids[first + column]), float(likeness[row, column])
 
 
 def _likeness_to_own(conn: Connection, model: ModelInfo, face_id: int, vector: FloatArray) -> float:

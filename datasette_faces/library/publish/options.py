@@ -62,12 +62,22 @@ def choose_faces(private: Connection, options: ExportOptions) -> None:
     """
     face_ids = _run_query(private, options.query) if options.query else None
     people = _find_people(private, options.people) if options.people else None
-    chosen = selection.choose_faces(
+    if not selection.choose_faces(
         private, people=people, face_ids=face_ids, unnamed=options.unnamed
-    )
-    hidden_faces.redact(private)
-    if not chosen or not selection.count_chosen(private)["faces"]:
+    ):
         raise CatalogueError(_explain_nothing(private, options))
+
+
+def redact_hidden_faces(private: Connection) -> None:
+    """Take what may be of hidden people out of what is published. Raises CatalogueError if none is left."""
+    hidden_faces.redact(private)
+    if not selection.count_chosen(private)["faces"]:
+        withheld = sum(selection.count_withheld(private).values())
+        raise CatalogueError(
+            f"There is no face to publish: all {withheld:,} that are chosen may show somebody hidden: "
+            "nobody placed them, and they are alike; or their photo was edited, and whoever is hidden "
+            "in it is not found any more"
+        )
 
 
 def _find_people(private: Connection, given: Iterable[str]) -> set[int]:
@@ -114,6 +124,4 @@ def _explain_nothing(private: Connection, options: ExportOptions) -> str:
     left_out = selection.count_left_out(private)
     mend = "name people first (datasette faces people DB name), or add --unnamed"
     hidden = f"; {left_out['hidden']:,} are of hidden people" if left_out["hidden"] else ""
-    unsure = left_out.get("resembling", 0) + left_out.get("unaccounted", 0)
-    hidden += f"; {unsure:,} may show somebody hidden" if unsure else ""
     return f"There is no face to publish: {left_out['unnamed']:,} have no name{hidden}; {mend}"

@@ -112,7 +112,7 @@ def choose_faces(
     Faces of hidden people are never chosen. people: only faces of these. face_ids: only these.
     unnamed: also faces without a person, or of a person without a name.
     """
-    conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
+    _make_tables(conn)
     conditions, params = [_is_publishable(unnamed)], {}
     if people is not None:
         conditions.append("person_id in (select value from json_each(:people))")
@@ -130,6 +130,15 @@ def choose_faces(
     )
     conn.execute("create index temp.chosen_photo on chosen(photo_id)")
     return int(conn.execute("select count(*) from chosen").fetchone()[0])
+
+
+def _make_tables(conn: Connection) -> None:
+    """Make the tables of the faces to publish, and those that `hidden_faces.redact` fills."""
+    conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
+    conn.execute("create temp table redacted(id integer primary key)")
+    conn.execute(
+        "create temp table withheld(id integer primary key, photo_id integer, reason text)"
+    )
 
 
 def _is_publishable(unnamed: bool) -> str:
@@ -184,8 +193,13 @@ def count_left_out(conn: Connection) -> dict[str, int]:
         """
     ).fetchone()
     total, hidden, unnamed = (count or 0 for count in row)
-    why = dict(conn.execute("select reason, count(*) from withheld group by reason").fetchall())
-    return {"hidden": hidden, "unnamed": unnamed, "others": total - hidden - unnamed, **why}
+    others = total - hidden - unnamed
+    return {"hidden": hidden, "unnamed": unnamed, "others": others, **count_withheld(conn)}
+
+
+def count_withheld(conn: Connection) -> dict[str, int]:
+    """How many chosen faces are withheld as they may show somebody hidden, by the reasons there are."""
+    return dict(conn.execute("select reason, count(*) from withheld group by reason").fetchall())
 
 
 def count_chosen(conn: Connection) -> dict[str, int]:
@@ -284,7 +298,7 @@ def map_to_photos(conn: Connection, table: str) -> dict[int, int]:
 
 def choose_public_faces(conn: Connection, public_face_ids: Iterable[int]) -> list[int]:
     """Put the faces of these public ids into the temporary table `chosen`, and return their private ids."""
-    conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
+    _make_tables(conn)
     conn.execute("create temp table asked(id integer primary key)")
     conn.executemany(
         "insert or ignore into asked values (?)", ((face_id,) for face_id in public_face_ids)
