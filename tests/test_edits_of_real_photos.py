@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from edits import EDITS, save
 from pictures import encoded
 from PIL import Image
-from running import ingest, rows
+from running import faces, ingest, rows
 
 from datasette_faces.algorithms import vectors
 from datasette_faces.errors import CatalogueError, Leak
@@ -24,6 +25,7 @@ from datasette_faces.models.orientations import see_in_all_orientations
 from datasette_faces.models.sface import SFace
 from datasette_faces.people import decide
 from datasette_faces.shapes import Box, FloatArray
+from datasette_faces.store import people
 from datasette_faces.store.catalogue import PICTURE_COLUMNS
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
@@ -194,3 +196,49 @@ def test_all_edits_in_a_row_lose_nobody(library):
         ingest(database, photo.parent, "--no-cluster", model="sface")
     called = {face_id: name for face_id, (_, name) in faces_of(database).items()}
     assert called == {face_id: f"Person {face_id}" for face_id in range(1, 7)}
+
+
+@pytest.mark.parametrize("name", ["cropped", "resized", "mirrored"])
+def test_the_doctor_moves_what_an_earlier_version_left_in_place(library, name):
+    """That version left placed faces where they were; what was found in the new picture was nobody's."""
+    database, photo = library
+    with writing(str(database)) as conn:
+        before = conn.execute("select * from faces order by id").fetchall()
+        vectors_before = conn.execute("select * from face_embeddings order by face_id").fetchall()
+    with Image.open(photo) as image:
+        edited, follow = EDITS[name](
+            image.convert("RGB"), [box for box, _ in faces_of(database).values()]
+        )
+    save(edited, photo)
+    expected = {
+        face_id: (follow(centre(box)), called)
+        for face_id, (box, called) in faces_of(database).items()
+    }
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    with writing(str(database)) as conn, transaction(conn):
+        # As the earlier version would have it
+        conn.execute("pragma defer_foreign_keys = on")
+        conn.execute("update faces set id = id + 100, person_id = null, person_source = null")
+        conn.execute("update face_embeddings set face_id = face_id + 100")
+        conn.execute("delete from former_faces")
+        conn.execute("delete from former_pictures")
+        marks = ", ".join("?" * len(before[0]))
+        conn.executemany(f"insert into faces values ({marks})", before)
+        conn.executemany("insert into face_embeddings values (?, ?, ?)", vectors_before)
+    found = faces("doctor", database, "--json")
+    [finding] = [
+        it for it in json.loads(found.stdout)["problems"] if it["check"] == "former pixels"
+    ]
+    assert finding["count"] == 6
+    fixed = faces("doctor", database, "--fix")
+    assert fixed.exit_code == 0, fixed.output
+    after = faces_of(database)
+    assert after.keys() == expected.keys()
+    for face_id, (place, called) in expected.items():
+        assert after[face_id][1] == called
+        assert is_inside(place, after[face_id][0])
+    with writing(str(database)) as conn, transaction(conn):
+        people.rebuild(conn)
+    assert {it: name for it, (_, name) in faces_of(database).items()} == {
+        it: name for it, (_, name) in after.items()
+    }

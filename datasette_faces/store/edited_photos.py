@@ -16,7 +16,7 @@ from ..algorithms import face_matching, geometry, vectors
 from ..algorithms.face_matching import FaceMatches, PlacedFace, Version
 from ..errors import FacesError
 from ..shapes import Analysis, Detection, Face, FloatArray, ModelInfo, Photo
-from . import coerce, faces, former_faces, manual_faces
+from . import coerce, faces, former_faces, manual_faces, models
 from .connection import Connection
 from .photos import FormerPicture
 
@@ -72,6 +72,49 @@ def save_faces(
             faces.save_embedding(conn, face_id, model.id, vectors.encode(face.embedding))
     gone = [face.id for face in lost if face.id not in seen]
     return {key for face_id in gone for key in _part_with(conn, face_id, before.sha256)}
+
+
+def move_stale_faces(conn: Connection, photo_id: int, stale: Sequence[int]) -> set[str]:
+    """Move faces that are where they were in a former picture onto those found in the present one.
+
+    So an earlier version left them. A face that is none of the present ones leaves the photo. The keys of
+    people who lost a face, or whose face is another one.
+    """
+    former_faces.part_with_picture(conn, photo_id, stale)
+    taken: set[int] = set()
+    touched: set[str] = set()
+    left = set(stale)
+    for model in models.every(conn):
+        every = _read_former(conn, photo_id, model.id)
+        there = [face for face in every if face.id in left]
+        present = [face for face in every if face.id not in {*stale, *taken}]
+        # What size the former picture had is not known: embeddings alone tell
+        pairs = face_matching.match_faces(
+            Version(1, 1, [face.placed for face in there]),
+            Version(1, 2, [face.placed for face in present]),
+            model.threshold,
+        ).pairs
+        for row, column in pairs:
+            touched |= _take_over(conn, there[row].id, present[column].id)
+            left.discard(there[row].id)
+            taken.add(present[column].id)
+    contents = former_faces.former_contents(conn, photo_id)
+    for face_id in sorted(left):
+        touched.update(_part_with(conn, face_id, contents[-1]))
+    return touched
+
+
+def _take_over(conn: Connection, face_id: int, present_id: int) -> set[str]:
+    """Put a face where another row has it in the present picture, in place of that row."""
+    columns = ", ".join((*faces.MEASURES, "crop"))
+    conn.execute(
+        f"update faces set ({columns}) = (select {columns} from faces where id = ?) where id = ?",
+        [present_id, face_id],
+    )
+    conn.execute("delete from face_drawings where face_id = ?", [face_id])
+    conn.execute("delete from face_embeddings where face_id = ?", [face_id])
+    conn.execute("update face_embeddings set face_id = ? where face_id = ?", [face_id, present_id])
+    return set(faces.delete_face(conn, present_id))
 
 
 def _read_former(conn: Connection, photo_id: int, model_id: str) -> list[_FormerFace]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..algorithms import geometry
 from ..shapes import Box
@@ -65,24 +65,38 @@ def photo_of_picture(conn: Connection, sha256: str) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def part_with_picture(conn: Connection, photo_id: int) -> tuple[str, ...]:
-    """Another picture takes the place of a photo's: the contents that had it, and keep its faces."""
+def part_with_picture(
+    conn: Connection, photo_id: int, face_ids: Sequence[int] | None = None
+) -> None:
+    """Another picture takes the place of a photo's: its former contents keep where the faces were.
+
+    face_ids: those that were in that picture; None for all of the photo.
+    """
     rows = conn.execute(
         "select sha256 from photo_contents where photo_id = ? "
         "and sha256 not in (select sha256 from former_pictures) order by sha256",
         [photo_id],
     )
-    contents = tuple(row[0] for row in rows)
+    contents = [row[0] for row in rows]
+    among = None if face_ids is None else json.dumps(list(face_ids))
     conn.executemany(
         "insert into former_pictures(sha256, photo_id) values (?, ?)",
         [(sha256, photo_id) for sha256 in contents],
     )
     conn.executemany(
         "insert into former_faces(photo_id, sha256, x, y, width, height, face_id) "
-        "select photo_id, ?, x, y, width, height, id from faces where photo_id = ? order by id",
-        [(sha256, photo_id) for sha256 in contents],
+        "select photo_id, ?, x, y, width, height, id from faces where photo_id = ? "
+        "and (? is null or id in (select value from json_each(?))) order by id",
+        [(sha256, photo_id, among, among) for sha256 in contents],
     )
-    return contents
+
+
+def former_contents(conn: Connection, photo_id: int) -> list[str]:
+    """What a photo held before, the last one last, as far as it had another picture or may have had."""
+    rows = conn.execute(
+        "select sha256 from photo_contents where photo_id = ? order by rowid", [photo_id]
+    )
+    return [row[0] for row in rows]
 
 
 def part_with(conn: Connection, face_id: int) -> None:

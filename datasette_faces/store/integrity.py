@@ -260,6 +260,27 @@ def set_thumbnail(conn: Connection, photo_id: int, jpeg: bytes) -> None:
     conn.execute("update photos set thumbnail = ? where id = ?", [jpeg, photo_id])
 
 
+def faces_of_edited_photos(conn: Connection) -> Iterator[tuple[int, int, Any, Any, Any, Any, Any]]:
+    """The faces of photos that held something else before.
+
+    Face's id, photo's id, landmarks, crop, thumbnail, width and height of the photo.
+    """
+    for (photo_id,) in conn.execute(
+        "select distinct photo_id from photo_contents order by photo_id"
+    ).fetchall():
+        yield from conn.execute(
+            "select faces.id, photo_id, landmarks, crop, thumbnail, photos.width, photos.height "
+            "from faces join photos on photos.id = photo_id where photo_id = ? order by faces.id",
+            [photo_id],
+        )
+
+
+def faces_of_photo(conn: Connection, photo_id: int) -> list[int]:
+    """The faces of a photo."""
+    found = conn.execute("select id from faces where photo_id = ? order by id", [photo_id])
+    return [row[0] for row in found]
+
+
 def set_crop(conn: Connection, face_id: int, jpeg: bytes) -> None:
     """Put another crop in a face's place for it."""
     conn.execute("update faces set crop = ? where id = ?", [jpeg, face_id])

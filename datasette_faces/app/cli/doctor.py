@@ -25,8 +25,8 @@ from .people import tell_faults
 def doctor(database: str, fix: bool, as_json: bool) -> None:
     """Find faults in a database, and repair them.
 
-    Exit status 0 if it has no faults, 1 if faults are left. Decisions, names and faces are never removed,
-    with or without --fix.
+    Exit status 0 if it has no faults, 1 if faults are left. Decisions and names are never removed, with
+    or without --fix.
     """
     started = time.monotonic()
     faults: list[tuple[str, str]] = []

@@ -30,8 +30,8 @@ UNACCOUNTED_SHOWN = 10
 """Photos that are listed; all of them are in what --json prints."""
 LEFT_OUT = {
     "hidden": "of hidden people",
-    "resembling": "that nobody placed and that may be of hidden people: they are blurred",
-    "unaccounted": "in photos that were edited, and in which somebody hidden is not found any more",
+    "resembling": "without a confirmed person that may be of hidden people: they are blurred",
+    "unaccounted": "in photos that were edited, and in which a hidden person is not found any more",
     "unnamed": "without a person, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }

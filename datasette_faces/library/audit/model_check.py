@@ -1,6 +1,6 @@
-"""The check of an audit by the model: nobody hidden is recognised in a published picture.
+"""The check of an audit by the model: no hidden person is recognised in a published picture.
 
-The file's own models look at every picture, upright and turned, as somebody else could. Of what is
+The file's own models look at every picture, upright and turned, as anyone could. Of what is
 known of faces only the private file's rows are used, and nothing of the code that exports.
 """
 
@@ -30,7 +30,7 @@ from .findings import AuditFinding, Catalogue
 CHECK = "hidden people whom a model recognises in pictures"
 OFF = "--no-model-check"
 MAX_STRANGER_LIKENESS = 0.05
-"""So far below the threshold the photo itself says that a face is not somebody hidden, whatever its
+"""So far below the threshold the photo itself says that a face is not a hidden person, whatever its
 small picture says."""
 CHUNK_PICTURES = 64
 """Pictures that are in memory at once."""
@@ -59,7 +59,7 @@ class _Hidden:
 
 
 def check_with_models(catalogue: Catalogue) -> list[AuditFinding]:
-    """No model that is installed here recognises somebody hidden in a published picture."""
+    """No model that is installed here recognises a hidden person in a published picture."""
     hidden_ids = [
         row[0]
         for row in catalogue.private.execute(
@@ -118,12 +118,12 @@ def _check_with(catalogue: Catalogue, hidden: _Hidden) -> AuditFinding:
                 count += 1
                 likeness = _likeness_shown(catalogue, hidden, table, row_id, alike)
                 if likeness is not None:
-                    leaks.append(f"{table} {row_id}: somebody hidden, similarity {likeness:.2f}")
+                    leaks.append(f"{table} {row_id}: a hidden person, similarity {likeness:.2f}")
     return AuditFinding.of(f"{CHECK} ({hidden.info.id})", count, leaks)
 
 
 def _see_alike(hidden: _Hidden, data: Any) -> list[tuple[Sighting, float]]:
-    """Whom a model takes for somebody hidden in a picture, each with the highest cosine."""
+    """Whom a model takes for a hidden person in a picture, each with the highest cosine."""
     try:
         seen = see_in_all_orientations(data, hidden.engine) if isinstance(data, bytes) else ()
     except PictureError:
@@ -139,7 +139,7 @@ def _likeness_shown(
     row_id: Any,
     alike: list[tuple[Sighting, float]],
 ) -> float | None:
-    """How similar to somebody hidden somebody in a picture is who is nobody else; None without one."""
+    """How similar to a hidden person somebody in a picture is who is not another one; None without one."""
     if not alike:
         return None
     photo_id, boxes = _locate(catalogue, table, row_id, [sighting for sighting, _ in alike])
@@ -147,7 +147,7 @@ def _likeness_shown(
     shown = [
         likeness
         for (_, likeness), box in zip(alike, boxes, strict=True)
-        if not _is_somebody_else(box, known, hidden.info.threshold)
+        if not _is_another_person(box, known, hidden.info.threshold)
     ]
     return max(shown, default=None)
 
@@ -212,8 +212,8 @@ def _known_faces(catalogue: Catalogue, hidden: _Hidden, photo_id: int | None) ->
     ]
 
 
-def _is_somebody_else(box: Box | None, known: list[_KnownFace], threshold: float) -> bool:
-    """Whether what is seen is a face of somebody else, by a person's word or by the photo's pixels."""
+def _is_another_person(box: Box | None, known: list[_KnownFace], threshold: float) -> bool:
+    """Whether what is seen is another person's face, by a person's word or by the photo's pixels."""
     if box is None:
         return False
     overlaps = [geometry.intersection_over_union(box, face.box) for face in known]

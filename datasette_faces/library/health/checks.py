@@ -14,6 +14,7 @@ from ...store.connection import Connection, sqlite
 from ...store.schema import find_missing_table
 from .embedding_faults import find_embedding_faults, normalize_embeddings, remove_broken_embeddings
 from .findings import HealthFinding
+from .former_pixels import find_stale_faces, move_stale_faces
 from .index_faults import find_index_faults, rebuild_indexes
 from .missing_files import find_missing_files, mark_missing_files
 from .recrop import find_broken_pictures, recrop_broken
@@ -60,6 +61,7 @@ CHECKS = (
     Check("indexes", find_index_faults, rebuild_indexes, stage=2),
     # After files that are gone are marked, so that a fault names a place that has the photo
     Check("pictures", find_broken_pictures, recrop_broken, stage=1),
+    Check("former pixels", find_stale_faces, move_stale_faces),
     Check(
         "boxes",
         find_rows("boxes", "face is outside its picture", "faces are outside their pictures"),

@@ -22,7 +22,7 @@ NAMES_COLUMNS = ("id", "path", "blurred_faces")
 class BuiltCatalogue:
     """What a catalogue holds, its options, and how many faces were left out, by the reason.
 
-    unaccounted: paths of photos that were edited, and in which somebody hidden is not found any more.
+    unaccounted: paths of photos that were edited, and in which a hidden person is not found any more.
     """
 
     photos: int

@@ -1,4 +1,4 @@
-"""Where somebody hidden may be seen beyond the faces that are theirs: what else an export redacts.
+"""Where a hidden person may be seen beyond the faces that are theirs: what else an export redacts.
 
 A face that nobody placed may be theirs, as its embedding says; and in a photo that was edited somebody
 hidden may be where no detector finds them. The choice of faces is in `selection`.
@@ -25,10 +25,10 @@ CHUNK_FACES = 4_096
 
 
 def redact(conn: Connection) -> None:
-    """Redact where somebody hidden may be seen, of what is chosen.
+    """Redact where a hidden person may be seen, of what is chosen.
 
     After that the temporary table `redacted` holds further faces to blur; `withheld` those that are
-    chosen no longer, each with the reason: it resembles somebody hidden, or somebody hidden is
+    chosen no longer, each with the reason: it resembles a hidden person, or a hidden person is
     unaccounted for.
     """
     lookalikes = find_lookalikes(conn)
@@ -44,7 +44,7 @@ def redact(conn: Connection) -> None:
 
 
 def list_unaccounted(conn: Connection) -> list[str]:
-    """The paths of the photos that are left out as somebody hidden is unaccounted for; after `redact`."""
+    """The paths of the photos that are left out as a hidden person is unaccounted for; after `redact`."""
     rows = conn.execute(
         "select path from photos where id in "
         "(select photo_id from withheld where reason = 'unaccounted') order by path"
@@ -53,7 +53,7 @@ def list_unaccounted(conn: Connection) -> list[str]:
 
 
 def find_lookalikes(conn: Connection) -> set[int]:
-    """The faces that nobody placed and that resemble somebody hidden, in photos of chosen faces.
+    """The faces that nobody placed and that resemble a hidden person, in photos of chosen faces.
 
     Left alone are faces that somebody placed by hand, those grouped with a named person whom they
     resemble more. Beside the hidden person in the same photo it takes the whole threshold: nobody is
@@ -121,9 +121,9 @@ def _likeness_to_own(conn: Connection, model: ModelInfo, face_id: int, vector: F
 
 
 def find_unaccounted_photos(conn: Connection, redacted: set[int]) -> list[int]:
-    """Photos of chosen faces that were edited, and in which somebody hidden is not found any more.
+    """Photos of chosen faces that were edited, and in which a hidden person is not found any more.
 
-    redacted: further faces that are blurred: one of these accounts for somebody hidden.
+    redacted: further faces that are blurred: one of these accounts for a hidden person.
     """
     if not has_tables(conn, "former_faces"):
         return []
@@ -144,7 +144,7 @@ def find_unaccounted_photos(conn: Connection, redacted: set[int]) -> list[int]:
 
 
 def _is_accounted_for(conn: Connection, photo_id: int, key: str, redacted: set[int]) -> bool:
-    """Whether somebody hidden has a face in a photo, or a face is blurred that may be theirs."""
+    """Whether a hidden person has a face in a photo, or a face is blurred that may be theirs."""
     rows = conn.execute(
         "select faces.id, key from faces left join people on people.id = person_id "
         "where photo_id = ?",

@@ -74,9 +74,9 @@ def redact_hidden_faces(private: Connection) -> None:
     if not selection.count_chosen(private)["faces"]:
         withheld = sum(selection.count_withheld(private).values())
         raise CatalogueError(
-            f"There is no face to publish: all {withheld:,} that are chosen may show somebody hidden: "
-            "nobody placed them, and they are alike; or their photo was edited, and whoever is hidden "
-            "in it is not found any more"
+            f"There is no face to publish: all {withheld:,} that are chosen may show a hidden person: "
+            "they resemble one and no person confirmed who they are, or their photo was edited and the "
+            "hidden person in it is not found any more"
         )
 
 

@@ -198,7 +198,7 @@ def count_left_out(conn: Connection) -> dict[str, int]:
 
 
 def count_withheld(conn: Connection) -> dict[str, int]:
-    """How many chosen faces are withheld as they may show somebody hidden, by the reasons there are."""
+    """How many chosen faces are withheld as they may show a hidden person, by the reasons there are."""
     return dict(conn.execute("select reason, count(*) from withheld group by reason").fetchall())
 
 
