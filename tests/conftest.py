@@ -18,6 +18,8 @@ from pictures import shipped
 from serving import Site, site
 from toy_model import ToyModel
 
+from datasette_faces.models.base import Engine, FaceModel
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -62,8 +64,17 @@ def remember_what_models_saw() -> Iterator[None]:
     """A model looks at each picture once in a session: hundreds of catalogues show the same few."""
     from datasette_faces.library.audit import model_check
 
+    load, engines = model_check.load, {}
+
+    def load_once(model: FaceModel) -> Engine:
+        key = repr(model) if isinstance(model, ToyModel) else model.id
+        if key not in engines:
+            engines[key] = load(model)
+        return engines[key]
+
     see = lru_cache(maxsize=None)(model_check.see_in_all_orientations)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_check, "load", load_once)
         patch.setattr(model_check, "see_in_all_orientations", see)
         yield
 

@@ -168,7 +168,7 @@ class Library:
         with reading(str(self.database)) as conn, closing(conn):
             try:
                 options.choose_faces(conn, ExportOptions(unnamed=True))
-                options.redact_hidden_faces(conn)
+                options.redact_hidden_faces(conn, ExportOptions(unnamed=True))
             except CatalogueError:
                 return
             blurred = selection.find_boxes_to_blur(conn, others=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from edits import EDITS, save
-from pictures import encoded
+from pictures import encoded, shipped
 from PIL import Image
 from running import faces, ingest, rows
 
@@ -242,3 +242,64 @@ def test_the_doctor_moves_what_an_earlier_version_left_in_place(library, name):
     assert {it: name for it, (_, name) in faces_of(database).items()} == {
         it: name for it, (_, name) in after.items()
     }
+
+
+def test_a_hidden_person_is_known_though_all_their_faces_were_edited_away(library, sface, tmp_path):
+    """Their face is cut out of the only photo that had it; then another photo shows them again."""
+    database, photo = library
+    original = photo.read_bytes()
+    [(blob,)] = rows(database, "select embedding from face_embeddings where face_id = 1")
+    with writing(str(database)) as conn, transaction(conn):
+        decide.hide(conn, 1)
+    with Image.open(photo) as image:
+        picture = image.convert("RGB")
+    edited, _ = EDITS["one edited away"](picture, [box for box, _ in faces_of(database).values()])
+    save(edited, photo)
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    save(EDITS["mirrored"](picture, [])[0], photo.parent / "again.jpg")
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    [(shown,)] = rows(database, "select count(*) from lost_faces where person_key is not null")
+    assert shown == 1
+    with writing(str(database)) as conn, transaction(conn):
+        [(other,)] = conn.execute(
+            "select id from faces where photo_id = 2 order by x desc limit 1"
+        ).fetchall()
+        decide.move(conn, [other], 2)
+    out = tmp_path / "catalogue.db"
+    export(str(database), str(out), ExportOptions(edited=True))
+    assert rows(out, "select count(*) from photos") == [(2,)]
+    assert best_similarity(out, sface, vectors.decode(blob)) < sface.info.threshold
+    # A new face of that name is theirs, not a namesake's who would be shown
+    drawn = faces("people", database, "draw", 1, 100, 700, 60, 80, "--name", "Person 1")
+    assert drawn.exit_code == 0, drawn.output
+    assert rows(database, "select count(*), sum(hidden) from people where name = 'Person 1'") == [
+        (1, 1)
+    ]
+    # The photo as it was: they are found again, and nothing is missing
+    photo.write_bytes(original)
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    made = export(str(database), str(tmp_path / "restored.db"))
+    assert made.unaccounted == []
+
+
+def test_a_photo_that_was_overwritten_and_restored_is_published_again(library, tmp_path):
+    """A hidden person was in what lay in its place for a time."""
+    database, photo = library
+    original = photo.read_bytes()
+    with Image.open(photo) as image:
+        picture = image.convert("RGB")
+    first = faces_of(database)[1][0]
+    with Image.open(shipped("one face")) as stranger:
+        stranger.convert("RGB").resize(picture.size).save(photo, "JPEG")
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    [(face_id,)] = rows(database, "select id from faces")
+    with writing(str(database)) as conn, transaction(conn):
+        moved = decide.move(conn, [face_id], None)
+        hidden = people.by_key(conn, moved.person_key or "")
+        assert hidden
+        decide.hide(conn, hidden.id)
+    photo.write_bytes(original)
+    ingest(database, photo.parent, "--no-cluster", model="sface")
+    assert faces_of(database)[1][0] == first
+    made = export(str(database), str(tmp_path / "catalogue.db"))
+    assert (made.faces, made.unaccounted) == (6, [])

@@ -79,10 +79,9 @@ def posts(path: str, *tables: str) -> list[Route]:
     return page(path, *tables, rights=(VIEW, EDIT), status=415, post=True, json_too=False)
 
 
-OF_VECTORS = ("face_indexes", "face_index_parts", "face_changes", "face_drawings")
+OF_VECTORS = ("face_indexes", "face_index_parts", "face_changes", "face_drawings", "lost_faces")
 TELL_OF = {
     "decisions": ("people",),
-    "former_faces": ("people",),
     "said_names": ("people",),
     "name_proposals": ("people",),
     "names_read": ("photo_paths",),
@@ -172,6 +171,7 @@ NOT_SHOWN = (
     "photo_contents",
     "former_pictures",
     "former_faces",
+    "lost_faces",
     "names_read",
     "said_names",
     "face_keys",

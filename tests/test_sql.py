@@ -225,6 +225,7 @@ OWN = (
     "face_changes",
     "face_drawings",
     "face_keys",
+    "lost_faces",
     "names_read",
 )
 

@@ -18,7 +18,7 @@ FAINT_SCORE = 0.2
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model: its functions, and its description.
+    """A loaded model: its functions, which several threads may call at once, and its description.
 
     detect: a decoded picture (height, width, 3) -> detections in its own pixels, best first.
     embed: aligned faces, each (112, 112, 3) -> (n, dimensions), any length.

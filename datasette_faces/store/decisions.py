@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..algorithms import geometry
 from ..shapes import Box
 from . import coerce, former_faces
 from .connection import Connection
@@ -227,8 +226,8 @@ def faces_by_role(conn: Connection, made: Sequence[Decision]) -> list[defaultdic
 
 def found_again(conn: Connection, wanted: Sequence[FaceRef]) -> list[int | None]:
     """The face that each of these is now; None where there is none."""
-    faces = former_faces.boxes_by_content(conn, {ref.sha256 for ref in wanted})
-    return [geometry.find_same_face(ref.box, faces.get(ref.sha256, {})) for ref in wanted]
+    boxes = former_faces.boxes_by_content(conn, {ref.sha256 for ref in wanted})
+    return [former_faces.find_face(boxes, ref.sha256, ref.box) for ref in wanted]
 
 
 def name_by_both_contents(conn: Connection, made: Sequence[Decision]) -> list[Decision]:

@@ -1,13 +1,15 @@
 """What becomes of a photo's faces when its picture was edited: those found again move, the others go.
 
 A face that moves keeps its id, its person and all decisions about it, which are known by both contents
-then. Of one that is not found again, `former_faces` keeps where it was and whose; its decisions stay.
+then. Of one that is not found again `former_faces` keeps where it was, `lost_faces` whose it was and
+what it is known by; its decisions stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,63 +17,142 @@ import numpy as np
 from ..algorithms import face_matching, geometry, vectors
 from ..algorithms.face_matching import FaceMatches, PlacedFace, Version
 from ..errors import FacesError
-from ..shapes import Analysis, Detection, Face, FloatArray, ModelInfo, Photo
-from . import coerce, faces, former_faces, manual_faces, models
+from ..shapes import Analysis, Box, Detection, Face, FloatArray, ModelInfo, Photo
+from . import coerce, faces, former_faces, lost_faces, manual_faces, models
 from .connection import Connection
-from .photos import FormerPicture
+from .lost_faces import LostFace
+from .photos import Picture
 
 Look = Callable[[Sequence[Detection]], Sequence[Face]]
 """Measures faces of the edited picture whose landmarks are given. Raises FacesError."""
 MAX_LOOKS = 200
 """Places in one picture that are looked at for faces that the detector did not find again."""
+NOWHERE = Version(1, 1, ())
 
 
 @dataclass(frozen=True, slots=True)
 class _FormerFace:
-    """A face as it is stored: where it was in the former picture, and how sure the detector was."""
+    """A face as it is stored: where it was in the former picture, and how sure the detector was.
+
+    known_to_others: by an embedding of another model alone.
+    """
 
     id: int
     placed: PlacedFace
     score: float
+    known_to_others: bool
 
 
-def save_faces(
+@dataclass(frozen=True)
+class Moves:
+    """Which face of an edited picture is which of before; found: positions in what a model found.
+
+    before: the picture that was there. moved: by a face's id, its position. seen: by a face's id, the
+    face where it should be, which the detector did not find. found_again: by position, a face that an
+    earlier edit took away.
+    """
+
+    photo_id: int
+    before: Picture
+    moved: dict[int, int]
+    seen: dict[int, Face]
+    found_again: dict[int, LostFace]
+
+
+def find_moves(
     conn: Connection,
     photo_id: int,
     model: ModelInfo,
     analysis: Analysis,
-    before: FormerPicture,
-    look: Look,
-) -> set[str]:
-    """Store what a model found in an edited picture; the keys of people who lost a face by the edit.
+    before: Picture,
+    look: Look | None = None,
+) -> Moves:
+    """Find which faces of an edited photo moved where; reads alone.
 
-    before: the picture that was there. look: for faces that are where they should be, though the
-    detector did not find them, as in a picture that was turned.
+    look: for faces that are where they should be, though the detector did not find them, as in a
+    picture that was turned; it may take its time.
     """
     photo, found = analysis.photo, analysis.faces
-    former = _read_former(conn, photo_id, model.id)
+    former = _read_former(conn, photo_id, model)
+    # Of a face that this model never saw, only that one can say where it is
+    known = [face for face in former if not face.known_to_others]
     matches = face_matching.match_faces(
-        Version(before.width, before.height, [face.placed for face in former]),
+        Version(before.width, before.height, [face.placed for face in known]),
         Version(photo.width, photo.height, [_placed(face) for face in found]),
         model.threshold,
     )
-    moved = {former[row].id: found[column] for row, column in matches.pairs}
-    lost = [face for face in former if face.id not in moved]
-    seen = _look_again(lost, matches, photo, model.threshold, look)
-    for face_id in moved:
+    moved = {known[row].id: column for row, column in matches.pairs}
+    missing = [face for face in known if face.id not in moved]
+    seen = _look_again(missing, matches, photo, model.threshold, look) if look else {}
+    rest = [column for column in range(len(found)) if column not in moved.values()]
+    again = _match_lost(conn, photo_id, model, [found[column] for column in rest])
+    return Moves(
+        photo_id, before, moved, seen, {rest[place]: lost for place, lost in again.items()}
+    )
+
+
+def save_moves(
+    conn: Connection, moves: Moves, model: ModelInfo, found: Sequence[Face], *, is_undone: bool
+) -> list[str]:
+    """Store what a model found in an edited picture; for each face that is lost the key of its person.
+
+    is_undone: whether the photo had this picture before.
+    """
+    there = [
+        row[0] for row in conn.execute("select id from faces where photo_id = ?", [moves.photo_id])
+    ]
+    for face_id in moves.moved:
         # Found after all, if it was drawn: it stays if the drawing is undone
         conn.execute("delete from face_drawings where face_id = ?", [face_id])
-    for face_id, face in (moved | seen).items():
+    measured = {face_id: found[place] for face_id, place in moves.moved.items()} | moves.seen
+    for face_id, face in measured.items():
         faces.update_face(conn, face_id, face)
         faces.save_embedding(conn, face_id, model.id, vectors.encode(face.embedding))
-    matched = {column for _, column in matches.pairs}
-    for column, face in enumerate(found):
+    bereft = [
+        key
+        for face_id in there
+        if face_id not in measured
+        for key in _part_with(conn, face_id, moves.before.sha256)
+    ]
+    for place, face in enumerate(found):
         # A detector sees something in a face that lies on its side, but not what it is
-        if column not in matched and not _is_among(face, seen.values()):
-            face_id = faces.insert_face(conn, photo_id, face)
+        if place not in moves.moved.values() and not _is_among(face, moves.seen.values()):
+            lost = moves.found_again.get(place)
+            number = lost.face_id if lost else None
+            face_id = faces.insert_face(conn, moves.photo_id, face, number)
             faces.save_embedding(conn, face_id, model.id, vectors.encode(face.embedding))
-    gone = [face.id for face in lost if face.id not in seen]
-    return {key for face_id in gone for key in _part_with(conn, face_id, before.sha256)}
+            if lost:
+                lost_faces.find_again(conn, lost.id, face_id)
+    lost_faces.forget_unplaced(conn, moves.photo_id)
+    if is_undone:
+        lost_faces.expect_no_longer(conn, moves.photo_id)
+    return bereft
+
+
+def find_lost_faces(
+    conn: Connection, photo_id: int, model: ModelInfo, saved: Sequence[tuple[int, Face]]
+) -> None:
+    """Say which of the faces that a model found, by id, are ones that an edit took away."""
+    again = _match_lost(conn, photo_id, model, [face for _, face in saved])
+    for place, lost in again.items():
+        lost_faces.find_again(conn, lost.id, saved[place][0])
+
+
+def _match_lost(
+    conn: Connection, photo_id: int, model: ModelInfo, found: Sequence[Face]
+) -> dict[int, LostFace]:
+    """By position in what a model found, the face that an earlier edit took away."""
+    lost = lost_faces.of_photo(conn, photo_id, model.id)
+    if not lost:
+        return {}
+    nowhere = Box(0, 0, 0, 0)
+    former = [PlacedFace(nowhere, geometry.parse_landmarks(None), it.embedding) for it in lost]
+    pairs = face_matching.match_faces(
+        replace(NOWHERE, faces=former),
+        Version(1, 2, [_placed(face) for face in found]),
+        model.threshold,
+    ).pairs
+    return {column: lost[row] for row, column in pairs}
 
 
 def move_stale_faces(conn: Connection, photo_id: int, stale: Sequence[int]) -> set[str]:
@@ -80,17 +161,19 @@ def move_stale_faces(conn: Connection, photo_id: int, stale: Sequence[int]) -> s
     So an earlier version left them. A face that is none of the present ones leaves the photo. The keys of
     people who lost a face, or whose face is another one.
     """
-    former_faces.part_with_picture(conn, photo_id, stale)
+    former_sha256 = former_faces.part_with_picture(conn, photo_id)
+    if former_sha256 is None:
+        return set()
     taken: set[int] = set()
     touched: set[str] = set()
     left = set(stale)
     for model in models.every(conn):
-        every = _read_former(conn, photo_id, model.id)
+        every = _read_former(conn, photo_id, model)
         there = [face for face in every if face.id in left]
         present = [face for face in every if face.id not in {*stale, *taken}]
         # What size the former picture had is not known: embeddings alone tell
         pairs = face_matching.match_faces(
-            Version(1, 1, [face.placed for face in there]),
+            replace(NOWHERE, faces=[face.placed for face in there]),
             Version(1, 2, [face.placed for face in present]),
             model.threshold,
         ).pairs
@@ -98,9 +181,8 @@ def move_stale_faces(conn: Connection, photo_id: int, stale: Sequence[int]) -> s
             touched |= _take_over(conn, there[row].id, present[column].id)
             left.discard(there[row].id)
             taken.add(present[column].id)
-    contents = former_faces.former_contents(conn, photo_id)
     for face_id in sorted(left):
-        touched.update(_part_with(conn, face_id, contents[-1]))
+        touched.update(_part_with(conn, face_id, former_sha256))
     return touched
 
 
@@ -117,29 +199,33 @@ def _take_over(conn: Connection, face_id: int, present_id: int) -> set[str]:
     return set(faces.delete_face(conn, present_id))
 
 
-def _read_former(conn: Connection, photo_id: int, model_id: str) -> list[_FormerFace]:
+def _read_former(conn: Connection, photo_id: int, model: ModelInfo) -> list[_FormerFace]:
     """The faces of a photo as they are stored."""
     rows = conn.execute(
         """
-        select id, detection_score, x, y, width, height, landmarks, embedding from faces
-        left join face_embeddings on face_id = id and model_id = ?
+        select id, detection_score, x, y, width, height, landmarks, embedding,
+            exists (select 1 from face_embeddings as others where others.face_id = faces.id)
+        from faces left join face_embeddings on face_id = id and model_id = ?
         where photo_id = ? order by id
         """,
-        [model_id, photo_id],
+        [model.id, photo_id],
     )
     found: list[_FormerFace] = []
-    for face_id, score, *box, text, embedding in rows:
-        landmarks = geometry.parse_landmarks(text)
-        placed = PlacedFace(coerce.box(*box), landmarks, _decode(embedding))
-        found.append(_FormerFace(face_id, placed, coerce.number(score) or 0.0))
+    for face_id, score, *box, text, raw, is_known in rows:
+        embedding = _decode(raw, model.dimensions)
+        placed = PlacedFace(coerce.box(*box), geometry.parse_landmarks(text), embedding)
+        others = bool(is_known) and embedding is None
+        found.append(_FormerFace(face_id, placed, coerce.number(score) or 0.0, others))
     return found
 
 
-def _decode(embedding: Any) -> FloatArray | None:
-    try:
-        return vectors.decode(embedding) if isinstance(embedding, bytes) else None
-    except ValueError:
-        return None
+def _decode(embedding: Any, dimensions: int) -> FloatArray | None:
+    """A stored embedding, of unit length; None where it is broken."""
+    with suppress(ValueError):
+        vector = vectors.decode(embedding) if isinstance(embedding, bytes) else None
+        if vector is not None and len(vector) == dimensions and vector.any():
+            return vectors.normalise(vector)
+    return None
 
 
 def _placed(face: Face) -> PlacedFace:
@@ -184,7 +270,7 @@ def _is_among(face: Face, others: Iterable[Face]) -> bool:
 
 def _part_with(conn: Connection, face_id: int, former_sha256: str) -> list[str]:
     """Remove a face that is not in the picture any more; the key of whose it was, if anybody's."""
-    former_faces.part_with(conn, face_id)
+    lost_faces.keep(conn, face_id)
     drawn_by = manual_faces.of_face(conn, face_id)
     if drawn_by is None:
         return faces.delete_face(conn, face_id)

@@ -28,12 +28,16 @@ MEASURES = (
 """Where a face is in its photo, and how well it can be seen."""
 
 
-def save_faces(conn: Connection, photo_id: int, model_id: str, faces: tuple[Face, ...]) -> None:
+def save_faces(
+    conn: Connection, photo_id: int, model_id: str, faces: tuple[Face, ...]
+) -> list[tuple[int, Face]]:
     """Store what a model found in a photo whose picture is as it was; `edited_photos` has the others.
 
-    A face that is there already (by its box) keeps its id and gets this model's embedding.
+    A face that is there already (by its box) keeps its id and gets this model's embedding. The faces
+    with their ids.
     """
     known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)
+    saved: list[tuple[int, Face]] = []
     for face in faces:
         face_id = geometry.find_same_face(face.detection.box, known)
         if face_id is None:
@@ -46,6 +50,8 @@ def save_faces(conn: Connection, photo_id: int, model_id: str, faces: tuple[Face
                 # Found after all: it stays if the drawing is undone
                 conn.execute("delete from face_drawings where face_id = ?", [face_id])
         save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
+        saved.append((face_id, face))
+    return saved
 
 
 def _boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
@@ -92,9 +98,10 @@ def _face_values(face: Face) -> dict[str, object]:
     }
 
 
-def insert_face(conn: Connection, photo_id: int, face: Face) -> int:
-    """Add a face to a photo; its id."""
-    values = {"photo_id": photo_id, **_face_values(face)}
+def insert_face(conn: Connection, photo_id: int, face: Face, face_id: int | None = None) -> int:
+    """Add a face to a photo; its id. face_id: the one that it had once, if no other face got it."""
+    there = conn.execute("select 1 from faces where id = ?", [face_id]).fetchone()
+    values = {"id": None if there else face_id, "photo_id": photo_id, **_face_values(face)}
     names, bound = ", ".join(values), ", ".join(f":{name}" for name in values)
     cursor = conn.execute(
         f"insert into faces({names}, photo_taken_at) "
@@ -128,7 +135,8 @@ def delete_face(conn: Connection, face_id: int) -> list[str]:
     ).fetchone()
     # Written out: a connection of Datasette's may leave foreign keys alone
     conn.execute("update people set cover_face_id = null where cover_face_id = ?", [face_id])
-    conn.execute("update former_faces set face_id = null where face_id = ?", [face_id])
+    for table in ("former_faces", "face_drawings"):
+        conn.execute(f"update {table} set face_id = null where face_id = ?", [face_id])
     for table in ("face_embeddings", "face_clusters"):
         conn.execute(f"delete from {table} where face_id = ?", [face_id])
     conn.execute("delete from faces where id = ?", [face_id])

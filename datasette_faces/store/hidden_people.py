@@ -7,10 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..shapes import Box
-from . import coerce, decisions, people, standings
+import numpy as np
+
+from ..shapes import Box, FloatArray, ModelInfo
+from . import coerce, decisions, embeddings, lost_faces, people, standings
 from .connection import Connection
 from .people import NOT_A_FACE
+from .schema import has_tables
 
 Place = tuple[str, Box]
 """A photo's content, and a box in it."""
@@ -47,6 +50,57 @@ def now(conn: Connection) -> Hidden:
     places = _placed(conn, _named_by(conn, keys)).items()
     placed = {place: key for place, key in places if key is not None and key in keys}
     return Hidden(frozenset(away), dict(faces), placed, called)
+
+
+@dataclass(frozen=True)
+class HiddenVectors:
+    """Embeddings of hidden people's faces by a model: (n, d), with the key of each and its photo.
+
+    Of faces that are in their photos, and of those that an edit took away.
+    """
+
+    keys: tuple[str, ...]
+    photo_ids: tuple[int, ...]
+    vectors: FloatArray
+
+
+def read_vectors(conn: Connection, model: ModelInfo) -> HiddenVectors:
+    """The embeddings by which a model knows hidden people; what is no face is left out."""
+    found: list[tuple[str, int, FloatArray]] = []
+    rows = conn.execute(
+        # A face that was added by its box alone is known by where it is, and by nothing else
+        "select faces.id, key, photo_id from faces join people on people.id = person_id "
+        "where hidden and key != ? and detection_score > 0",
+        [NOT_A_FACE],
+    )
+    owners = {face_id: (key, photo_id) for face_id, key, photo_id in rows}
+    ids, vectors = embeddings.of_faces(conn, model.id, owners)
+    found += [(*owners[it], vector) for it, vector in zip(ids.tolist(), vectors, strict=True)]
+    keys, went = _keys(conn) - {NOT_A_FACE}, decisions.merged_away(conn)
+    away = {it: people.follow_merges(it, went)[-1] for it in {*keys, *went}}
+    among = {former for former, present in away.items() if present in keys}
+    found += [
+        (away[lost.person_key], lost.photo_id, lost.embedding)
+        for lost in lost_faces.of_person_keys(conn, model.id, among)
+        if lost.person_key and len(lost.embedding) == model.dimensions
+    ]
+    stacked = np.stack([it[2] for it in found]) if found else np.empty((0, 0), np.float32)
+    return HiddenVectors(tuple(it[0] for it in found), tuple(it[1] for it in found), stacked)
+
+
+def keys_of_hidden(conn: Connection) -> set[str]:
+    """The keys of the people who are hidden and have a face, here or lost by an edit; no merged ones."""
+    keys, went = _keys(conn) - {NOT_A_FACE}, decisions.merged_away(conn)
+    rows = conn.execute(
+        "select distinct key from faces join people on people.id = person_id where hidden"
+    )
+    there = {row[0] for row in rows}
+    if has_tables(conn, "lost_faces"):
+        rows = conn.execute(
+            "select distinct person_key from lost_faces where person_key is not null"
+        )
+        there |= {people.follow_merges(row[0], went)[-1] for row in rows}
+    return keys & there
 
 
 def shown_since(conn: Connection, before: Hidden) -> list[str]:

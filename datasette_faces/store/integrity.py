@@ -261,12 +261,13 @@ def set_thumbnail(conn: Connection, photo_id: int, jpeg: bytes) -> None:
 
 
 def faces_of_edited_photos(conn: Connection) -> Iterator[tuple[int, int, Any, Any, Any, Any, Any]]:
-    """The faces of photos that held something else before.
+    """The faces of photos that held something else before, maybe with another picture.
 
     Face's id, photo's id, landmarks, crop, thumbnail, width and height of the photo.
     """
     for (photo_id,) in conn.execute(
-        "select distinct photo_id from photo_contents order by photo_id"
+        "select distinct photo_id from photo_contents where (sha256, photo_id) not in "
+        "(select sha256, photo_id from former_pictures) order by photo_id"
     ).fetchall():
         yield from conn.execute(
             "select faces.id, photo_id, landmarks, crop, thumbnail, photos.width, photos.height "

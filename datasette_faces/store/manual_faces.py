@@ -14,7 +14,7 @@ from typing import Any
 
 from ..algorithms import vectors
 from ..shapes import Box, Face, FloatArray
-from . import decisions, faces, former_faces
+from . import decisions, faces, former_faces, lost_faces
 from .connection import Connection
 from .decisions import ACTIVE, DRAWN, FaceRef
 
@@ -106,12 +106,15 @@ def waiting(conn: Connection, model_ids: Sequence[str]) -> list[Waiting]:
     ).fetchall()
     refs = [FaceRef(DRAWN, sha256, Box(*box)) for _, _, sha256, *box in rows]
     there = decisions.found_again(conn, refs)
-    found = [
-        Waiting(uid, photo_id, ref.box, None, tuple(model_ids))
-        for (uid, photo_id, *_), ref, face_id in zip(rows, refs, there, strict=True)
-        if face_id is None
-    ]
-    return sorted(found + _lacking(conn, model_ids), key=lambda drawing: drawing.photo_id)
+    # A drawing that is named by two contents makes one face
+    made = {row[0] for row, face_id in zip(rows, there, strict=True) if face_id is not None}
+    found = {
+        uid: Waiting(uid, photo_id, ref.box, None, tuple(model_ids))
+        for (uid, photo_id, *_), ref in zip(reversed(rows), reversed(refs), strict=True)
+        if uid not in made
+    }
+    waiting_now = [*found.values(), *_lacking(conn, model_ids)]
+    return sorted(waiting_now, key=lambda drawing: drawing.photo_id)
 
 
 def _lacking(conn: Connection, model_ids: Sequence[str]) -> list[Waiting]:
@@ -140,7 +143,7 @@ def _remake(
         select kept, decision_faces.sha256, x, y, width, height from face_drawings
         join decisions on decisions.uid = face_drawings.uid
         join decision_faces on decision_id = decisions.id and role = '{DRAWN}'
-        where face_drawings.uid = ? and kept is not null
+        where face_drawings.uid = ? and kept is not null order by decision_faces.rowid
         """,
         [uid],
     ).fetchone()
@@ -227,7 +230,7 @@ def _bring_back(
     if photo_id is None:
         return []
     face_id = _insert(conn, photo_id, packed)
-    former_faces.reunite(conn, ref.sha256, ref.box, face_id)
+    lost_faces.find_at(conn, ref.sha256, ref.box, face_id)
     known = _existing(conn, "models", packed["embeddings"])
     for model_id in known:
         raw = base64.b64decode(packed["embeddings"][model_id])

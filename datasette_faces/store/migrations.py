@@ -377,15 +377,53 @@ def face_keys(db: Database) -> None:
 
 @migrations(name="0009_former_faces")
 def former_faces(db: Database) -> None:
-    """Where faces were in what their photos held before an edit; whose they were that are gone since."""
+    """Where faces were in what their photos held before an edit; and those that are gone since."""
     for statement in (
+        # Several photos may have held one content: an edited file, and its original under another name
+        "drop trigger photos_edited",
+        "drop index photo_contents_photo",
+        "alter table photo_contents rename to photo_contents_before",
+        """
+        create table photo_contents ( -- what a photo held before it was edited
+            sha256 text not null,
+            photo_id integer not null references photos(id) on delete cascade,
+            primary key (sha256, photo_id)
+        )
+        """,
+        "insert into photo_contents select sha256, photo_id from photo_contents_before order by rowid",
+        "drop table photo_contents_before",
+        "create index photo_contents_photo on photo_contents(photo_id)",
+        """
+        create trigger photos_edited after update of sha256 on photos
+        when old.sha256 != new.sha256 begin
+            insert or replace into photo_contents(sha256, photo_id) values (old.sha256, old.id);
+        end
+        """,
         """
         create table former_pictures ( -- those of photo_contents that had another picture
-            sha256 text primary key,
-            photo_id integer not null references photos(id) on delete cascade
+            sha256 text not null,
+            photo_id integer not null references photos(id) on delete cascade,
+            picture text not null, -- the last content that had this picture
+            primary key (sha256, photo_id)
         )
         """,
         "create index former_pictures_photo on former_pictures(photo_id)",
+        """
+        create table lost_faces ( -- not in the present picture of their photo
+            id integer primary key,
+            photo_id integer not null,
+            face_id integer not null, -- the number that it had
+            person_key text, -- whose it was
+            expected integer not null default 1, -- 0: the present picture is one from before it came
+            embeddings text not null -- json: by model, base64; as private as face_embeddings
+        )
+        """,
+        "create index lost_faces_photo on lost_faces(photo_id)",
+        """
+        create trigger photos_deleted after delete on photos begin
+            delete from lost_faces where photo_id = old.id;
+        end
+        """,
         """
         create table former_faces (
             photo_id integer not null references photos(id) on delete cascade,
@@ -395,11 +433,12 @@ def former_faces(db: Database) -> None:
             width real not null,
             height real not null,
             face_id integer references faces(id) on delete set null, -- null: not in the present one
-            person_key text -- whose a face was that is not in the present picture
+            lost_id integer -- of lost_faces
         )
         """,
         "create index former_faces_content on former_faces(sha256)",
         "create index former_faces_face on former_faces(face_id)",
+        "create index former_faces_lost on former_faces(lost_id)",
         "create index former_faces_photo on former_faces(photo_id)",
     ):
         db.execute(statement)

@@ -51,12 +51,12 @@ def by_key(conn: Connection, key: str) -> Person | None:
     return _one(conn, "key = ?", key)
 
 
-_NAMED = "name is not null and faces > 0 and key is not ?"
-"""Whom a name can mean: of what is no face, "Not a face" is a label."""
+_NAMED = "name is not null and (faces > 0 or hidden) and key is not ?"
+"""Whom a name can mean: also somebody hidden whose faces are gone; of what is no face it is a label."""
 
 
 def of_name(conn: Connection, name: str) -> list[Person]:
-    """Those of this name who have faces; upper and lower case are one."""
+    """Those of this name who have faces, or are hidden; upper and lower case are one."""
     rows = conn.execute(f"select {_COLUMNS} from people where {_NAMED}", [NOT_A_FACE])
     return [it for it in map(_person, rows) if (it.name or "").casefold() == name.casefold()]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal, TypeAlias
 
@@ -70,17 +70,30 @@ def is_analysed(conn: Connection, photo_id: int, model_id: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class FormerPicture:
-    """The picture that a photo had before an edit: its size, and the content that had it last."""
+class Picture:
+    """The picture of a photo: its size, and the content that has it, or had it last.
+
+    is_undone: of one that was edited, whether the photo has a picture again that it had before.
+    """
 
     width: int
     height: int
     sha256: str
+    is_undone: bool = field(default=False, compare=False)
+
+
+def picture_of(conn: Connection, photo_id: int) -> Picture:
+    """The picture that a photo has now."""
+    return Picture(
+        *conn.execute(
+            "select width, height, sha256 from photos where id = ?", [photo_id]
+        ).fetchone()
+    )
 
 
 def save_photo(
     conn: Connection, file: File, sha256: str, analysis: Analysis
-) -> tuple[int, Change, FormerPicture | None]:
+) -> tuple[int, Change, Picture | None]:
     """Store a photo whose content is new; its id, what that was, and the picture that was there before.
 
     Where the file was there before with another content, and that content has no other place, the
@@ -88,26 +101,27 @@ def save_photo(
     stands beside the pixels was edited (a caption, a date), and all models' faces stay.
     """
     values = _photo_values(file, sha256, analysis)
-    photo_id = _edited_photo(conn, file.path)
+    photo_id = edited_photo(conn, file.path)
     if photo_id is None:
         names = ", ".join(values)
         bound = ", ".join(f":{name}" for name in values)
         cursor = conn.execute(f"insert into photos({names}) values ({bound})", values)
         return int(cursor.lastrowid), "new", None
     values["id"] = photo_id
-    same_picture, *before = conn.execute(
+    same_picture, width, height, former_sha256 = conn.execute(
         "select width = :width and height = :height and thumbnail = :thumbnail, width, height, sha256 "
         "from photos where id = :id",
         values,
     ).fetchone()
     assignments = ", ".join(f"{name} = :{name}" for name in values)
     conn.execute(f"update photos set {assignments} where id = :id", values)
-    former_faces.forget_content(conn, photo_id, sha256)
     if same_picture:
+        former_faces.forget_content(conn, photo_id, sha256)
         return photo_id, "caption", None
     conn.execute("delete from analyses where photo_id = ?", [photo_id])
     former_faces.part_with_picture(conn, photo_id)
-    return photo_id, "picture", FormerPicture(*before)
+    is_undone = former_faces.forget_content(conn, photo_id, sha256)
+    return photo_id, "picture", Picture(width, height, former_sha256, is_undone)
 
 
 def save_analysis(conn: Connection, photo_id: int, model_id: str) -> None:
@@ -144,7 +158,7 @@ def _moment(modified_ns: int) -> str | None:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _edited_photo(conn: Connection, path: str) -> int | None:
+def edited_photo(conn: Connection, path: str) -> int | None:
     """The photo whose content lay at this path and, as far as is known, nowhere else."""
     row = conn.execute(
         """
@@ -152,6 +166,7 @@ def _edited_photo(conn: Connection, path: str) -> int | None:
         where path = ? and not exists (
             select 1 from photo_paths as elsewhere
             where elsewhere.photo_id = here.photo_id and elsewhere.path != here.path
+                and elsewhere.missing_since is null
         )
         """,
         [path],

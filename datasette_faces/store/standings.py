@@ -32,11 +32,14 @@ def read_standings(conn: Connection, face_ids: Iterable[int] | None = None) -> d
     face_ids = None if face_ids is None else set(face_ids)
     photos = _photos_of(conn, face_ids)
     said = _statements_by_photo(conn, photos)
-    contents = {statement.sha256 for of_photo in said.values() for statement in of_photo}
+    contents = set().union(*map(contents_of, said.values()))
     faces = former_faces.boxes_by_content(conn, contents)
     found: dict[int, Standing] = {}
-    for of_photo in said.values():
-        found |= match_statements(of_photo, faces)
+    for photo_id, of_photo in said.items():
+        there = {
+            content: faces.get(content, {}).get(photo_id, {}) for content in contents_of(of_photo)
+        }
+        found |= match_statements(of_photo, there)
     wanted = found.keys() if face_ids is None else found.keys() & face_ids
     return {face_id: found[face_id] for face_id in wanted}
 
@@ -50,6 +53,11 @@ class Statement:
     person_key: str | None
     sha256: str
     box: Box
+
+
+def contents_of(said: Iterable[Statement]) -> set[str]:
+    """The contents that statements are about."""
+    return {statement.sha256 for statement in said}
 
 
 Statements = list[Statement]

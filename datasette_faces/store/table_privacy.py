@@ -9,7 +9,7 @@ from .vec_tables import PREFIX
 
 VECTORS = "face_embeddings"
 """The table of which those of the indexes are copies."""
-OF_VECTORS = ("face_indexes", "face_index_parts", "face_changes", "face_drawings")
+OF_VECTORS = ("face_indexes", "face_index_parts", "face_changes", "face_drawings", "lost_faces")
 """Tables that hold parts of embeddings, or tell of them."""
 SECRETS = "face_keys"
 """The table that nobody sees."""
@@ -20,7 +20,6 @@ AS_PRIVATE = {
     "said_names": "people",
     "name_proposals": "people",
     "decisions": "people",
-    "former_faces": "people",
     SECRETS: SECRETS,
 }
 """Tables that tell what another one holds, and which. That one tells of no third: Datasette 1.0 shows to

@@ -31,7 +31,7 @@ UNACCOUNTED_SHOWN = 10
 LEFT_OUT = {
     "hidden": "of hidden people",
     "resembling": "without a confirmed person that may be of hidden people: they are blurred",
-    "unaccounted": "in photos that were edited, and in which a hidden person is not found any more",
+    "unaccounted": "in edited photos in which a hidden person is not found any more (--edited)",
     "unnamed": "without a person, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }
@@ -78,6 +78,11 @@ model_check_option = click.option(
 @click.option("--watermark", metavar="TEXT", help="Write this into the photos")
 @click.option(
     "--portable", is_flag=True, help="Leave out what a Datasette without the plugin lacks"
+)
+@click.option(
+    "--edited",
+    is_flag=True,
+    help="Publish also edited photos in which a hidden person is not found any more: look at them first",
 )
 @click.option("--replace", is_flag=True, help="Replace OUT if it exists")
 @model_check_option
@@ -188,6 +193,7 @@ def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
             else []
         ),
         f"audit: no leaks found ({looked_for:,} looked for)",
+        *(it.check for it in made.report.findings if "not looked for" in it.check),
         f"({seconds:.1f} s)",
         f"look at it: datasette -i {printable(out)}",
         "publish it, so that no one can download the whole file: docs/publishing.md has the settings",

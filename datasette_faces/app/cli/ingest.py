@@ -134,6 +134,8 @@ def demo(database: str, model_id: str, serve: bool, port: int) -> None:
 def _as_json(report: IngestReport) -> dict[str, Any]:
     values = asdict(report)
     values["photos"] = report.pictures
+    if not report.lost:
+        del values["lost"]
     return values
 
 
@@ -162,6 +164,12 @@ def _list_counts(report: IngestReport) -> list[str]:
         ("analysed with another model", report.analysed_again),
         ("unchanged", report.unchanged),
         ("missing now", report.missing),
+        (
+            "face of a person is no longer in its edited photo"
+            if report.lost == 1
+            else "faces of people are no longer in their edited photos",
+            report.lost,
+        ),
         (f"manual face{'' if report.drawn == 1 else 's'}, recreated", report.drawn),
         (f"face{'' if report.named == 1 else 's'} named by other programs", report.named),
         ("without a picture", len(report.errors)),

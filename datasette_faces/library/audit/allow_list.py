@@ -27,6 +27,7 @@ KNOWN_NOTES = {
     "blur_others": r"yes",
     "watermark": r"[^\0]{1,200}",
     "portable": r"yes",
+    "edited": r"yes",
     "chosen": r"people|query|people and query",
     "seal": r"[0-9a-f]{64}",
 }

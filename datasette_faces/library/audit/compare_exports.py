@@ -73,7 +73,7 @@ def match_faces(private: Connection, conn: Connection) -> list[int]:
 def prepare_comparison(catalogue: Catalogue) -> Comparison:
     """What to compare a catalogue with; after `match_faces`."""
     secret = selection.read_secret(catalogue.private) or b"none"
-    hidden_faces.redact(catalogue.private)
+    hidden_faces.redact(catalogue.private, edited=bool(catalogue.notes.get("edited")))
     others = bool(catalogue.notes.get("blur_others"))
     return Comparison(
         catalogue, secret, selection.find_boxes_to_blur(catalogue.private, others=others)

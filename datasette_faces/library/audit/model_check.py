@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from ...algorithms import geometry
-from ...errors import FacesError, PictureError
+from ...errors import FacesError, ModelError, PictureError
 from ...media.crop import CROP_MARGIN_PX, CROP_PX
 from ...models import registry
-from ...models.base import Engine, check_weights
+from ...models.base import Engine, FaceModel, check_weights
 from ...models.orientations import see_in_all_orientations
 from ...shapes import Area, Box, FloatArray, ModelInfo, Sighting
-from ...store import coerce, embeddings, models
-from ...store.people import BY_PERSON, NOT_A_FACE
+from ...store import coerce, embeddings, hidden_people, models
+from ...store.people import BY_PERSON
 from .findings import AuditFinding, Catalogue
 
 CHECK = "hidden people whom a model recognises in pictures"
@@ -60,26 +60,22 @@ class _Hidden:
 
 def check_with_models(catalogue: Catalogue) -> list[AuditFinding]:
     """No model that is installed here recognises a hidden person in a published picture."""
-    hidden_ids = [
-        row[0]
-        for row in catalogue.private.execute(
-            "select faces.id from faces join people on people.id = person_id "
-            "where hidden and key != ?",
-            [NOT_A_FACE],
-        )
-    ]
-    if not hidden_ids:
+    hidden_keys = hidden_people.keys_of_hidden(catalogue.private)
+    if not hidden_keys:
         return [AuditFinding.of(CHECK, 0, [])]
     if not catalogue.with_models:
         return [AuditFinding(f"{CHECK}: not looked for ({OFF})", 0)]
-    findings = [
-        _check_with(catalogue, _Hidden(info, engine, vectors))
-        for info, engine in _load_models(catalogue)
-        if len(vectors := embeddings.of_faces(catalogue.private, info.id, hidden_ids)[1])
-    ]
-    return findings or [
-        AuditFinding(f"{CHECK}: not looked for, as no model of the file is here", 0)
-    ]
+    findings: list[AuditFinding] = []
+    looked_for: set[str] = set()
+    for info, engine in _load_models(catalogue):
+        known = hidden_people.read_vectors(catalogue.private, info)
+        if known.keys:
+            looked_for.update(known.keys)
+            findings.append(_check_with(catalogue, _Hidden(info, engine, known.vectors)))
+    if unknown := len(hidden_keys - looked_for):
+        why = "no model that is here has an embedding of them"
+        findings.append(AuditFinding(f"{CHECK}: {unknown:,} people not looked for, as {why}", 0))
+    return findings
 
 
 def _load_models(catalogue: Catalogue) -> Iterator[tuple[ModelInfo, Engine]]:
@@ -90,21 +86,16 @@ def _load_models(catalogue: Catalogue) -> Iterator[tuple[ModelInfo, Engine]]:
         if model is None or model.missing() is not None:
             continue
         try:
-            engine = _load(model)
+            engine = load(model)
             check_weights(info, engine.info)
         except FacesError:
             continue
         yield info, engine
 
 
-_engines: dict[str, Engine] = {}
-"""Loaded once in a process, by the model's id: an audit after another one does not load it again."""
-
-
-def _load(model: Any) -> Engine:
-    if model.id not in _engines:
-        _engines[model.id] = model.load()
-    return _engines[model.id]
+def load(model: FaceModel) -> Engine:
+    """Load a model in this process: the pictures are an export's own, and small."""
+    return model.load()
 
 
 def _check_with(catalogue: Catalogue, hidden: _Hidden) -> AuditFinding:
@@ -118,7 +109,8 @@ def _check_with(catalogue: Catalogue, hidden: _Hidden) -> AuditFinding:
                 count += 1
                 likeness = _likeness_shown(catalogue, hidden, table, row_id, alike)
                 if likeness is not None:
-                    leaks.append(f"{table} {row_id}: a hidden person, similarity {likeness:.2f}")
+                    where = f"{table} {row_id}, of {_path_of(catalogue, table, row_id)}"
+                    leaks.append(f"{where}: a hidden person, similarity {likeness:.2f}")
     return AuditFinding.of(f"{CHECK} ({hidden.info.id})", count, leaks)
 
 
@@ -128,6 +120,12 @@ def _see_alike(hidden: _Hidden, data: Any) -> list[tuple[Sighting, float]]:
         seen = see_in_all_orientations(data, hidden.engine) if isinstance(data, bytes) else ()
     except PictureError:
         return []  # `check_jpegs` reports it
+    # A stranger's model may raise what it likes
+    except Exception as error:
+        raise ModelError(
+            f"The model {hidden.info.id} cannot look at a picture ({type(error).__name__}): {error}; "
+            f"to leave it out: {OFF}"
+        ) from None
     alike = [(sighting, _likeness(sighting.embedding, hidden)) for sighting in seen]
     return [pair for pair in alike if pair[1] >= hidden.info.threshold]
 
@@ -191,6 +189,17 @@ def _box_in_photo(area: Area, landmarks: FloatArray) -> Box | None:
     return Box(left, top, right - left, bottom - top)
 
 
+def _path_of(catalogue: Catalogue, table: str, row_id: Any) -> str:
+    """Where the photo of a picture lies, for the publisher's eyes."""
+    photo = "id" if table == "photos" else "photo_id"
+    row = catalogue.private.execute(
+        f"select path from photos where id = (select {photo} from {table} "
+        f"join public_{table} using (id) where public_id = ?)",
+        [row_id],
+    ).fetchone()
+    return coerce.text(row and row[0]) or "no photo of the private file"
+
+
 def _known_faces(catalogue: Catalogue, hidden: _Hidden, photo_id: int | None) -> list[_KnownFace]:
     """The faces of a photo as the private file has them."""
     rows = catalogue.private.execute(
@@ -216,9 +225,10 @@ def _is_another_person(box: Box | None, known: list[_KnownFace], threshold: floa
     """Whether what is seen is another person's face, by a person's word or by the photo's pixels."""
     if box is None:
         return False
-    overlaps = [geometry.intersection_over_union(box, face.box) for face in known]
-    if max(overlaps, default=0.0) < SAME_PLACE:
-        return False
-    face = known[int(np.argmax(overlaps))]
-    is_unlike = face.likeness < threshold - MAX_STRANGER_LIKENESS
-    return not face.is_barred and (face.is_placed or is_unlike)
+    there = [
+        face for face in known if geometry.intersection_over_union(box, face.box) >= SAME_PLACE
+    ]
+    return bool(there) and all(
+        not face.is_barred and (face.is_placed or face.likeness < threshold - MAX_STRANGER_LIKENESS)
+        for face in there
+    )

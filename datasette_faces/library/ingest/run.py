@@ -11,10 +11,9 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 
 from ...errors import BrokenPicture, FacesError, PictureError
 from ...media.files import as_path, read_file
@@ -24,11 +23,13 @@ from ...models.model_pools import ModelPool, ModelPools, PoolOptions, QueuePolic
 from ...models.pipeline import MIN_FACE_PX
 from ...people import grouping, import_names, manual_faces
 from ...search import index_upkeep
-from ...shapes import Analysis, Detection, Face, File
+from ...shapes import Analysis, File
 from ...store import edited_photos, embeddings, faces, models, people, scans
 from ...store import photos as store
 from ...store.connection import Connection, transaction
 from ...store.database import writing
+from ...store.edited_photos import Moves
+from . import edits
 from .lock import lock_for_ingest
 
 BATCH_PHOTOS = 64
@@ -52,8 +53,9 @@ Progress = Callable[[int, int, File | None], None]
 class IngestReport:
     """What an ingest did, in photos; `found` counts every file, `people` all that there are now.
 
-    drawn: manual faces that were added or embedded by this model. named: faces that got the name that
-    another program gave them. faults: files for which one of these two failed, and why.
+    lost: people's faces that are not in their edited photos any more. drawn: manual faces that were added
+    or embedded by this model. named: faces that got the name that another program gave them. faults: files
+    for which one of these two failed, and why.
     """
 
     found: int = 0
@@ -63,6 +65,7 @@ class IngestReport:
     unchanged: int = 0
     analysed_again: int = 0
     faces: int = 0
+    lost: int = 0
     drawn: int = 0
     named: int = 0
     people: int = 0
@@ -85,6 +88,7 @@ class _Job:
     sha256: str = ""
     future: Future[Analysis] | None = None
     error: PictureError | None = None
+    moves: Moves | None = None
 
     def is_done(self) -> bool:
         """Whether it can be written: its analysis is there, or it needs none."""
@@ -314,6 +318,12 @@ class _Ingest:
     def _write(self) -> None:
         """Write the finished files, in one transaction."""
         if self._batch:
+            for job in self._batch:
+                if job.future is not None and job.error is None:
+                    analysis = job.future.result()
+                    job.moves = edits.find_moves(
+                        self.conn, self.pool, job.file, job.sha256, analysis
+                    )
             with transaction(self.conn):
                 for job in self._batch:
                     self._save(job)
@@ -350,34 +360,25 @@ class _Ingest:
             return photo_id
         analysis = job.future.result()
         change: store.Change | None = None
-        before: store.FormerPicture | None = None
+        before: store.Picture | None = None
         if photo_id is None:
             photo_id, change, before = store.save_photo(self.conn, job.file, job.sha256, analysis)
         self.report.new += change == "new"
         self.report.edited += change in ("picture", "caption")
         self.report.analysed_again += change is None
         if before is None:
-            faces.save_faces(self.conn, photo_id, self.model.id, analysis.faces)
+            saved = faces.save_faces(self.conn, photo_id, self.model.id, analysis.faces)
+            edited_photos.find_lost_faces(self.conn, photo_id, self.pool.load(), saved)
         else:
-            self._bereft |= edited_photos.save_faces(
-                self.conn,
-                photo_id,
-                self.pool.load(),
-                analysis,
-                before,
-                partial(self._look_at, job),
+            bereft = edits.save_edited_faces(
+                self.conn, self.pool, photo_id, before, analysis, job.moves
             )
+            self.report.lost += len(bereft)
+            self._bereft.update(bereft)
         store.save_analysis(self.conn, photo_id, self.model.id)
         self.report.faces += len(analysis.faces)
         self._new_faces.add(photo_id)
         return photo_id
-
-    def _look_at(self, job: _Job, placed: Sequence[Detection]) -> Sequence[Face]:
-        """Measure faces of a photo whose landmarks are known. Raises FacesError."""
-        data = read_file(job.file)
-        if hashlib.sha256(data).hexdigest() != job.sha256:
-            raise BrokenPicture("the file changed while it was ingested")
-        return self.pool.submit_placed(data, list(placed)).result()
 
     def _reject(self, rejected: RejectedPath) -> None:
         self.report.errors.append(rejected)

@@ -47,7 +47,7 @@ def build_catalogue(
         private.execute("begin")
         selection.assign_public_ids(private, secret)
         choose_faces(private, options)
-        redact_hidden_faces(private)
+        redact_hidden_faces(private, options)
         blurred = selection.find_boxes_to_blur(private, others=options.blur_others)
         job = ExportJob(options.notes(), secret, blurred, advance)
         if names:

@@ -7,14 +7,15 @@ hidden may be where no detector finds them. The choice of faces is in `selection
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
 
 from ...shapes import FloatArray, ModelInfo
-from ...store import coerce, decisions, embeddings, models, people
+from ...store import coerce, decisions, embeddings, hidden_people, models, people
 from ...store.connection import Connection
-from ...store.people import BY_PERSON, NOT_A_FACE
+from ...store.people import BY_PERSON
 from ...store.schema import has_tables
 
 MARGIN = 0.05
@@ -24,16 +25,17 @@ CHUNK_FACES = 4_096
 """Faces that are compared at once."""
 
 
-def redact(conn: Connection) -> None:
+def redact(conn: Connection, *, edited: bool) -> None:
     """Redact where a hidden person may be seen, of what is chosen.
 
+    edited: whether photos are published in which a hidden person is unaccounted for.
     After that the temporary table `redacted` holds further faces to blur; `withheld` those that are
     chosen no longer, each with the reason: it resembles a hidden person, or a hidden person is
     unaccounted for.
     """
     lookalikes = find_lookalikes(conn)
     conn.executemany("insert into redacted values (?)", [(it,) for it in sorted(lookalikes)])
-    photos = find_unaccounted_photos(conn, lookalikes)
+    photos = [] if edited else find_unaccounted_photos(conn, lookalikes)
     withhold = "insert or ignore into withheld select id, photo_id, ? from chosen where"
     conn.execute(f"{withhold} id in (select id from redacted)", ["resembling"])
     conn.execute(
@@ -52,23 +54,19 @@ def list_unaccounted(conn: Connection) -> list[str]:
     return [coerce.text(row[0]) or "" for row in rows]
 
 
-def find_lookalikes(conn: Connection) -> set[int]:
-    """The faces that nobody placed and that resemble a hidden person, in photos of chosen faces.
+Lookalikes = dict[int, set[str]]
+"""By a face's id, the keys of the hidden people whom it resembles."""
 
-    Left alone are faces that somebody placed by hand, those grouped with a named person whom they
-    resemble more. Beside the hidden person in the same photo it takes the whole threshold: nobody is
-    twice in a photo but in a mirror.
+
+def find_lookalikes(conn: Connection) -> Lookalikes:
+    """The faces that nobody placed and that resemble hidden people, in photos of chosen faces.
+
+    Left alone are faces that somebody placed by hand, and those grouped with a named person whose
+    confirmed faces they resemble more. Beside the hidden person in the same photo it takes the whole
+    threshold: nobody is twice in a photo but in a mirror.
     """
-    hidden = {
-        face_id: (person_id, photo_id)
-        for face_id, person_id, photo_id in conn.execute(
-            "select faces.id, people.id, photo_id from faces join people on people.id = person_id "
-            "where hidden and key != ?",
-            [NOT_A_FACE],
-        )
-    }
-    if not hidden:
-        return set()
+    if not hidden_people.keys_of_hidden(conn):
+        return {}
     rows = conn.execute(
         """
         select faces.id, photo_id from faces left join people on people.id = person_id
@@ -78,21 +76,22 @@ def find_lookalikes(conn: Connection) -> set[int]:
         [BY_PERSON],
     )
     photo_of = dict(rows.fetchall())
-    there = set(hidden.values())
-    return {
-        face_id
-        for model in models.every(conn)
-        for face_id, like, likeness in _resembling(conn, model, list(hidden), list(photo_of))
-        if likeness >= model.threshold or (hidden[like][0], photo_of[face_id]) not in there
-    }
+    found: Lookalikes = defaultdict(set)
+    for model in models.every(conn):
+        hidden = hidden_people.read_vectors(conn, model)
+        there = set(zip(hidden.keys, hidden.photo_ids, strict=True))
+        for face_id, like, likeness in _resembling(conn, model, hidden.vectors, list(photo_of)):
+            key = hidden.keys[like]
+            if likeness >= model.threshold or (key, photo_of[face_id]) not in there:
+                found[face_id].add(key)
+    return found
 
 
 def _resembling(
-    conn: Connection, model: ModelInfo, hidden: list[int], unplaced: list[int]
+    conn: Connection, model: ModelInfo, theirs: FloatArray, unplaced: list[int]
 ) -> Iterator[tuple[int, int, float]]:
     """Those of the unplaced faces that resemble hidden ones by a model: which ones, and how much."""
-    hidden_ids, theirs = embeddings.of_faces(conn, model.id, hidden)
-    for start in range(0, len(unplaced), CHUNK_FACES):
+    for start in range(0, len(unplaced) if len(theirs) else 0, CHUNK_FACES):
         ids, vectors = embeddings.of_faces(conn, model.id, unplaced[start : start + CHUNK_FACES])
         for first in range(0, len(theirs) if len(ids) else 0, CHUNK_FACES):
             likeness = vectors @ theirs[first : first + CHUNK_FACES].T
@@ -102,7 +101,7 @@ def _resembling(
                 if row not in own:
                     own[row] = _likeness_to_own(conn, model, face_id, vectors[row])
                 if likeness[row, column] >= own[row]:
-                    yield face_id, int(hidden_ids[first + column]), float(likeness[row, column])
+                    yield face_id, first + column, float(likeness[row, column])
 
 
 def _likeness_to_own(conn: Connection, model: ModelInfo, face_id: int, vector: FloatArray) -> float:
@@ -112,6 +111,7 @@ def _likeness_to_own(conn: Connection, model: ModelInfo, face_id: int, vector: F
         """
         select others.id from faces join people on people.id = faces.person_id
         join faces as others on others.person_id = people.id and others.id != faces.id
+            and others.person_source = 'person'
         where faces.id = ? and trim(coalesce(people.name, '')) != ''
         """,
         face_id,
@@ -120,18 +120,18 @@ def _likeness_to_own(conn: Connection, model: ModelInfo, face_id: int, vector: F
     return float((theirs @ vector).max()) if len(theirs) else -1.0
 
 
-def find_unaccounted_photos(conn: Connection, redacted: set[int]) -> list[int]:
+def find_unaccounted_photos(conn: Connection, lookalikes: Lookalikes) -> list[int]:
     """Photos of chosen faces that were edited, and in which a hidden person is not found any more.
 
-    redacted: further faces that are blurred: one of these accounts for a hidden person.
+    lookalikes: faces that are blurred; one that resembles the person accounts for them.
     """
-    if not has_tables(conn, "former_faces"):
+    if not has_tables(conn, "lost_faces"):
         return []
-    hidden = {row[0] for row in conn.execute("select key from people where hidden")} - {NOT_A_FACE}
+    hidden = hidden_people.keys_of_hidden(conn)
     went = decisions.merged_away(conn)
     rows = conn.execute(
-        "select distinct photo_id, person_key from former_faces where face_id is null "
-        "and person_key is not null and photo_id in (select photo_id from chosen) order by photo_id"
+        "select distinct photo_id, person_key from lost_faces where person_key is not null "
+        "and expected and photo_id in (select photo_id from chosen) order by photo_id"
     )
     missing = {
         (photo_id, key)
@@ -139,18 +139,18 @@ def find_unaccounted_photos(conn: Connection, redacted: set[int]) -> list[int]:
         if (key := people.follow_merges(former, went)[-1]) in hidden
     }
     return sorted(
-        {photo for photo, key in missing if not _is_accounted_for(conn, photo, key, redacted)}
+        {photo for photo, key in missing if not _is_accounted_for(conn, photo, key, lookalikes)}
     )
 
 
-def _is_accounted_for(conn: Connection, photo_id: int, key: str, redacted: set[int]) -> bool:
+def _is_accounted_for(conn: Connection, photo_id: int, key: str, lookalikes: Lookalikes) -> bool:
     """Whether a hidden person has a face in a photo, or a face is blurred that may be theirs."""
     rows = conn.execute(
         "select faces.id, key from faces left join people on people.id = person_id "
         "where photo_id = ?",
         [photo_id],
     )
-    return any(face_id in redacted or owner == key for face_id, owner in rows)
+    return any(owner == key or key in lookalikes.get(face_id, ()) for face_id, owner in rows)
 
 
 def _ids(conn: Connection, sql: str, *bound: object) -> list[int]:

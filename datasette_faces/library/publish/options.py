@@ -18,6 +18,7 @@ class ExportOptions:
     """What to publish; each option turns something on that is off.
 
     people: only these names or numbers. query: only the faces whose ids this SQL gives.
+    edited: also photos that were edited, and in which a hidden person is not found any more.
     originals_url: where the originals are, with {id} for a photo's public name. names: a file for the
     publisher alone, with the path of each photo beside its public name, as CSV.
     """
@@ -31,6 +32,7 @@ class ExportOptions:
     blur_others: bool = False
     watermark: str | None = None
     portable: bool = False
+    edited: bool = False
     names: str | None = None
 
     def notes(self) -> dict[str, str]:
@@ -44,6 +46,7 @@ class ExportOptions:
             "blur_others": "yes" if self.blur_others else "",
             "watermark": self.watermark or "",
             "portable": "yes" if self.portable else "",
+            "edited": "yes" if self.edited else "",
             "chosen": " and ".join(name for name, value in chosen_by if value),
         }
         today = datetime.now(timezone.utc).date().isoformat()
@@ -68,15 +71,15 @@ def choose_faces(private: Connection, options: ExportOptions) -> None:
         raise CatalogueError(_explain_nothing(private, options))
 
 
-def redact_hidden_faces(private: Connection) -> None:
+def redact_hidden_faces(private: Connection, options: ExportOptions) -> None:
     """Take what may be of hidden people out of what is published. Raises CatalogueError if none is left."""
-    hidden_faces.redact(private)
+    hidden_faces.redact(private, edited=options.edited)
     if not selection.count_chosen(private)["faces"]:
         withheld = sum(selection.count_withheld(private).values())
         raise CatalogueError(
             f"There is no face to publish: all {withheld:,} that are chosen may show a hidden person: "
             "they resemble one and no person confirmed who they are, or their photo was edited and the "
-            "hidden person in it is not found any more"
+            "hidden person in it is not found any more (--edited)"
         )
 
 
