@@ -24,7 +24,7 @@ from ...models.base import Engine, FaceModel, check_weights
 from ...models.orientations import see_in_all_orientations
 from ...shapes import Area, Box, FloatArray, ModelInfo, Sighting
 from ...store import coerce, embeddings, hidden_people, models
-from ...store.people import BY_PERSON
+from ...store.people import BY_CLUSTER
 from .findings import AuditFinding, Catalogue
 
 CHECK = "hidden people whom a model recognises in pictures"
@@ -204,11 +204,11 @@ def _known_faces(catalogue: Catalogue, hidden: _Hidden, photo_id: int | None) ->
     """The faces of a photo as the private file has them."""
     rows = catalogue.private.execute(
         """
-        select faces.id, x, y, faces.width, faces.height, person_source,
-            coalesce(people.hidden, 0) != 0
+        select faces.id, x, y, faces.width, faces.height,
+            person_id is not null and person_source is not ?, coalesce(people.hidden, 0) != 0
         from faces left join people on people.id = person_id where photo_id = ?
         """,
-        [photo_id],
+        [BY_CLUSTER, photo_id],
     ).fetchall()
     ids, vectors = embeddings.of_faces(catalogue.private, hidden.info.id, [row[0] for row in rows])
     likeness = {
@@ -216,8 +216,8 @@ def _known_faces(catalogue: Catalogue, hidden: _Hidden, photo_id: int | None) ->
         for face_id, vector in zip(ids.tolist(), vectors, strict=True)
     }
     return [
-        _KnownFace(coerce.box(*box), bool(barred), source == BY_PERSON, likeness.get(face_id, 1.0))
-        for face_id, *box, source, barred in rows
+        _KnownFace(coerce.box(*box), bool(barred), bool(placed), likeness.get(face_id, 1.0))
+        for face_id, *box, placed, barred in rows
     ]
 
 

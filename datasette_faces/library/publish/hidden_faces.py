@@ -15,7 +15,7 @@ import numpy as np
 from ...shapes import FloatArray, ModelInfo
 from ...store import coerce, decisions, embeddings, hidden_people, models, people
 from ...store.connection import Connection
-from ...store.people import BY_PERSON
+from ...store.people import BY_CLUSTER
 from ...store.schema import has_tables
 
 MARGIN = 0.05
@@ -70,12 +70,14 @@ def find_lookalikes(conn: Connection) -> Lookalikes:
     rows = conn.execute(
         """
         select faces.id, photo_id from faces left join people on people.id = person_id
-        where photo_id in (select photo_id from chosen) and person_source is not ?
-            and coalesce(people.hidden, 0) = 0
+        where photo_id in (select photo_id from chosen)
+            and (person_id is null or person_source is ?) and coalesce(people.hidden, 0) = 0
         """,
-        [BY_PERSON],
+        [BY_CLUSTER],
     )
     photo_of = dict(rows.fetchall())
+    if not photo_of:
+        return {}
     found: Lookalikes = defaultdict(set)
     for model in models.every(conn):
         hidden = hidden_people.read_vectors(conn, model)
@@ -111,9 +113,10 @@ def _likeness_to_own(conn: Connection, model: ModelInfo, face_id: int, vector: F
         """
         select others.id from faces join people on people.id = faces.person_id
         join faces as others on others.person_id = people.id and others.id != faces.id
-            and others.person_source = 'person'
+            and others.person_source is not ?
         where faces.id = ? and trim(coalesce(people.name, '')) != ''
         """,
+        BY_CLUSTER,
         face_id,
     )
     _, theirs = embeddings.of_faces(conn, model.id, others)
