@@ -76,9 +76,30 @@ def is_inside(point: tuple[float, float], box: Box) -> bool:
     return 0 <= point[0] - box.x <= box.width and 0 <= point[1] - box.y <= box.height
 
 
+def best_similarity(catalogue: Path, sface: Engine, hidden: FloatArray) -> float:
+    """How similar the likest face is that a model sees in any published picture, at any size."""
+    shown = [rows(catalogue, f"select {it} from {of}") for of, it in PICTURE_COLUMNS.items()]
+    best = -1.0
+    for (data,) in itertools.chain(*shown):
+        with Image.open(io.BytesIO(data)) as picture:
+            sizes = [
+                picture.resize((picture.width * scale, picture.height * scale))
+                for scale in (1, 2, 4)
+            ]
+        for larger in sizes:
+            for seen in see_in_all_orientations(encoded(larger, "BMP"), sface):
+                best = max(best, float(seen.embedding @ hidden))
+    return best
+
+
 @pytest.mark.parametrize("name", EDITS)
-def test_every_placed_face_sits_on_its_face(library, name):
+def test_every_placed_face_sits_on_its_face_and_who_is_hidden_is_nowhere_in_an_export(
+    library, sface, tmp_path, name
+):
     database, photo = library
+    [(blob,)] = rows(database, "select embedding from face_embeddings where face_id = 1")
+    with writing(str(database)) as conn, transaction(conn):
+        decide.hide(conn, 1)
     before = faces_of(database)
     with Image.open(photo) as image:
         edited, follow = EDITS[name](image.convert("RGB"), [box for box, _ in before.values()])
@@ -95,45 +116,14 @@ def test_every_placed_face_sits_on_its_face(library, name):
     for face_id, (place, called) in expected.items():
         assert after[face_id][1] == called
         assert is_inside(place, after[face_id][0])
-
-
-def best_similarity(catalogue: Path, sface: Engine, hidden: FloatArray) -> float:
-    """How similar the likest face is that a model sees in any published picture, at any size."""
-    shown = [rows(catalogue, f"select {it} from {of}") for of, it in PICTURE_COLUMNS.items()]
-    best = -1.0
-    for (data,) in itertools.chain(*shown):
-        with Image.open(io.BytesIO(data)) as picture:
-            sizes = [
-                picture.resize((picture.width * scale, picture.height * scale))
-                for scale in (1, 2, 4)
-            ]
-        for larger in sizes:
-            for seen in see_in_all_orientations(encoded(larger, "PNG"), sface):
-                best = max(best, float(seen.embedding @ hidden))
-    return best
-
-
-@pytest.mark.parametrize("name", EDITS)
-@pytest.mark.parametrize("person", [1, 4], ids="person {}".format)
-def test_who_is_hidden_is_nowhere_in_an_export(library, name, person, sface, tmp_path):
-    database, photo = library
-    [(blob,)] = rows(database, "select embedding from face_embeddings where face_id = ?", person)
-    with writing(str(database)) as conn, transaction(conn):
-        [(person_id,)] = conn.execute("select person_id from faces where id = ?", [person])
-        decide.hide(conn, person_id)
-    with Image.open(photo) as image:
-        boxes = [box for box, _ in faces_of(database).values()]
-        edited, _ = EDITS[name](image.convert("RGB"), boxes)
-    save(edited, photo)
-    ingest(database, photo.parent, "--no-cluster", model="sface")
     out = tmp_path / "catalogue.db"
-    if name == "one edited away" and person == 1:
+    if name == "one edited away":
         # Nobody knows whether they are in the picture: it is left out, and it says so
         with pytest.raises(CatalogueError, match="not found any more"):
             export(str(database), str(out))
         return
     assert export(str(database), str(out)).report.leaks == 0
-    assert rows(out, "select count(*) from faces")[0][0] >= 4
+    assert rows(out, "select count(*) from faces") == [(5,)]
     assert best_similarity(out, sface, vectors.decode(blob)) < sface.info.threshold
 
 
@@ -164,9 +154,6 @@ def test_a_face_of_nobody_that_resembles_somebody_hidden_is_blurred(library, sfa
         decide.hide(conn, 3)
         # One of the second photo is somebody to publish
         decide.move(conn, [7], 1)
-    made = export(str(database), str(tmp_path / "named.db"))
-    assert made.photos == 2
-    assert best_similarity(tmp_path / "named.db", sface, vectors.decode(blob)) < 0.363
     made = export(str(database), str(tmp_path / "all.db"), ExportOptions(unnamed=True))
     assert made.left_out["resembling"] >= 1
     assert best_similarity(tmp_path / "all.db", sface, vectors.decode(blob)) < 0.363

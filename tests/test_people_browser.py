@@ -119,8 +119,9 @@ def name_person(page: Any, name: str) -> None:
     follow(page, page.get_by_role("button", name="Name", exact=True))
 
 
-@with_and_without
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(
+    ("scripts", "size"), [(True, WIDE), (False, NARROW)], ids=["scripts, wide", "no scripts, narrow"]
+)
 def test_people_are_named_merged_split_and_rejected_and_all_of_it_is_undone_and_redone(
     chromium: Any, address: str, database: Path, size: tuple[int, int], scripts: bool
 ) -> None:
