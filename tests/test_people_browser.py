@@ -120,7 +120,9 @@ def name_person(page: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scripts", "size"), [(True, WIDE), (False, NARROW)], ids=["scripts, wide", "no scripts, narrow"]
+    ("scripts", "size"),
+    [(True, WIDE), (False, NARROW)],
+    ids=["scripts, wide", "no scripts, narrow"],
 )
 def test_people_are_named_merged_split_and_rejected_and_all_of_it_is_undone_and_redone(
     chromium: Any, address: str, database: Path, size: tuple[int, int], scripts: bool
