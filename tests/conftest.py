@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 # What the packages made stays anyway: looking through it again and again takes a twentieth of the time
 gc.freeze()
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(1_000_000, 50, 100)
 
 
 @pytest.hookimpl(tryfirst=True)
