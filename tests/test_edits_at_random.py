@@ -49,7 +49,9 @@ class Library:
         path = draw(self.folder / name, *colours, note=f"{name} {note}")
         self.former.setdefault(str(path), []).append(colours)
         self.colours[str(path)] = colours
-        ingest(self.database, self.folder)
+        # Faces that nothing grouped are to be known as those of hidden people, too
+        grouped = self.random.random() < 0.5
+        ingest(self.database, self.folder, *([] if grouped else ["--no-cluster"]))
 
     def placed(self) -> dict[tuple[str, Colour], str]:
         """Whom people said to be in a photo: by its path and the colour, the key of the person."""
