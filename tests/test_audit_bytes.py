@@ -50,6 +50,7 @@ SAID = "Said Bysomebody"
 NO_UTF8 = b"B\xe4rbel-M\xfcller"
 REASON = "the face of Robert Redacted"
 OTHERS = np.random.default_rng(5).normal(size=128).astype("<f4").tobytes()
+LOST = np.random.default_rng(6).normal(size=128).astype("<f4").tobytes()
 SIDECARS = "ab12" * 16
 
 CHANGES = (
@@ -89,6 +90,10 @@ CHANGES = (
                 }
             )
         ],
+    ),
+    (
+        "insert into lost_faces(photo_id, face_id, embeddings) values (1, 99, ?)",
+        [json.dumps({"sface": base64.b64encode(LOST).decode()})],
     ),
 )
 
@@ -154,6 +159,7 @@ IN_SLACK: dict[str, tuple[str, bytes | Callable[[Path], bytes]]] = {
     "a vector as base64": (OF_VECTORS, lambda p: base64.b64encode(VECTOR(p))),
     "the second number of a vector": (OF_VECTORS, lambda p: f"{numbers(p)[1]:.9f}".encode()),
     "a vector of an undone drawing": (OF_VECTORS, OTHERS),
+    "a vector of a face that was edited away": (OF_VECTORS, LOST),
     "the text that keeps it": (OF_VECTORS, base64.b64encode(OTHERS)),
     "landmarks of an undone drawing": (LANDMARKS, b"[111.25, 222.5], [333.75"),
     "landmarks without the first": (

@@ -168,7 +168,7 @@ def vectors(conn: Connection, allowed: Iterable[int]) -> Iterator[ByteRows]:
     rest = (raw for face_id, raw in stored if face_id not in allowed_ids)
     while batch := list(islice(rest, BATCH)):
         yield from _encode_vectors(batch)
-    yield from _encode_vectors(list(_undone_vectors(conn)))
+    yield from _encode_vectors([*_undone_vectors(conn), *_lost_vectors(conn)])
 
 
 def _encode_vectors(raws: list[Any]) -> Iterator[ByteRows]:
@@ -191,9 +191,20 @@ def _encode_vectors(raws: list[Any]) -> Iterator[ByteRows]:
 def _undone_vectors(conn: Connection) -> Iterator[bytes]:
     """The embeddings of manual faces that were undone."""
     for face in _undone_faces(conn):
-        for text in dict(face.get("embeddings", {})).values():
-            with suppress(ValueError):
-                yield base64.b64decode(str(text))
+        yield from _decode_vectors(face.get("embeddings", {}))
+
+
+def _lost_vectors(conn: Connection) -> Iterator[bytes]:
+    """The embeddings of faces that an edit took away."""
+    if "lost_faces" in tables(conn):
+        for (text,) in conn.execute("select embeddings from lost_faces"):
+            yield from _decode_vectors(json.loads(text))
+
+
+def _decode_vectors(by_model: Any) -> Iterator[bytes]:
+    for text in dict(by_model).values():
+        with suppress(ValueError):
+            yield base64.b64decode(str(text))
 
 
 def _undone_faces(conn: Connection) -> Iterator[dict[str, Any]]:
