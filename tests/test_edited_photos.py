@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +195,7 @@ def test_a_file_of_before_edits_were_followed_reads_as_it_did(database, photos):
 
 
 def test_a_log_names_each_face_once_where_nothing_was_edited(database):
-    with closing(open(database, "rb")), writing(str(database)) as conn:
+    with writing(str(database)) as conn:
         entries = [json.loads(line) for line in decision_log.export_log(conn)]
     assert [len(entry["faces"]) for entry in entries] == [1] * 6
 

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..shapes import Box, FloatArray
-from .geometry import intersection_over_union, similarity_transform, transform_points
+from .geometry import (
+    intersection_over_union,
+    similarity_transform,
+    transform_box,
+    transform_points,
+)
 
 SURE = 0.6
 """From this cosine on, two faces of two versions of a picture are one, wherever they are. Of faces in
@@ -154,7 +159,7 @@ def _ways_of_whole_pictures(former: Version, present: Version) -> Iterator[Float
 
 def _overlaps(way: FloatArray, former: Version, present: Version) -> FloatArray:
     """The IoU of each former face (row), where a way takes it, with each present one (column)."""
-    moved = [move_box(face.box, way) for face in former.faces]
+    moved = [transform_box(way, face.box) for face in former.faces]
     overlaps = [
         [intersection_over_union(box, other.box) for other in present.faces] for box in moved
     ]
@@ -163,7 +168,7 @@ def _overlaps(way: FloatArray, former: Version, present: Version) -> FloatArray:
 
 def expect_at(face: PlacedFace, way: FloatArray, width: int, height: int) -> PlacedFace | None:
     """A face where a way takes it, with its former embedding; None outside a picture of this size."""
-    box = _clip(move_box(face.box, way), width, height)
+    box = _clip(transform_box(way, face.box), width, height)
     if box is None or face.landmarks.shape != (5, 2):
         return None
     landmarks = transform_points(way, face.landmarks)
@@ -177,13 +182,4 @@ def _clip(box: Box, width: int, height: int) -> Box | None:
         return None
     left, top = max(box.x, 0.0), max(box.y, 0.0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
-    return Box(left, top, right - left, bottom - top)
-
-
-def move_box(box: Box, way: FloatArray) -> Box:
-    """The box around a box that was moved by a (2, 3) matrix."""
-    across, down = (box.x, box.x + box.width), (box.y, box.y + box.height)
-    corners = np.array([[x, y] for x in across for y in down], np.float32)
-    placed = transform_points(way, corners)
-    (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
     return Box(left, top, right - left, bottom - top)

@@ -148,6 +148,15 @@ def transform_points(matrix: FloatArray, points: FloatArray) -> FloatArray:
     return moved
 
 
+def transform_box(matrix: FloatArray, box: Box) -> Box:
+    """The box around a box that a (2, 3) matrix moves."""
+    across, down = (box.x, box.x + box.width), (box.y, box.y + box.height)
+    corners = np.array([[x, y] for x in across for y in down], np.float32)
+    placed = transform_points(matrix, corners)
+    (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
+    return Box(left, top, right - left, bottom - top)
+
+
 def head_pose(landmarks: Landmarks) -> Pose:
     """Estimate a head's pose from its five landmarks, under weak perspective.
 

@@ -19,6 +19,8 @@ from .decode import Picture, turn_upright
 THUMBNAIL_PX = 640
 CROP_PX = 160
 CROP_MARGIN_PX = (CROP_PX - geometry.ALIGNED_PX) / 2
+CROP_TEMPLATE: FloatArray = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
+"""Where the landmarks of a face are in its crop: (5, 2)."""
 OUTSIDE_RGB = (232, 236, 241)
 """The colour of a crop outside its photo: the background on which pages show crops, so it is no part of
 the picture. A mean colour looks like something that was covered, a mirrored edge like half a face more."""
@@ -48,8 +50,12 @@ def make_thumbnail(picture: Picture) -> bytes:
 
 def crop_face(picture: Picture, landmarks: Landmarks) -> bytes:
     """A JPEG of a face, rotated upright, with a margin, CROP_PX wide and high."""
-    target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
-    return encode_jpeg(_warp(picture, landmarks, target, CROP_PX, outside=OUTSIDE_RGB))
+    return encode_jpeg(_warp(picture, landmarks, CROP_TEMPLATE, CROP_PX, outside=OUTSIDE_RGB))
+
+
+def onto_crop(landmarks: Landmarks) -> FloatArray:
+    """The (2, 3) matrix from a photo onto the crop of the face that has these landmarks there."""
+    return geometry.similarity_transform(landmarks, CROP_TEMPLATE)
 
 
 def align_face(picture: Picture, landmarks: Landmarks) -> RgbArray:

@@ -18,7 +18,7 @@ from ..algorithms import geometry
 from ..errors import BrokenPicture
 from ..shapes import Area, Box, FloatArray
 from . import jpeg_opencv
-from .crop import CROP_MARGIN_PX, CROP_PX
+from .crop import CROP_PX, onto_crop
 from .decode import decode_picture
 
 BLUR_CELLS = 3
@@ -135,20 +135,8 @@ def locate_in_crop(box: Box, landmarks: FloatArray) -> Area | None:
     """
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
         return WHOLE
-    corners = np.array(
-        [
-            [box.x, box.y],
-            [box.x + box.width, box.y],
-            [box.x, box.y + box.height],
-            [box.x + box.width, box.y + box.height],
-        ],
-        np.float32,
-    )
-    target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
-    onto_crop = geometry.similarity_transform(landmarks, target)
-    placed = geometry.transform_points(onto_crop, corners) / CROP_PX
-    (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
-    area = _add_margin(Area(left, top, right - left, bottom - top))
+    placed = geometry.transform_box(onto_crop(landmarks), box)
+    area = _add_margin(geometry.area_of(placed, CROP_PX, CROP_PX))
     is_inside = area.x < 1 and area.y < 1 and area.x + area.width > 0
     return area if is_inside and area.y + area.height > 0 else None
 

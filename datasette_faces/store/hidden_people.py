@@ -36,16 +36,16 @@ class Hidden:
 
 def now(conn: Connection) -> Hidden:
     """Who is hidden as the table of people stands."""
-    keys, went = _keys(conn) - {NOT_A_FACE}, decisions.merged_away(conn)
+    keys = _keys(conn) - {NOT_A_FACE}
     faces = conn.execute(
         "select faces.id, key from faces join people on people.id = person_id "
         "where hidden and key != ?",
         [NOT_A_FACE],
     ).fetchall()
-    away = {key for key in {*keys, *went} if people.follow_merges(key, went)[-1] in keys}
+    away = merged_into(conn, keys)
     called = {}
-    for key in keys | away:
-        person = people.by_key(conn, people.follow_merges(key, went)[-1] if key in away else key)
+    for key in keys | away.keys():
+        person = people.by_key(conn, away.get(key, key))
         called[key] = (person and person.name) or f"person {person.id if person else key}"
     places = _placed(conn, _named_by(conn, keys)).items()
     placed = {place: key for place, key in places if key is not None and key in keys}
@@ -76,12 +76,10 @@ def read_vectors(conn: Connection, model: ModelInfo) -> HiddenVectors:
     owners = {face_id: (key, photo_id) for face_id, key, photo_id in rows}
     ids, vectors = embeddings.of_faces(conn, model.id, owners)
     found += [(*owners[it], vector) for it, vector in zip(ids.tolist(), vectors, strict=True)]
-    keys, went = _keys(conn) - {NOT_A_FACE}, decisions.merged_away(conn)
-    away = {it: people.follow_merges(it, went)[-1] for it in {*keys, *went}}
-    among = {former for former, present in away.items() if present in keys}
+    away = merged_into(conn, _keys(conn) - {NOT_A_FACE})
     found += [
         (away[lost.person_key], lost.photo_id, lost.embedding)
-        for lost in lost_faces.of_person_keys(conn, model.id, among)
+        for lost in lost_faces.of_person_keys(conn, model.id, set(away))
         if lost.person_key and len(lost.embedding) == model.dimensions
     ]
     stacked = np.stack([it[2] for it in found]) if found else np.empty((0, 0), np.float32)
@@ -90,7 +88,8 @@ def read_vectors(conn: Connection, model: ModelInfo) -> HiddenVectors:
 
 def keys_of_hidden(conn: Connection) -> set[str]:
     """The keys of the people who are hidden and have a face, here or lost by an edit; no merged ones."""
-    keys, went = _keys(conn) - {NOT_A_FACE}, decisions.merged_away(conn)
+    keys = _keys(conn) - {NOT_A_FACE}
+    away = merged_into(conn, keys)
     rows = conn.execute(
         "select distinct key from faces join people on people.id = person_id where hidden"
     )
@@ -99,7 +98,7 @@ def keys_of_hidden(conn: Connection) -> set[str]:
         rows = conn.execute(
             "select distinct person_key from lost_faces where person_key is not null"
         )
-        there |= {people.follow_merges(row[0], went)[-1] for row in rows}
+        there |= {away[row[0]] for row in rows if row[0] in away}
     return keys & there
 
 
@@ -116,6 +115,13 @@ def shown_since(conn: Connection, before: Hidden) -> list[str]:
     placed = _placed(conn, before.places)
     shown |= {key for place, key in before.places.items() if placed.get(place) not in keys}
     return sorted({before.called[key] for key in shown})
+
+
+def merged_into(conn: Connection, keys: set[str]) -> dict[str, str]:
+    """These people and all who were merged into them, each with the key of whom they are by now."""
+    went = decisions.merged_away(conn)
+    ends = {key: people.follow_merges(key, went)[-1] for key in {*keys, *went}}
+    return {key: end for key, end in ends.items() if end in keys}
 
 
 def _keys(conn: Connection) -> set[str]:

@@ -276,12 +276,6 @@ def faces_of_edited_photos(conn: Connection) -> Iterator[tuple[int, int, Any, An
         )
 
 
-def faces_of_photo(conn: Connection, photo_id: int) -> list[int]:
-    """The faces of a photo."""
-    found = conn.execute("select id from faces where photo_id = ? order by id", [photo_id])
-    return [row[0] for row in found]
-
-
 def set_crop(conn: Connection, face_id: int, jpeg: bytes) -> None:
     """Put another crop in a face's place for it."""
     conn.execute("update faces set crop = ? where id = ?", [jpeg, face_id])

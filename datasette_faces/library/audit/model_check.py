@@ -18,7 +18,7 @@ import numpy as np
 
 from ...algorithms import geometry
 from ...errors import FacesError, ModelError, PictureError
-from ...media.crop import CROP_MARGIN_PX, CROP_PX
+from ...media.crop import CROP_PX, onto_crop
 from ...models import registry
 from ...models.base import Engine, FaceModel, check_weights
 from ...models.orientations import see_in_all_orientations
@@ -29,7 +29,7 @@ from .findings import AuditFinding, Catalogue
 
 CHECK = "hidden people whom a model recognises in pictures"
 OFF = "--no-model-check"
-MAX_STRANGER_LIKENESS = 0.05
+STRANGER_MARGIN = 0.05
 """So far below the threshold the photo itself says that a face is not a hidden person, whatever its
 small picture says."""
 CHUNK_PICTURES = 64
@@ -107,10 +107,8 @@ def _check_with(catalogue: Catalogue, hidden: _Hidden) -> AuditFinding:
             found = threads.map(partial(_see_alike, hidden), [data for _, _, data in chunk])
             for (table, row_id, _), alike in zip(chunk, found, strict=True):
                 count += 1
-                likeness = _likeness_shown(catalogue, hidden, table, row_id, alike)
-                if likeness is not None:
-                    where = f"{table} {row_id}, of {_path_of(catalogue, table, row_id)}"
-                    leaks.append(f"{where}: a hidden person, similarity {likeness:.2f}")
+                if leak := _describe_leak(catalogue, hidden, table, row_id, alike):
+                    leaks.append(leak)
     return AuditFinding.of(f"{CHECK} ({hidden.info.id})", count, leaks)
 
 
@@ -130,14 +128,14 @@ def _see_alike(hidden: _Hidden, data: Any) -> list[tuple[Sighting, float]]:
     return [pair for pair in alike if pair[1] >= hidden.info.threshold]
 
 
-def _likeness_shown(
+def _describe_leak(
     catalogue: Catalogue,
     hidden: _Hidden,
     table: str,
     row_id: Any,
     alike: list[tuple[Sighting, float]],
-) -> float | None:
-    """How similar to a hidden person somebody in a picture is who is not another one; None without one."""
+) -> str | None:
+    """Where a picture shows somebody who is like a hidden person and not another one; None if nowhere."""
     if not alike:
         return None
     photo_id, boxes = _locate(catalogue, table, row_id, [sighting for sighting, _ in alike])
@@ -147,7 +145,11 @@ def _likeness_shown(
         for (_, likeness), box in zip(alike, boxes, strict=True)
         if not _is_another_person(box, known, hidden.info.threshold)
     ]
-    return max(shown, default=None)
+    if not shown:
+        return None
+    path = catalogue.private.execute("select path from photos where id = ?", [photo_id]).fetchone()
+    where = coerce.text(path and path[0]) or "no photo of the private file"
+    return f"{table} {row_id}, of {where}: a hidden person, similarity {max(shown):.2f}"
 
 
 def _likeness(embedding: FloatArray, hidden: _Hidden) -> float:
@@ -179,25 +181,8 @@ def _box_in_photo(area: Area, landmarks: FloatArray) -> Box | None:
     """The box in a photo around an area of a face's crop; None where that is not known."""
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
         return None
-    target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
-    onto_photo = geometry.invert_transform(geometry.similarity_transform(landmarks, target))
-    box = geometry.box_of(area, CROP_PX, CROP_PX)
-    across, down = (box.x, box.x + box.width), (box.y, box.y + box.height)
-    corners = np.array([[x, y] for x in across for y in down], np.float32)
-    placed = geometry.transform_points(onto_photo, corners)
-    (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
-    return Box(left, top, right - left, bottom - top)
-
-
-def _path_of(catalogue: Catalogue, table: str, row_id: Any) -> str:
-    """Where the photo of a picture lies, for the publisher's eyes."""
-    photo = "id" if table == "photos" else "photo_id"
-    row = catalogue.private.execute(
-        f"select path from photos where id = (select {photo} from {table} "
-        f"join public_{table} using (id) where public_id = ?)",
-        [row_id],
-    ).fetchone()
-    return coerce.text(row and row[0]) or "no photo of the private file"
+    onto_photo = geometry.invert_transform(onto_crop(landmarks))
+    return geometry.transform_box(onto_photo, geometry.box_of(area, CROP_PX, CROP_PX))
 
 
 def _known_faces(catalogue: Catalogue, hidden: _Hidden, photo_id: int | None) -> list[_KnownFace]:
@@ -229,6 +214,6 @@ def _is_another_person(box: Box | None, known: list[_KnownFace], threshold: floa
         face for face in known if geometry.intersection_over_union(box, face.box) >= SAME_PLACE
     ]
     return bool(there) and all(
-        not face.is_barred and (face.is_placed or face.likeness < threshold - MAX_STRANGER_LIKENESS)
+        not face.is_barred and (face.is_placed or face.likeness < threshold - STRANGER_MARGIN)
         for face in there
     )

@@ -14,7 +14,7 @@ from PIL import Image
 from ...algorithms import geometry
 from ...errors import PictureError
 from ...media import jpeg_verify, redact
-from ...media.crop import CROP_MARGIN_PX, CROP_PX
+from ...media.crop import CROP_PX, onto_crop
 from ...media.decode import decode_picture
 from ...shapes import Area, Box, FloatArray
 from ...store.catalogue import PICTURE_COLUMNS
@@ -65,7 +65,10 @@ def check_sources(catalogue: Catalogue) -> list[AuditFinding]:
     for table, column in PICTURE_COLUMNS.items():
         for row_id, data, source in _pairs(catalogue, table, column):
             count += 1
-            if not _is_of(data, source) and not _is_around_faces(catalogue, table, row_id, data):
+            is_same = _is_of(data, source) or _is_same_beside(
+                data, source, _faces_in(catalogue, table, row_id)
+            )
+            if not is_same:
                 leaks.append(f"{table} {row_id}: {column} is of something else")
     return [AuditFinding.of("pictures unlike those of the private file", count, leaks)]
 
@@ -111,14 +114,8 @@ def _area_in_crop(box: Box, landmarks: FloatArray) -> Area:
     """
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
         return Area(0, 0, 1, 1)
-    across, down = (box.x, box.x + box.width), (box.y, box.y + box.height)
-    corners = np.array([[x, y] for x in across for y in down], np.float32)
-    onto_crop = geometry.similarity_transform(
-        landmarks, geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
-    )
-    placed = geometry.transform_points(onto_crop, corners) / CROP_PX
-    (left, top), (right, bottom) = placed.min(axis=0).tolist(), placed.max(axis=0).tolist()
-    return Area(left, top, right - left, bottom - top)
+    placed = geometry.transform_box(onto_crop(landmarks), box)
+    return geometry.area_of(placed, CROP_PX, CROP_PX)
 
 
 def _picture(catalogue: Catalogue, table: str, public_id: int) -> Any:
@@ -142,69 +139,65 @@ def _pairs(catalogue: Catalogue, table: str, column: str) -> Iterator[tuple[Any,
 
 def _is_of(data: Any, source: Any) -> bool:
     """Whether a picture has the colours of another one, cell by cell."""
-    try:
-        one, other = (
-            np.asarray(_open(raw).resize((COARSE_PX, COARSE_PX), Image.Resampling.BOX), np.float32)
-            for raw in (data, source)
-        )
-    except PictureError:
-        return False
-    return float(np.abs(one - other).mean()) < MAX_COARSE_DIFFERENCE
+    difference = _compare(data, source, COARSE_PX)
+    return difference is not None and _size(difference) < MAX_COARSE_DIFFERENCE
 
 
-def _is_around_faces(catalogue: Catalogue, table: str, row_id: Any, data: Any) -> bool:
-    """Whether a picture has the colours of the private file's beside the faces that may be blurred in it.
+def _is_same_beside(data: Any, source: Any, faces: list[Area]) -> bool:
+    """Whether a picture has the colours of another one beside the faces that may be blurred in it.
 
     Where large blurred areas lie side by side they mix the colours of all cells.
     """
-    photo_id, source, areas = _faces_in(catalogue, table, row_id)
-    if photo_id is None:
-        return False
-    try:
-        one, other = (
-            np.asarray(_open(raw).resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX), np.float32)
-            for raw in (data, source)
-        )
-    except PictureError:
+    difference = _compare(data, source, SIDE_PX)
+    if difference is None or not faces:
         return False
     beside = np.ones((SIDE_PX, SIDE_PX), bool)
-    for area in areas:
-        margin = Area(
-            area.x - BLUR_EDGE * area.width,
-            area.y - BLUR_EDGE * area.height,
-            area.width * (1 + 2 * BLUR_EDGE),
-            area.height * (1 + 2 * BLUR_EDGE),
-        )
-        left, top, right, bottom = _pixels(margin, (SIDE_PX, SIDE_PX))
+    for face in faces:
+        x, y = BLUR_EDGE * face.width, BLUR_EDGE * face.height
+        blurred = Area(face.x - x, face.y - y, face.width + 2 * x, face.height + 2 * y)
+        left, top, right, bottom = _pixels(blurred, (SIDE_PX, SIDE_PX))
         beside[top:bottom, left:right] = False
     if beside.mean() < MIN_BESIDE:
         # Faces everywhere: a blur keeps the colour of the whole
-        return float(np.abs(one.mean((0, 1)) - other.mean((0, 1))).mean()) < MAX_COARSE_DIFFERENCE
-    return float(np.abs(one - other)[beside].mean()) < MAX_COARSE_DIFFERENCE
+        return _size(difference.mean((0, 1))) < MAX_COARSE_DIFFERENCE
+    return _size(difference[beside]) < MAX_COARSE_DIFFERENCE
 
 
-def _faces_in(catalogue: Catalogue, table: str, row_id: Any) -> tuple[int | None, Any, list[Area]]:
-    """The private photo of a picture, the private picture, and where faces may be blurred in it."""
-    column = PICTURE_COLUMNS[table]
+def _compare(data: Any, source: Any, side: int) -> FloatArray | None:
+    """How two pictures differ in so many cells across and down: (side, side, 3); None if one is broken."""
+    try:
+        one, other = (
+            np.asarray(_open(raw).resize((side, side), Image.Resampling.BOX), np.float32)
+            for raw in (data, source)
+        )
+    except PictureError:
+        return None
+    return one - other
+
+
+def _size(difference: FloatArray) -> float:
+    return float(np.abs(difference).mean())
+
+
+def _faces_in(catalogue: Catalogue, table: str, row_id: Any) -> list[Area]:
+    """Where faces may be blurred in a picture: those of its photo, but for the one that a crop is of."""
     sizes = {"photos": "id, width, height, null", "faces": "photo_id, null, null, landmarks"}
     row = catalogue.private.execute(
-        f"select {column}, {sizes[table]} from {table} join public_{table} using (id) "
-        "where public_id = ?",
+        f"select {sizes[table]} from {table} join public_{table} using (id) where public_id = ?",
         [row_id],
     ).fetchone()
     if row is None:
-        return None, None, []
-    source, photo_id, width, height, landmarks = row
+        return []
+    photo_id, width, height, landmarks = row
     rows = catalogue.private.execute(
         "select public_id, x, y, width, height from faces join public_faces using (id) "
         "where photo_id = ?",
         [photo_id],
     )
-    boxes = [Box(*box) for public_id, *box in rows if table == "photos" or public_id != row_id]
     if table == "photos":
-        return photo_id, source, [geometry.area_of(box, width, height) for box in boxes]
+        return [geometry.area_of(Box(*box), width, height) for _, *box in rows]
     points = geometry.parse_landmarks(landmarks)
-    return photo_id, source, [_area_in_crop(box, points) for box in boxes]
+    return [_area_in_crop(Box(*box), points) for public_id, *box in rows if public_id != row_id]
 
 
 def _shows(data: Any, source: Any, areas: list[Area]) -> bool:

@@ -14,11 +14,11 @@ from PIL import Image
 
 from ...algorithms import geometry
 from ...errors import PictureError
-from ...media.crop import CROP_MARGIN_PX, CROP_PX, crop_face
+from ...media.crop import CROP_MARGIN_PX, CROP_PX, crop_face, onto_crop
 from ...media.decode import Picture, decode_picture
 from ...search import index_upkeep
 from ...shapes import FloatArray
-from ...store import edited_photos, integrity, people
+from ...store import edited_photos, integrity, metadata_faces, people
 from ...store.connection import Connection, transaction
 from .findings import HealthFinding, report_rows
 
@@ -48,7 +48,7 @@ def move_stale_faces(conn: Connection) -> None:
     for photo_id, face_ids in _list_stale(conn).items():
         with transaction(conn):
             touched = edited_photos.move_stale_faces(conn, photo_id, face_ids)
-            people.update_faces(conn, integrity.faces_of_photo(conn, photo_id))
+            people.update_faces(conn, list(metadata_faces.boxes(conn, photo_id)))
             people.show(conn, touched)
             index_upkeep.keep_up(conn)
 
@@ -77,10 +77,9 @@ def _correlate(
     """How much a crop is like its place in the thumbnail, -1..1; None where that is too small."""
     picture = decode_picture(thumbnail)
     scale = max(picture.width, picture.height) / max(width, height)
-    target = geometry.ARCFACE_TEMPLATE + np.float32(CROP_MARGIN_PX)
-    onto_crop = geometry.similarity_transform(landmarks, target)
+    matrix = onto_crop(landmarks)
     # A pixel of the photo has so many pixels in the crop
-    enlarged = float(np.hypot(onto_crop[0, 0], onto_crop[1, 0]))
+    enlarged = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     seen_px = int(CROP_PX / max(enlarged, 1e-6) * scale)
     if seen_px < MIN_SEEN_PX:
         return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...shapes import FloatArray, ModelInfo
-from ...store import coerce, decisions, embeddings, hidden_people, models, people
+from ...store import coerce, embeddings, hidden_people, models
 from ...store.connection import Connection
 from ...store.people import BY_CLUSTER
 from ...store.schema import has_tables
@@ -131,16 +131,12 @@ def find_unaccounted_photos(conn: Connection, lookalikes: Lookalikes) -> list[in
     if not has_tables(conn, "lost_faces"):
         return []
     hidden = hidden_people.keys_of_hidden(conn)
-    went = decisions.merged_away(conn)
+    away = hidden_people.merged_into(conn, hidden)
     rows = conn.execute(
         "select distinct photo_id, person_key from lost_faces where person_key is not null "
         "and expected and photo_id in (select photo_id from chosen) order by photo_id"
     )
-    missing = {
-        (photo_id, key)
-        for photo_id, former in rows
-        if (key := people.follow_merges(former, went)[-1]) in hidden
-    }
+    missing = {(photo_id, away[former]) for photo_id, former in rows if former in away}
     return sorted(
         {photo for photo, key in missing if not _is_accounted_for(conn, photo, key, lookalikes)}
     )
