@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from warm import WarmProcess, begin
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first is the browser without its windows: it needs half of the time."""
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
