@@ -75,10 +75,11 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
 
         return permissions.resources_sql(datasette, actor, action)
     if action == "view-table":
-        from .app.datasette import hidden_tables
+        from .app.datasette import derived_tables, hidden_tables
 
         # A database that was just added may be asked about before it has a connection
         hidden_tables.hide_everywhere(datasette)
+        return derived_tables.deny(datasette, actor)
     if action != "view-query":
         return None
     from .app.datasette import canned_queries as canned
@@ -128,12 +129,12 @@ def permission_allowed(
         return canned.may_view(datasette, actor, *resource)
     if action != "view-table" or not resource:
         return None
-    from .app.datasette import permissions
+    from .app.datasette import derived_tables
     from .store import table_privacy
 
     if not table_privacy.may_be_derived(resource[1]):
         return None
-    return permissions.may_view_derived(datasette, actor, *resource)
+    return derived_tables.may_view(datasette, actor, *resource)
 
 
 @hookimpl

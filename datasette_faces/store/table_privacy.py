@@ -1,6 +1,8 @@
-"""How private a table is: which tables hold what others do, are internal, or are not used in this file."""
+"""How private a table is: what each carries of others, which are internal, or not used in this file."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from . import catalogue, gallery
 from .connection import Connection
@@ -9,21 +11,45 @@ from .vec_tables import PREFIX
 
 VECTORS = "face_embeddings"
 """The table of which those of the indexes are copies."""
-OF_VECTORS = ("face_indexes", "face_index_parts", "face_changes", "face_drawings", "lost_faces")
-"""Tables that hold parts of embeddings, or tell of them."""
+OF_INDEXES = ("face_indexes", "face_index_parts", "face_changes")
+"""Tables in which indexes keep what they make of the embeddings."""
 SECRETS = "face_keys"
-"""The table that nobody sees."""
-AS_PRIVATE = {
-    **dict.fromkeys(OF_VECTORS, VECTORS),
-    "names_read": "photo_paths",
-    "ingest_errors": "photo_paths",
-    "said_names": "people",
-    "name_proposals": "people",
-    "decisions": "people",
-    SECRETS: SECRETS,
+"""The table that no one sees."""
+BASES = ("photos", "faces", "face_embeddings", "people")
+"""The tables that others carry something of."""
+CARRIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "photo_paths": {"photos": ("path", "bytes", "sha256", "missing_since")},
+    "photo_contents": {"photos": ("sha256",)},
+    "former_pictures": {"photos": ("sha256", "picture")},
+    "former_faces": {"faces": ("x", "y", "width", "height"), "photos": ("sha256",)},
+    "lost_faces": {VECTORS: ("embeddings",), "faces": ("face_id",), "people": ("person_key",)},
+    "face_clusters": {"faces": ("face_id", "person_key"), "people": ("person_key",)},
+    "face_indexes": {VECTORS: ("faces", "sha256")},
+    "face_index_parts": {VECTORS: ("data",)},
+    "face_changes": {VECTORS: ("face_id",)},
+    "decisions": {"people": ("person_key", "other_key", "value")},
+    "decision_faces": {
+        "decisions": ("decision_id", "role"),
+        "faces": ("x", "y", "width", "height"),
+        "photos": ("sha256",),
+    },
+    "face_drawings": {
+        "decisions": ("uid",),
+        VECTORS: ("kept",),
+        "faces": ("face_id", "kept"),
+        "people": ("kept",),
+        "photos": ("kept",),
+    },
+    "likely_pairs": {"people": ("first_key", "second_key")},
+    "said_names": {"people": ("name",)},
+    "name_proposals": {"people": ("person_key", "name")},
+    "names_read": {"photos": ("sha256",), "photo_paths": ("sidecars",)},
+    "ingest_errors": {"photo_paths": ("path", "reason", "bytes", "modified_ns")},
 }
-"""Tables that tell what another one holds, and which. That one tells of no third: Datasette 1.0 shows to
-nobody what is derived from a derived table. So a secret is derived from itself."""
+"""The columns of each table that carry what other tables hold: who may not see all of those may not see it.
+
+`vec_faces_<model>` and its tables carry VECTORS. `faces` is no copy of `photos`, though its crops and
+dates are of them: who wants those private makes both private."""
 COMPARED = ("face_embeddings", "models")
 """The tables without which nothing is compared; a catalogue without a search has them empty."""
 
@@ -36,24 +62,39 @@ def internal_tables(conn: Connection) -> list[str]:
     if VECTORS not in names:
         return []
     kept = ("_sqlite_migrations", "sqlite_sequence", "names_read", SECRETS)
-    own = (*kept, *OF_VECTORS, *(f"{table}_" for table in vec0))
+    own = (*kept, *OF_INDEXES, "face_drawings", "lost_faces", *(f"{table}_" for table in vec0))
     return [name for name in names if name.startswith(own)]
 
 
 def may_be_derived(table: str) -> bool:
-    """Whether a table of this name tells what another one holds, where there are faces."""
-    return table in AS_PRIVATE or table.startswith(PREFIX)
+    """Whether a table of this name carries what another one holds, where there are faces."""
+    return table == SECRETS or bool(_carried(table))
 
 
-def derived_tables(conn: Connection) -> dict[str, str]:
-    """Tables that tell what others hold, each with the one that it is as private as.
+@file_fact
+def derived_tables(conn: Connection) -> dict[str, tuple[str, ...]]:
+    """The tables that carry what others hold, each with all of those, the tables that these carry too.
 
-    Those of the indexes hold copies of the embeddings, or codes made of them.
+    SECRETS stands for itself.
     """
     names = [row[0] for row in conn.execute("select name from sqlite_master where type = 'table'")]
     if VECTORS not in names:
         return {}
-    return {name: AS_PRIVATE.get(name, VECTORS) for name in names if may_be_derived(name)}
+    return {name: sources(name) for name in names if may_be_derived(name)}
+
+
+def sources(table: str) -> tuple[str, ...]:
+    """All tables of which one carries something, itself or by others."""
+    if table == SECRETS:
+        return (SECRETS,)
+    found: dict[str, None] = {}
+    for source in _carried(table):
+        found |= {source: None, **dict.fromkeys(sources(source))}
+    return tuple(found)
+
+
+def _carried(table: str) -> tuple[str, ...]:
+    return (VECTORS,) if table.startswith(PREFIX) else tuple(CARRIES.get(table, ()))
 
 
 def pointing_to(conn: Connection, table: str) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from ...store import gallery, table_privacy
 from ...store.connection import Connection
-from . import permissions
-from .compat import V1, allowed
+from . import derived_tables, permissions
+from .compat import V1
 
 SOURCE = "datasette-faces"
 """The source of our queries in Datasette 1.0: others of the same name are not replaced."""
@@ -272,6 +272,6 @@ async def _queries_of_actor(datasette: Any, database: str, actor: Any) -> dict[s
     private = {
         table
         for table in tables
-        if not await allowed(datasette, actor, "view-table", database=database, table=table)
+        if not await derived_tables.may_view_table(datasette, actor, database, table)
     }
     return {name: query for name, query in offered.items() if private.isdisjoint(query.tables)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...store import gallery, table_privacy
-from . import permissions
+from . import derived_tables, permissions
 from .compat import V1
 
 DONE = "_datasette_faces_hides"
@@ -46,16 +46,14 @@ def _wrap_hidden(database: Any) -> None:
 
 
 def _wrap_derived(database: Any) -> None:
-    """Datasette 1.0: who may not see a table may not see what is derived from it.
-
-    Nobody sees what is derived from itself. On 0.65 `permissions.may_view_derived` does both.
-    """
+    """Datasette 1.0: the dependencies of `derived_tables.depend_on_one`."""
     known = getattr(database, "derived_table_dependencies", None)
     if known is None:
         return
 
     async def derived_table_dependencies() -> dict[str, str]:
-        return {**await known(), **await database.execute_fn(table_privacy.derived_tables)}
+        ours = await database.execute_fn(table_privacy.derived_tables)
+        return {**await known(), **derived_tables.depend_on_one(ours)}
 
     database.derived_table_dependencies = derived_table_dependencies
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from datasette.utils import StartupError, actor_matches_allow
 
-from ...store import table_privacy
+from . import derived_tables
 from .compat import V1, allowed
 
 PLUGIN = "datasette-faces"
@@ -54,7 +54,7 @@ async def may_actor_view(datasette: Any, actor: Any, database: str, *tables: str
 async def _may_view_table(datasette: Any, actor: Any, database: str, table: str) -> bool:
     if table == ANY_TABLE:
         return await has_right(datasette, actor, VIEW, database)
-    return await allowed(datasette, actor, "view-table", database=database, table=table)
+    return await derived_tables.may_view_table(datasette, actor, database, table)
 
 
 async def may_run_sql(datasette: Any, request: Any, database: str) -> bool:
@@ -207,21 +207,6 @@ _ROWS = (
     "select json_extract(value, '$[0]') as parent, null as child, json_extract(value, '$[1]') "
     "as allow, 'datasette-faces: permissions' as reason from json_each(:{})"
 )
-
-
-async def may_view_derived(datasette: Any, actor: Any, database: str, table: str) -> bool | None:
-    """Datasette 0.65: False for a table derived from one that the actor may not see; else None.
-
-    A table that is derived from itself is private. On 1.0 `hidden_tables` does both.
-    """
-    tables = await datasette.get_database(database).execute_fn(table_privacy.derived_tables)
-    source = tables.get(table)
-    if source is None:
-        return None
-    if source == table:
-        return False
-    may = await allowed(datasette, actor, "view-table", database=database, table=source)
-    return None if may else False
 
 
 async def is_as_open(datasette: Any, database: str, table: str, *, than: list[str]) -> bool:
