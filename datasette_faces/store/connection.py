@@ -16,11 +16,13 @@ from ..errors import (
     NotAFacesDatabase,
     NoVectorExtension,
 )
+from . import patience
 
 Connection: TypeAlias = Any
 """A connection of pysqlite3 or sqlite3, whichever Datasette uses."""
 
 BUSY_SECONDS = 30
+"""So long every command waits for another process that uses the file."""
 SETTLE_MS = 3000
 """So long a change that is written already waits for readers to let go of its log."""
 INTERRUPTED = ("interrupted", "chunks iter error")
@@ -40,6 +42,11 @@ def sqlite() -> Any:
 def was_interrupted(error: Exception) -> bool:
     """Whether an error of SQLite only says that a query ran into a time limit."""
     return any(sign in str(error) for sign in INTERRUPTED)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether an error of SQLite says that another process uses the file."""
+    return patience.is_busy(error)
 
 
 def load_vector_extension(conn: Connection) -> None:
@@ -107,12 +114,14 @@ def connect_to_read(path: str) -> Connection:
     """A connection that only reads; the file is there."""
     _roll_back(path)
     address = Path(path).resolve().as_uri() + "?mode=ro"
-    return sqlite().connect(address, uri=True, timeout=BUSY_SECONDS)
+    return patience.connect(sqlite(), address, path=path, patience_s=BUSY_SECONDS, uri=True)
 
 
 def connect_to_write(path: str) -> Connection:
     """A connection in autocommit: each `with transaction(conn)` is one transaction."""
-    return sqlite().connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    return patience.connect(
+        sqlite(), path, path=path, patience_s=BUSY_SECONDS, isolation_level=None
+    )
 
 
 def _roll_back(path: str) -> None:
@@ -131,6 +140,7 @@ def _roll_back(path: str) -> None:
 
 def settle(conn: Connection) -> None:
     """Merge the write-ahead log; who reads for longer than SETTLE_MS keeps it, for the next to merge."""
+    conn.patience_s = 0
     try:
         conn.execute(f"pragma busy_timeout = {SETTLE_MS}")
         (busy, *_) = conn.execute("pragma wal_checkpoint(truncate)").fetchone()

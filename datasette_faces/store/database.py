@@ -17,6 +17,7 @@ from .connection import (
     explained,
     load_vector_extension,
     settle,
+    transaction,
 )
 from .migrations import migrations
 
@@ -121,4 +122,9 @@ def _whose(path: str, mend: str, *, published: bool) -> str:
 def _migrate(conn: Connection) -> None:
     from sqlite_utils import Database
 
-    migrations.apply(Database(conn, execute_plugins=False))
+    db = Database(conn, execute_plugins=False)
+    if not migrations.pending(db):
+        return
+    # Another process may be about the same: who comes second finds it done
+    with transaction(conn):
+        migrations.apply(db)

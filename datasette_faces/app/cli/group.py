@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -17,6 +18,7 @@ from ...library.ingest.run import Progress
 from ...models import registry
 from ...models.base import FaceModel
 from ...shapes import File
+from ...store import patience
 
 PLAIN_EVERY = 100
 """Where the output is no terminal: a line each so many files."""
@@ -34,11 +36,29 @@ def in_words(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
-            return command(*arguments, **options)
+            with _notes_on_stderr():
+                return command(*arguments, **options)
         except FacesError as error:
             raise click.ClickException(printable(str(error))) from error
 
     return wrapped
+
+
+class _OnStderr(logging.Handler):
+    """Says on stderr that a file is in use, and waited for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(printable(record.getMessage()), err=True)
+
+
+@contextmanager
+def _notes_on_stderr() -> Iterator[None]:
+    handler = _OnStderr()
+    patience.LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        patience.LOG.removeHandler(handler)
 
 
 class Number(click.FloatRange):

@@ -23,7 +23,7 @@ from ..datasette import permissions
 from . import decision_form, decision_text, manual_face_form
 from .decision_form import Action, Decided
 from .forms import Form, read_form
-from .page import BadRequest, Conflict, Page, TooSlow
+from .page import BadRequest, Conflict, FileInUse, Page
 
 SHOWN_AT_ONCE = 100
 """Decisions that one message tells of, and takes back."""
@@ -151,22 +151,23 @@ async def _action(page: Page, form: Form) -> Action:
 
 
 async def _write(page: Page, form: Form, action: Action) -> Decided:
-    """The form's decisions, in one transaction. Raises DecisionError, BadRequest, TooSlow."""
+    """The form's decisions, in one transaction. Raises DecisionError, BadRequest, FileInUse."""
     actor = (page.request.actor or {}).get("id")
     by = None if actor is None else str(actor)
 
     def write(conn: Connection) -> Decided:
-        with explained(page.database):
-            if conn.in_transaction:  # Datasette 1.0 has begun one
-                return decision_form.decide(conn, form, action, by)
-            with transaction(conn):
-                return decision_form.decide(conn, form, action, by)
+        if conn.in_transaction:  # Datasette 1.0 has begun one
+            return decision_form.decide(conn, form, action, by)
+        with transaction(conn):
+            return decision_form.decide(conn, form, action, by)
 
     try:
         database = page.datasette.get_database(page.database)
-        made: Decided = await database.execute_write_fn(write)
+        # Around all of it: Datasette 1.0 begins and commits by itself
+        with explained(page.database):
+            made: Decided = await database.execute_write_fn(write)
     except DatabaseBusy as error:
-        raise TooSlow(str(error)) from None
+        raise FileInUse(str(error)) from None
     except DatabaseError as error:
         raise Forbidden(str(error)) from None
     return made

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -15,7 +16,7 @@ from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from ...errors import SearchError
 from ...store import coerce, gallery, table_privacy
-from ...store.connection import sqlite, was_interrupted
+from ...store.connection import is_busy, sqlite, was_interrupted
 from ...store.file_facts import fact_key
 from ...store.gallery import Query, Row
 from ..datasette import compat, csp, permissions
@@ -43,6 +44,10 @@ class TooSlow(Base400):  # type: ignore[misc]
     """The query took longer than PAGE_MS."""
 
     status = 503
+
+
+class FileInUse(TooSlow):
+    """Another process uses the file, for longer than a request waits."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,9 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         async def view(datasette: Any, request: Any) -> Response:
             try:
-                return await _explain_errors(function, await page_for(datasette, request, *tables))
+                with _say_in_use(request):
+                    page = await page_for(datasette, request, *tables)
+                    return await _explain_errors(function, page)
             except (Base400, Forbidden) as error:
                 if _format(request) == "html":
                     raise
@@ -220,6 +227,20 @@ def page_view(*tables: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         return view
 
     return decorate
+
+
+@contextmanager
+def _say_in_use(request: Any) -> Iterator[None]:
+    """Raise FileInUse where SQLite gave up waiting for another process."""
+    try:
+        yield
+    except sqlite().OperationalError as error:
+        if not is_busy(error):
+            raise
+        database = tilde_decode(request.url_vars["database"])
+        raise FileInUse(
+            f"{database} is in use by another process; try again when it has ended"
+        ) from error
 
 
 async def _explain_errors(function: Callable[..., Any], page: Page) -> Response:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...errors import DatabaseBusy, DatabaseNotWritable, MissingExtra
 from ...models.base import EXTRA_MEND
+from ...store.lock_holders import LOCK_SUFFIX, read_holder, write_holder
 
 
 @contextmanager
@@ -24,17 +25,21 @@ def lock_for_ingest(database: str) -> Iterator[None]:
     folder = os.path.dirname(os.path.abspath(database))
     if not os.path.isdir(folder):
         raise DatabaseNotWritable(f"There is no folder {folder}; create it, or name another one")
-    lock = FileLock(f"{database}.lock", timeout=0)
+    lock = FileLock(database + LOCK_SUFFIX, timeout=0)
+    # Before the attempt: older versions of filelock empty the file by that
+    holder = read_holder(database)
     try:
         lock.acquire()
     except Timeout:
+        who = f" (process {holder})" if holder else ""
         raise DatabaseBusy(
-            f"Another ingest into {database} is running; wait until it ends"
+            f"Another ingest into {database} is running{who}; wait until it ends"
         ) from None
     except OSError as error:
         raise DatabaseNotWritable(
             f"{database} cannot be written: {error.strerror} ({os.path.dirname(database) or '.'})"
         ) from None
+    write_holder(lock.lock_file)
     try:
         yield
     finally:
