@@ -112,7 +112,8 @@ def connect_to_read(path: str) -> Connection:
 
 def connect_to_write(path: str) -> Connection:
     """A connection in autocommit: each `with transaction(conn)` is one transaction."""
-    return sqlite().connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    # A path from the root, as :memory: and file: mean something else to SQLite
+    return sqlite().connect(os.path.abspath(path), timeout=BUSY_SECONDS, isolation_level=None)
 
 
 def _roll_back(path: str) -> None:
