@@ -6,10 +6,11 @@ Each name here is on the list of what may be published; nothing else gets into t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
-from . import migrations
-from .connection import Connection
+from . import held_references, migrations
+from .connection import Connection, sqlite
 from .face_quality import PICTURE_RANK
 from .file_facts import file_fact
 from .schema import has_tables, read_schema
@@ -76,6 +77,8 @@ INDEXES = (
     "create index people_wall on people(hidden, name is not null, faces desc)",
     "create index face_embeddings_model on face_embeddings(model_id, face_id)",
 )
+INDEX_TABLES = ("face_indexes", "face_index_parts")
+"""The tables of indexes that refer to others."""
 PICTURE_COLUMNS = {"photos": "thumbnail", "faces": "crop"}
 """The column of each table that holds its pictures, here as in the private file."""
 Notes = Mapping[str, str]
@@ -100,9 +103,16 @@ def photos_table(notes: Notes) -> str:
     return f"create table photos (\n    {body}\n)"
 
 
+def embeddings_table(notes: Notes) -> str:
+    """`face_embeddings`, without foreign keys where no search uses it: Datasette does not list it then."""
+    if notes.get("embeddings"):
+        return EMBEDDINGS
+    return held_references.without_foreign_keys(EMBEDDINGS)
+
+
 def statements(notes: Notes) -> list[str]:
     """The tables of a catalogue without its indexes."""
-    return [photos_table(notes), PEOPLE, FACES, MODELS, EMBEDDINGS, CATALOGUE]
+    return [photos_table(notes), PEOPLE, FACES, MODELS, embeddings_table(notes), CATALOGUE]
 
 
 def make(conn: Connection, notes: Notes) -> None:
@@ -115,7 +125,19 @@ def make(conn: Connection, notes: Notes) -> None:
 def make_index_tables(conn: Connection) -> None:
     """What the indexes of embeddings are kept in, as in the private file."""
     for statement in migrations.tables_of_indexes():
-        conn.execute(statement)
+        conn.execute(held_references.without_foreign_keys(statement))
+    for held in held_references.HELD:
+        if held.table in INDEX_TABLES:
+            for statement in held_references.triggers(held):
+                conn.execute(statement)
+
+
+def former_schema() -> set[tuple[Any, ...]]:
+    """What earlier versions made in another way: with foreign keys, as `schema` gives it."""
+    with closing(sqlite().connect(":memory:")) as conn:
+        for statement in (EMBEDDINGS, *migrations.tables_of_indexes()):
+            conn.execute(statement)
+        return schema(conn)
 
 
 def schema(conn: Connection) -> set[tuple[Any, ...]]:

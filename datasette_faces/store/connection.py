@@ -119,8 +119,9 @@ def connect_to_read(path: str) -> Connection:
 
 def connect_to_write(path: str) -> Connection:
     """A connection in autocommit: each `with transaction(conn)` is one transaction."""
+    # A path from the root, as :memory: and file: mean something else to SQLite
     return patience.connect(
-        sqlite(), path, path=path, patience_s=BUSY_SECONDS, isolation_level=None
+        sqlite(), os.path.abspath(path), path=path, patience_s=BUSY_SECONDS, isolation_level=None
     )
 
 

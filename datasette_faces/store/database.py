@@ -19,6 +19,7 @@ from .connection import (
     settle,
     transaction,
 )
+from .file_names import quote_for_shell
 from .migrations import migrations
 
 PAGE_BYTES = 8192
@@ -113,8 +114,8 @@ def _whose(path: str, mend: str, *, published: bool) -> str:
     """What a database is that is not ours."""
     if published:
         return (
-            f"{path} is a published catalogue; look at it with: datasette -i {path}; "
-            f"check it with: datasette faces audit {path} --against FACES.db"
+            f"{path} is a published catalogue; look at it with: datasette -i {quote_for_shell(path)}; "
+            f"check it with: datasette faces audit {quote_for_shell(path)} --against FACES.db"
         )
     return f"{path} is an SQLite database of something else; {mend}"
 

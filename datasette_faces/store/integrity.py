@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from ..shapes import Box, ModelInfo
-from . import decisions
+from . import decisions, held_references
 from .connection import Connection, load_vector_extension, sqlite
 from .database import MIGRATION_SET
 from .decisions import FaceRef
@@ -152,6 +152,12 @@ def count_broken_references(conn: Connection) -> dict[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
     for table, _, parent, _ in conn.execute("pragma foreign_key_check"):
         counts[table, parent] = counts.get((table, parent), 0) + 1
+    # A file of an earlier version has these as foreign keys: counted once
+    for held in held_references.HELD:
+        if (held.table, held.parent) not in counts and (
+            count := held_references.count_dangling(conn, held)
+        ):
+            counts[held.table, held.parent] = count
     return counts
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils.migrations import Migrations
 
+from . import held_references
+from .held_references import NULL, REFUSE, REMOVE, HeldReference
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -442,6 +445,22 @@ def former_faces(db: Database) -> None:
         "create index former_faces_photo on former_faces(photo_id)",
     ):
         db.execute(statement)
+
+
+@migrations(name="0011_held_references")
+def hold_references(db: Database) -> None:
+    """Tables that Datasette does not list have no foreign keys: triggers hold what these held.
+
+    The parts of indexes go first: without a table that cascades to them, their own can be rebuilt.
+    """
+    index = ("model_id", "index_id")
+    for held in (
+        HeldReference("face_index_parts", index, "face_indexes", index, REMOVE),
+        HeldReference("face_indexes", ("model_id",), "models", ("id",), REFUSE),
+        HeldReference("face_drawings", ("face_id",), "faces", ("id",), NULL),
+        HeldReference("names_read", ("photo_id",), "photos", ("id",), REMOVE),
+    ):
+        held_references.hold(db.conn, held)
 
 
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:

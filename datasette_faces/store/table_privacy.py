@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from . import catalogue, gallery
 from .connection import Connection
@@ -64,6 +64,37 @@ def internal_tables(conn: Connection) -> list[str]:
     kept = ("_sqlite_migrations", "sqlite_sequence", "names_read", SECRETS)
     own = (*kept, *OF_INDEXES, "face_drawings", "lost_faces", *(f"{table}_" for table in vec0))
     return [name for name in names if name.startswith(own)]
+
+
+def unlisted_tables(conn: Connection, listed_out: Iterable[str]) -> list[str]:
+    """The tables of a file of faces that need no place in Datasette's lists; listed_out: those it hides.
+
+    A plugin that follows foreign keys fails where one end is not in the lists (`held_references`). So
+    what an earlier version made with a foreign key to or from a listed table stays in them.
+    """
+    ours = [*internal_tables(conn), *unused_tables(conn)]
+    if not ours:
+        return []
+    hidden, links = {*ours, *listed_out}, _linked_tables(conn)
+    while shown := {
+        table
+        for table, other in links
+        if table in hidden.intersection(ours) and other not in hidden
+    }:
+        hidden -= shown
+    return [table for table in ours if table in hidden]
+
+
+def _linked_tables(conn: Connection) -> list[tuple[str, str]]:
+    """Each two tables with a foreign key between them, once in either order."""
+    rows = conn.execute(
+        """
+        select m.name, parent.name from sqlite_master as m, pragma_foreign_key_list(m.name) as f
+        join sqlite_master as parent on parent.name = f."table" collate nocase
+        where m.type = 'table' and parent.type = 'table'
+        """
+    ).fetchall()
+    return [link for table, parent in rows for link in ((table, parent), (parent, table))]
 
 
 def may_be_derived(table: str) -> bool:

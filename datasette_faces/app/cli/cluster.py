@@ -13,6 +13,7 @@ from ...people.import_names import propose_names
 from ...search.searcher import model_of
 from ...store.connection import transaction
 from ...store.database import changing
+from ...store.file_names import quote_for_shell
 from .group import counted, faces, in_words
 
 
@@ -45,5 +46,5 @@ def cluster(database: str, model_id: str | None, as_json: bool) -> None:
     click.echo(
         f"{counted(done.people, 'person', 'people')} in {counted(done.faces, 'face')}, "
         f"{counted(done.alone, 'face by itself', 'faces by themselves')} ({seconds:.1f} s)\n"
-        f"Name them: datasette faces people {database} list"
+        f"Name them: datasette faces people {quote_for_shell(database)} list"
     )

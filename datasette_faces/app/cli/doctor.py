@@ -13,6 +13,7 @@ import click
 from ...library.health import checks
 from ...library.health.findings import HealthFinding
 from ...store.database import reading, writing
+from ...store.file_names import quote_for_shell
 from .group import counted, faces, in_words, printable
 from .people import tell_faults
 
@@ -78,7 +79,7 @@ def _add_command(text: str, when: str, finding: HealthFinding, database: str) ->
     if finding.then is None:
         return printable(text)
     command, options = finding.then
-    line = f"{when}: datasette faces {command} {database} {options}"
+    line = f"{when}: datasette faces {command} {quote_for_shell(database)} {options}"
     return printable(f"{text}; {line}" if text else line)
 
 
@@ -122,6 +123,7 @@ def _last_line(left: list[HealthFinding], database: str, *, tried: bool) -> str:
     if not left:
         return f"{printable(database)} has no faults."
     if not tried and any(finding.fixable for finding in left):
-        return f"To repair what can be repaired: datasette faces doctor {printable(database)} --fix"
+        repair = f"datasette faces doctor {quote_for_shell(database)} --fix"
+        return f"To repair what can be repaired: {repair}"
     others = any(finding.mend for finding in left)
     return f"--fix cannot repair what is left{'; where something else can, its line says so' * others}."

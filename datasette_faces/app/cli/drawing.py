@@ -15,6 +15,7 @@ from ...shapes import ModelInfo
 from ...store import models, photos
 from ...store.connection import Connection, transaction
 from ...store.database import changing
+from ...store.file_names import quote_for_shell
 from .group import Number, given_models_option, in_words
 from .people import people_group
 
@@ -69,7 +70,7 @@ def draw(
     for model_id, why in manual.failures.items():
         click.echo(f"No embedding by {model_id}: {why}", err=True)
     seen = "" if manual.face.detection.score else ", by its box alone: no detector sees it"
-    undo = f"undo it with: datasette faces people {database} undo {decision.id}"
+    undo = f"undo it with: datasette faces people {quote_for_shell(database)} undo {decision.id}"
     click.echo(f"Face {face_id} added{seen} (decision {decision.id}; {undo})")
 
 

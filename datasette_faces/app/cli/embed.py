@@ -13,6 +13,7 @@ from ...media.files import as_path
 from ...models import registry
 from ...store import photos
 from ...store.database import reading
+from ...store.file_names import quote_for_shell
 from .group import counted, faces, in_words, progress_of, say_licence, workers_option
 
 
@@ -50,5 +51,6 @@ def embed(database: str, model_id: str, workers: int | None, as_json: bool) -> N
     click.echo(
         f"{counted(report.faces, 'face')} by {model.id} in {counted(report.analysed_again, 'photo')} "
         f"({report.seconds:.1f} s); {counted(report.missing, 'photo is', 'photos are')} missing\n"
-        f"To group faces by this model: datasette faces cluster {database} --model {model.id}"
+        "To group faces by this model: "
+        f"datasette faces cluster {quote_for_shell(database)} --model {model.id}"
     )

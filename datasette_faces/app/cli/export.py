@@ -20,6 +20,8 @@ from ...library.audit.findings import AuditReport
 from ...library.export import ExportResult
 from ...library.publish.options import ExportOptions
 from ...library.publish.writer import Advance
+from ...store import file_names
+from ...store.file_names import quote_for_shell
 from .group import counted, faces, in_words, printable
 
 BIOMETRIC = (
@@ -195,10 +197,15 @@ def _in_sentences(made: ExportResult, out: str, seconds: float) -> str:
         f"audit: no leaks found ({looked_for:,} looked for)",
         *(it.check for it in made.report.findings if "not looked for" in it.check),
         f"({seconds:.1f} s)",
-        f"look at it: datasette -i {printable(out)}",
+        _how_to_look(out),
         "publish it, so that no one can download the whole file: docs/publishing.md has the settings",
     ]
     return "\n".join(lines)
+
+
+def _how_to_look(out: str) -> str:
+    command = file_names.command_to_open(out, "-i ")
+    return f"look at it: {command}" if command else file_names.explain_renaming(out)
 
 
 @faces.command(name="audit")
@@ -224,7 +231,8 @@ def audit_command(out: str, database: str, model_check: bool, as_json: bool) -> 
         report = run.audit(out, database, with_models=model_check, advance=advance)
     _print_report(report, out, as_json=as_json, seconds=round(time.monotonic() - started, 2))
     if report.leaks and not as_json:
-        again = f"datasette faces export {printable(database)} {printable(out)} --replace"
+        names = f"{quote_for_shell(database)} {quote_for_shell(out)}"
+        again = f"datasette faces export {names} --replace"
         click.echo(
             f"Do not publish this file; export it again, with the same options: {again}", err=True
         )
@@ -246,7 +254,7 @@ def _print_report(report: AuditReport, out: str, *, as_json: bool, seconds: floa
         click.echo(json.dumps({**_report_json(report), "seconds": seconds}))
         return
     turned = ", ".join(f"{k}: {printable(v)}" for k, v in _turned_on(report).items())
-    click.echo(f"{out}, turned on: {turned or 'nothing'}")
+    click.echo(f"{printable(out)}, turned on: {turned or 'nothing'}")
     click.echo(f"{'looked for':>12}  {'found':>6}")
     for item in report.findings:
         click.echo(f"{item.looked_for:>12,}  {item.found:>6,}  {item.check}")

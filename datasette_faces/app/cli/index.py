@@ -12,6 +12,7 @@ import click
 from ...search import index_upkeep
 from ...store import summary
 from ...store.database import changing, reading
+from ...store.file_names import quote_for_shell
 from .group import counted, faces, in_words
 
 STILL_WORKS = "Searches work without indexes: they compare every face, which takes longer."
@@ -66,5 +67,7 @@ def _in_sentences(done: dict[str, Any], database: str) -> str:
     if not lines:
         lines.append("There are no indexes.")
     if not done["indexes"]:
-        lines.append(f"{STILL_WORKS} They come back with: datasette faces index {database}")
+        lines.append(
+            f"{STILL_WORKS} They come back with: datasette faces index {quote_for_shell(database)}"
+        )
     return "\n".join([*lines, f"({done['seconds']:.1f} s)"])

@@ -13,6 +13,8 @@ from ...library.ingest import demo as demo_pictures
 from ...library.ingest.run import IngestReport, ingest
 from ...models import registry
 from ...models.pipeline import MIN_FACE_PX
+from ...store import file_names
+from ...store.file_names import quote_for_shell
 from ..datasette import serve as serving
 from .group import (
     Number,
@@ -141,18 +143,29 @@ def _as_json(report: IngestReport) -> dict[str, Any]:
 
 def _in_sentences(report: IngestReport, database: str) -> str:
     found = f"{counted(report.faces, 'face')} found" if report.faces else "No new faces"
-    lines = [f"{found} in {counted(report.found, 'file')} ({report.seconds:.1f} s): {database}"]
+    lines = [
+        f"{found} in {counted(report.found, 'file')} ({report.seconds:.1f} s): {printable(database)}"
+    ]
     lines += _list_counts(report)
     lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
     if len(report.errors) > 10:
-        lines.append(f"    …all of them: datasette faces status {database}")
+        lines.append(f"    …all of them: datasette faces status {quote_for_shell(database)}")
     lines += [f"    {printable(path)}: {printable(why)}" for path, why in report.faults[:10]]
     if len(report.faults) > 10:
-        lines.append(f"    …all of them: datasette faces people {database} import-names --json")
+        lines.append(
+            f"    …all of them: datasette faces people {quote_for_shell(database)} import-names --json"
+        )
     if report.pictures:
-        address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
-        lines.append(f"Browse them: datasette {database}, then {address}")
+        lines.append(_how_to_browse(database))
     return "\n".join(lines)
+
+
+def _how_to_browse(database: str) -> str:
+    command = file_names.command_to_open(database)
+    if command is None:
+        return file_names.explain_renaming(database)
+    address = f"http://127.0.0.1:{DEFAULT_PORT}{serving.gallery_path(database)}"
+    return f"Browse them: {command}, then {address}"
 
 
 def _list_counts(report: IngestReport) -> list[str]:

@@ -19,6 +19,7 @@ from ...store import people as store
 from ...store.connection import Connection, transaction
 from ...store.database import changing, reading
 from ...store.decisions import Decision
+from ...store.file_names import quote_for_shell
 from .group import counted, faces, in_words, printable
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else")
@@ -40,7 +41,7 @@ def _decided(decide: Callable[[Connection], Decision], database: str, done: str)
     """Decide, in one transaction, and say how it can be undone."""
     with changing(database) as conn, transaction(conn):
         made = decide(conn)
-    undo = f"undo it with: datasette faces people {database} undo {made.id}"
+    undo = f"undo it with: datasette faces people {quote_for_shell(database)} undo {made.id}"
     click.echo(f"{done} (decision {made.id}; {undo})")
 
 
@@ -54,7 +55,7 @@ def _person(conn: Connection, wanted: str) -> int:
         return int(wanted)
     found = people.find_by_name(conn, wanted)
     if found is None:
-        who = f"datasette faces people {click.get_current_context().obj} list"
+        who = f"datasette faces people {quote_for_shell(click.get_current_context().obj)} list"
         raise DecisionError(f"There is no person {wanted!r}; list people with: {who}")
     return found
 
@@ -91,7 +92,8 @@ def name(database: str, person: str, name: str, same: bool) -> None:
         try:
             return people.name(conn, person_id, name, even_if_taken=same)
         except NameTaken as error:
-            merging = f"datasette faces people {database} merge {error.person_id} {person_id}"
+            command = f"datasette faces people {quote_for_shell(database)} merge"
+            merging = f"{command} {error.person_id} {person_id}"
             raise DecisionError(
                 f"There is already a person called {people.clean_name(name)} (person {error.person_id}): "
                 f"merge the two ({merging}), or add --same if they are two people with the same name"
@@ -227,7 +229,7 @@ def undo(database: str, decision: int | None) -> None:
         undone = people.undo(conn, decision)
     click.echo(
         f"Decision {undone.id} ({undone.kind}) is undone; "
-        f"redo it with: datasette faces people {database} redo {undone.id}"
+        f"redo it with: datasette faces people {quote_for_shell(database)} redo {undone.id}"
     )
 
 

@@ -7,7 +7,7 @@ import json
 import click
 
 from ...models import registry
-from ...store import summary
+from ...store import file_names, summary
 from ...store.database import reading
 from .group import counted, faces, in_words, printable
 
@@ -38,6 +38,8 @@ def status(database: str, as_json: bool) -> None:
         click.echo(f"\n{printable(error['path'])}\n    {error['reason']}", nl=False)
     if errors:
         click.echo()
+    if file_names.find_way_to_open(database) is None:
+        click.echo(file_names.explain_renaming(database))
 
 
 @faces.command()

@@ -38,8 +38,7 @@ def _wrap_hidden(database: Any) -> None:
 
     async def hidden_table_names() -> list[str]:
         hidden = await listed()
-        ours = await database.execute_fn(table_privacy.internal_tables)
-        ours += await database.execute_fn(table_privacy.unused_tables)
+        ours = await database.execute_fn(lambda conn: table_privacy.unlisted_tables(conn, hidden))
         return [*hidden, *(table for table in ours if table not in hidden)]
 
     database.hidden_table_names = hidden_table_names

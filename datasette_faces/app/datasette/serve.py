@@ -11,6 +11,10 @@ import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
+from ...errors import DatabaseError
+from ...store import file_names
+from .compat import V1
+
 HOST = "127.0.0.1"
 START_SECONDS = 30
 PORTS_TRIED = 20
@@ -20,15 +24,26 @@ def gallery_path(database: str) -> str:
     """The gallery's path in a Datasette that serves this file."""
     from datasette.utils import tilde_encode
 
-    return f"/{tilde_encode(Path(database).stem)}/-/faces"
+    name = Path(database).stem
+    if name == "_internal" and not V1:
+        # That one has its own of this name
+        name = "_internal_2"
+    return f"/{tilde_encode(name)}/-/faces"
 
 
 def serve(database: str, *, port: int, announce: Callable[[str], None]) -> int:
-    """Serve until Ctrl-C, on `port` or the next free one; the server's exit status."""
+    """Serve until Ctrl-C, on `port` or the next free one; the server's exit status.
+
+    Raises DatabaseError where Datasette cannot open a file of this name.
+    """
+    way = file_names.find_way_to_open(database)
+    if way is None:
+        raise DatabaseError(file_names.explain_renaming(database))
+    folder, name = way
     port = _free_port(port)
     address = f"http://{HOST}:{port}{gallery_path(database)}"
-    command = [sys.executable, "-m", "datasette", "serve", database, "--port", str(port)]
-    with subprocess.Popen(command) as server:
+    command = [sys.executable, "-m", "datasette", "serve", "--port", str(port), "--", name]
+    with subprocess.Popen(command, cwd=folder) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         try:
             if _is_up(server, port):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from ...errors import (
 )
 from ...store import history, people_pages, schema
 from ...store.connection import Connection, explained, transaction
+from ...store.file_names import quote_for_shell
 from ...store.gallery import Row
 from ..datasette import permissions
 from . import decision_form, decision_text, manual_face_form
@@ -37,8 +39,9 @@ DECIDED = ("decisions", "decision_faces")
 async def require_people(page: Page) -> None:
     """Raise NotFound where the file is of a version that knew no decisions."""
     if not await page.read(people_pages.has_people):
+        file = os.path.basename(page.datasette.get_database(page.database).path or "FACES.db")
         raise NotFound(
-            f"{page.database} has no people yet: datasette faces cluster {page.database}.db"
+            f"{page.database} has no people yet: datasette faces cluster {quote_for_shell(file)}"
         )
 
 
