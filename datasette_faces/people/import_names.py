@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ..algorithms import geometry, name_assignment
 from ..algorithms.box_matching import match_boxes
+from ..algorithms.spelling import fold
 from ..errors import DecisionError, FacesError
 from ..media.files import as_text, read_file
 from ..models.model_pools import ModelPools
@@ -167,7 +168,7 @@ class _NameImporter:
             called = metadata_faces.names_by_face(self._conn, photo.id)
             for region, face_id in pairs:
                 # Grouping gave it this name already: perhaps `write-xmp` wrote it, not a person
-                same = called.get(face_id, "").casefold() == region.name.casefold()
+                same = fold(called.get(face_id, "")) == fold(region.name)
                 if same or self._is_settled(photo, region, standings.get(face_id)):
                     self.report.known += 1
                 else:
@@ -184,7 +185,7 @@ class _NameImporter:
         return self._was_imported(photo, region)
 
     def _keys_of(self, name: str) -> set[str]:
-        return {_name_key(name), *self._keys_by_name.get(name.casefold(), ())}
+        return {_name_key(name), *self._keys_by_name.get(fold(name), ())}
 
     def _was_imported(self, photo: PresentPhoto, region: NamedRegion, what: str = "") -> bool:
         """Whether this was imported before, undone or not, from any content the photo has had."""
@@ -194,7 +195,7 @@ class _NameImporter:
 
     def _name_face(self, photo: PresentPhoto, region: NamedRegion, face_id: int) -> None:
         """Add the decision that a face has a name, in a transaction; `save_batch` applies it."""
-        keys = self._keys_by_name.get(region.name.casefold(), ())
+        keys = self._keys_by_name.get(fold(region.name), ())
         key = next(iter(keys), None) or self._unused_key(region.name)
         person = store.by_key(self._conn, key)
         decisions.append(
@@ -208,7 +209,7 @@ class _NameImporter:
                 uid=_decision_uid(photo.sha256, region),
             ),
         )
-        self._keys_by_name[region.name.casefold()] = [key]
+        self._keys_by_name[fold(region.name)] = [key]
         self._named_faces.add(face_id)
         self._named_keys.add(key)
         self.report.named += 1

@@ -6,7 +6,6 @@ that a stopped ingest goes on where it was and gives the same rows. No HTTP, no 
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import time
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ...errors import BrokenPicture, FacesError, PictureError
 from ...media.files import as_path, read_file
-from ...media.scan import RejectedPath, Scan, walk_paths
+from ...media.scan import RejectedPath, Scan, may_exist, walk_paths
 from ...models.base import FaceModel
 from ...models.model_pools import ModelPool, ModelPools, PoolOptions, QueuePolicy
 from ...models.pipeline import MIN_FACE_PX
@@ -111,7 +110,7 @@ def ingest(
     Raises DatabaseError and ModelError; a broken file is a row in `ingest_errors`.
     """
     started = time.monotonic()
-    if not os.path.exists(database) and not any(map(_may_exist, paths)):
+    if not os.path.exists(database) and not any(map(may_exist, paths)):
         raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
     model.fetch()
     with lock_for_ingest(database), writing(database) as conn:
@@ -169,10 +168,6 @@ def _group_faces(conn: Connection, *, regroup: bool) -> int:
             (grouping.cluster if regroup else grouping.grow)(conn, infos[0])
             import_names.propose_names(conn)
     return len(people.listed(conn))
-
-
-def _may_exist(path: str) -> bool:
-    return os.path.lexists(path) or glob.has_magic(path)
 
 
 class _Ingest:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ...algorithms.spelling import spellings
 from ...errors import NamesError
 from .regions import MAX_REGIONS, Frame, NamedRegion, ParsedNames, clip_area, parse_name
 from .xml_safe import parse_xml
@@ -32,6 +33,11 @@ class PicasaIni:
 
     faces: dict[str, str] = field(default_factory=dict)
     contacts: dict[int, str] = field(default_factory=dict)
+
+    def find_faces(self, filename: str) -> str:
+        """The rectangles of a file, also where its name is composed otherwise; "" for none."""
+        keys = (spelling.casefold() for spelling in spellings(filename))
+        return next((self.faces[key] for key in keys if key in self.faces), "")
 
 
 def parse_ini(data: bytes) -> PicasaIni:
@@ -75,7 +81,7 @@ def read_picasa_names(
     known = {**(contacts or {}), **{key: name for key, name in ini.contacts.items() if name}}
     regions: list[NamedRegion] = []
     faults: list[str] = []
-    for written in ini.faces.get(filename.casefold(), "").split(";", MAX_REGIONS)[:MAX_REGIONS]:
+    for written in ini.find_faces(filename).split(";", MAX_REGIONS)[:MAX_REGIONS]:
         if not written.strip():
             continue
         try:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...algorithms import geometry
+from ...algorithms.spelling import compose
 from ...media.decode import SIDEWAYS
 from ...shapes import Area
 
@@ -140,7 +141,7 @@ def clip_area(x: float, y: float, width: float, height: float) -> Area:
 
 def normalize_name(text: str) -> str:
     """A name in the form in which names are compared: NFC, single spaces, none around it."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
+    return re.sub(r"\s+", " ", compose(text)).strip()
 
 
 def parse_name(text: str) -> str:
