@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ..algorithms import geometry, name_assignment
+from ..algorithms import name_assignment
 from ..algorithms.box_matching import match_boxes
 from ..algorithms.spelling import fold
 from ..errors import DecisionError, FacesError
@@ -144,8 +144,10 @@ class _NameImporter:
         else:
             self.report.faults.append(fault)
             return None
-        frame = Frame(photo.width, photo.height, xmp.orientation)
-        names = merge_names(self._reader.read(path, frame, xmp) for path in photo.files())
+        faces = tuple(metadata_faces.areas(self._conn, photo).values())
+        frame = Frame(photo.width, photo.height, xmp.orientation, faces)
+        read = [self._reader.read(path, frame, xmp) for path in photo.files()]
+        names = merge_names(read, faces)
         self.report.faults += [(photo.path, fault) for fault in names.faults]
         return names
 
@@ -158,10 +160,9 @@ class _NameImporter:
     def _name_faces(self, photo: PresentPhoto, regions: list[NamedRegion]) -> bool:
         """Name the faces that regions match, and draw the missing ones; False if one has to wait."""
         placed = [(region, region.area) for region in regions if region.area is not None]
-        boxes = metadata_faces.boxes(self._conn, photo.id)
-        ids = list(boxes)
-        face_areas = [geometry.area_of(box, photo.width, photo.height) for box in boxes.values()]
-        matching = match_boxes([area for _, area in placed], face_areas)
+        areas = metadata_faces.areas(self._conn, photo)
+        ids = list(areas)
+        matching = match_boxes([area for _, area in placed], list(areas.values()))
         pairs = [(placed[region][0], ids[face]) for region, face in matching.pairs]
         with transaction(self._conn):
             standings = read_standings(self._conn, ids)
@@ -173,7 +174,11 @@ class _NameImporter:
                     self.report.known += 1
                 else:
                     self._name_face(photo, region, face_id)
-        settled = [self._draw_face(photo, placed[number][0]) for number in matching.unmatched]
+        elsewhere = _find_names_elsewhere(called, pairs)
+        missing = [placed[number][0] for number in matching.unmatched]
+        drawn = [region for region in missing if fold(region.name) not in elsewhere]
+        self.report.known += len(missing) - len(drawn)
+        settled = [self._draw_face(photo, region) for region in drawn]
         return all(settled)
 
     def _is_settled(
@@ -267,6 +272,15 @@ def propose_names(conn: Connection) -> int:
     )
     photo_names.save_proposals(conn, proposals)
     return photo_names.count_proposals(conn)
+
+
+def _find_names_elsewhere(
+    called: Mapping[int, str], pairs: Iterable[tuple[NamedRegion, int]]
+) -> set[str]:
+    """The folded names of faces that no region of that name is on: where such a region is, no one is."""
+    met = {(face_id, fold(region.name)) for region, face_id in pairs}
+    names = ((face_id, fold(name)) for face_id, name in called.items())
+    return {name for face_id, name in names if (face_id, name) not in met}
 
 
 def explain_error(error: Exception) -> str:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from ..algorithms import geometry
 from ..media.files import as_path
-from ..shapes import Box
+from ..shapes import Area, Box
 from . import coerce
 from .connection import Connection
 from .people import NOT_A_FACE
@@ -109,6 +110,12 @@ def boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
         "select id, x, y, width, height from faces where photo_id = ? order by id", [photo_id]
     )
     return {face_id: coerce.box(*box) for face_id, *box in rows}
+
+
+def areas(conn: Connection, photo: PresentPhoto) -> dict[int, Area]:
+    """The faces of a photo, as fractions of its upright sides."""
+    found = boxes(conn, photo.id).items()
+    return {face_id: geometry.area_of(box, photo.width, photo.height) for face_id, box in found}
 
 
 def names_by_face(conn: Connection, photo_id: int) -> dict[int, str]:

@@ -75,7 +75,7 @@ def read_embedded_names(xmp: EmbeddedXmp, frame: Frame) -> ParsedNames:
             parsed.append(read_xmp(packet, frame))
         except NamesError as error:
             parsed.append(ParsedNames((), (str(error),)))
-    return merge_names(parsed)
+    return merge_names(parsed, frame.faces)
 
 
 def _join_extension(image: Image.Image, packet: bytes) -> bytes | None:

@@ -32,7 +32,7 @@ class NameReader:
 
         Where several name the same face the first one counts: XMP sidecars, which programs write so
         that the photo stays as it is, then the photo itself, Picasa, and Takeout. frame: the photo's
-        upright size, and the orientation of its pixels as in `xmp`.
+        upright size and detected faces, and the orientation of its pixels as in `xmp`.
         """
         sidecars = self.sidecars.find(path)
         contacts, fault = self._read_contacts(sidecars)
@@ -44,7 +44,7 @@ class NameReader:
             for it in sidecars
             if it.kind not in (XMP, CONTACTS)
         ]
-        return merge_names([*parsed, fault])
+        return merge_names([*parsed, fault], frame.faces)
 
     def _read_contacts(self, sidecars: list[Sidecar]) -> tuple[dict[int, str], ParsedNames]:
         for sidecar in sidecars:
