@@ -1,4 +1,4 @@
-"""Imports the names that other programs wrote, in pictures and the files next to them, as decisions.
+"""Imports what other programs wrote in pictures and next to them: names as decisions, dates and places.
 
 `metadata` parses the files; here their regions are matched with faces. No HTTP, no click.
 """
@@ -29,6 +29,8 @@ from . import manual_faces
 from .decide import Editor
 from .manual_faces import ManualFace
 from .metadata import embedded
+from .metadata.embedded import EmbeddedXmp
+from .metadata.photo_facts import PhotoFacts
 from .metadata.read_all import NameReader
 from .metadata.regions import FACE, Frame, NamedRegion, ParsedNames, merge_names
 
@@ -37,8 +39,8 @@ Progress = Callable[[int, int, File | None], None]
 
 BATCH_SIZE = 500
 """Photos, or named faces, that are saved in one transaction."""
-_ReadPhoto = tuple[int, list[tuple[str, str]], tuple[str, str]]
-"""A photo's id, its names without a place, and the hash and digest of what was read."""
+_ReadPhoto = tuple[int, list[tuple[str, str]] | None, tuple[str, str]]
+"""A photo's id, its names without a place (None: not read), and the hash and digest of what was read."""
 
 
 def ignore_progress(done: int, total: int, file: File | None) -> None:
@@ -68,6 +70,7 @@ def import_photo_names(
     *,
     photo_ids: Collection[int] | None = None,
     again: bool = True,
+    names: bool = True,
     progress: Progress = ignore_progress,
 ) -> NameImportReport:
     """Name faces as other programs did; faces that a person has assigned or rejected stay as they are.
@@ -75,9 +78,10 @@ def import_photo_names(
     Each name is a decision of its own, made once: if it is undone, it stays undone. A region that
     matches no face becomes one, by the available models. In transactions of its own, so that an
     interrupted import goes on where it stopped. photo_ids: only these photos. again: also photos
-    whose names, in them and next to them, have been read before.
+    whose names, in them and next to them, have been read before. names: if not, only the dates and
+    places in the same files are read, which comes with the names otherwise.
     """
-    importer = _NameImporter(conn, pools)
+    importer = _NameImporter(conn, pools, with_names=names)
     total = metadata_faces.count(conn) if photo_ids is None else len(photo_ids)
     for number, photo in enumerate(metadata_faces.photos(conn, photo_ids), 1):
         importer.import_photo(photo, again=again)
@@ -89,61 +93,83 @@ def import_photo_names(
 class _NameImporter:
     """One import: the report, the batch that is saved at once, and the people of each name."""
 
-    def __init__(self, conn: Connection, pools: ModelPools) -> None:
+    def __init__(self, conn: Connection, pools: ModelPools, *, with_names: bool) -> None:
         self.report = NameImportReport()
+        self._with_names = with_names
         self._conn, self._pools = conn, pools
         self._infos = pools.find_available(models.every(conn))
         self._reader = NameReader()
         self._keys_by_name = store.keys_by_name(conn)
         self._read_photos: list[_ReadPhoto] = []
+        self._facts: list[tuple[int, PhotoFacts]] = []
         self._named_faces: set[int] = set()
         self._named_keys: set[str] = set()
 
     def import_photo(self, photo: PresentPhoto, *, again: bool) -> None:
         """Import the names of a photo, unless they have been read before."""
-        source = (photo.sha256, self._digest_sidecars(photo))
-        if photo.read == source and not again:
+        found = self._find_sidecars(photo)
+        dates, names = ((photo.sha256, _digest_source(it, found)) for it in ("dates", "names"))
+        if not again and photo.read in ([names] if self._with_names else [names, dates]):
             return
-        parsed = self._read_names(photo)
-        if parsed is None:
+        xmp = self._read_embedded(photo)
+        if xmp is None:
             return  # the next ingest tries again
+        self._facts.append((photo.id, self._reader.read_facts(photo.files(), xmp)))
+        if not self._with_names:
+            self._read_photos.append((photo.id, None, dates))
+        elif (placeless := self._import_names(photo, xmp)) is not None:
+            self._read_photos.append((photo.id, placeless, names))
+        if len(self._facts) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
+            self.save_batch()
+
+    def _import_names(self, photo: PresentPhoto, xmp: EmbeddedXmp) -> list[tuple[str, str]] | None:
+        """Name the faces of a photo; returns the names without a place, None if a face has to wait."""
+        parsed = self._read_names(photo, xmp)
         regions = [region for region in parsed.regions if region.kind == FACE]
         self.report.photos += bool(regions)
-        if not regions or self._name_faces(photo, regions):
-            self._read_photos.append((photo.id, self._list_placeless(regions), source))
-        if len(self._read_photos) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
-            self.save_batch()
+        if regions and not self._name_faces(photo, regions):
+            return None
+        return self._list_placeless(regions)
 
     def save_batch(self) -> None:
         """Update the people of the faces that were named, and record which photos were read."""
         with transaction(self._conn):
             store.update_faces(self._conn, sorted(self._named_faces))
             store.show(self._conn, self._named_keys)
+            for photo_id, facts in self._facts:
+                place = (facts.latitude, facts.longitude)
+                metadata_faces.save_facts(self._conn, photo_id, facts.taken_at, place)
             for photo_id, names, source in self._read_photos:
-                photo_names.save_names(self._conn, photo_id, names, source)
+                if names is None:
+                    photo_names.save_read(self._conn, photo_id, source)
+                else:
+                    photo_names.save_names(self._conn, photo_id, names, source)
+        self._facts = []
         self._read_photos, self._named_faces, self._named_keys = [], set(), set()
 
-    def _digest_sidecars(self, photo: PresentPhoto) -> str:
-        """A digest of the files next to a photo, by which a later import sees whether they changed."""
-        found = []
+    def _find_sidecars(self, photo: PresentPhoto) -> list[list[object]]:
+        """The files next to a photo, by which a later import sees whether they changed."""
+        found: list[list[object]] = []
         for path in photo.files():
             for sidecar in self._reader.sidecars.find(path):
                 with suppress(OSError):
                     facts = os.stat(sidecar.path)
                     found.append([as_text(sidecar.path)[0], facts.st_size, facts.st_mtime_ns])
-        return _sha256(json.dumps(found)) if found else ""
+        return found
 
-    def _read_names(self, photo: PresentPhoto) -> ParsedNames | None:
-        """The names in a picture and next to each of its copies; None if no copy can be read now."""
+    def _read_embedded(self, photo: PresentPhoto) -> EmbeddedXmp | None:
+        """What a picture says beside its pixels; None if no copy of it can be read now."""
         for path in photo.files():
             try:
-                xmp = embedded.read_embedded_xmp(read_photo_file(path))
-                break
+                return embedded.read_embedded_xmp(read_photo_file(path))
             except (OSError, FacesError) as error:
                 fault = (photo.path, explain_error(error))
-        else:
+        if self._with_names:
             self.report.faults.append(fault)
-            return None
+        return None
+
+    def _read_names(self, photo: PresentPhoto, xmp: EmbeddedXmp) -> ParsedNames:
+        """The names in a picture and next to each of its copies."""
         faces = tuple(metadata_faces.areas(self._conn, photo).values())
         frame = Frame(photo.width, photo.height, xmp.orientation, faces)
         read = [self._reader.read(path, frame, xmp) for path in photo.files()]
@@ -272,6 +298,11 @@ def propose_names(conn: Connection) -> int:
     )
     photo_names.save_proposals(conn, proposals)
     return photo_names.count_proposals(conn)
+
+
+def _digest_source(what: str, sidecars: list[list[object]]) -> str:
+    """A digest of what was read, the names too or only the dates, and of the sidecars it was read from."""
+    return _sha256(json.dumps([what, sidecars]))
 
 
 def _find_names_elsewhere(

@@ -98,6 +98,17 @@ def _copies(conn: Connection, photo_ids: list[int]) -> dict[int, list[tuple[str,
     return {it: places for it, places in found.items() if len(places) > 1}
 
 
+def save_facts(
+    conn: Connection, photo_id: int, taken_at: str | None, place: tuple[float | None, float | None]
+) -> None:
+    """Say when and where (latitude, longitude) a photo was taken, in a transaction; None: unknown."""
+    conn.execute(
+        "update photos set taken_at = ?1, latitude = ?2, longitude = ?3 where id = ?4 "
+        "and (taken_at is not ?1 or latitude is not ?2 or longitude is not ?3)",
+        [taken_at, *place, photo_id],
+    )
+
+
 def contents(conn: Connection, photo_id: int) -> list[str]:
     """The hashes of what a photo held before it was edited."""
     rows = conn.execute("select sha256 from photo_contents where photo_id = ?", [photo_id])

@@ -24,6 +24,11 @@ def save_names(
         "insert or ignore into said_names(photo_id, name, source) values (?, ?, ?)",
         [(photo_id, name, source) for name, source in names],
     )
+    save_read(conn, photo_id, read)
+
+
+def save_read(conn: Connection, photo_id: int, read: tuple[str, str]) -> None:
+    """Keep what was read of a photo: its hash, and a digest of what was read and its sidecars."""
     conn.execute(
         "insert or replace into names_read(photo_id, sha256, sidecars) values (?, ?, ?)",
         [photo_id, *read],

@@ -121,8 +121,7 @@ def ingest(
             _add_manual_faces(conn, pools, report)
         # The workers are gone: training indexes takes memory, too
         index_upkeep.settle(conn)
-        if names:
-            _import_names(conn, model, report, progress)
+        _import_metadata(conn, model, report, names=names, progress=progress)
         if clustered:
             report.people = _group_faces(conn, regroup=report.named > 0)
         report.seconds = round(time.monotonic() - started, 2)
@@ -144,15 +143,15 @@ def _add_manual_faces(conn: Connection, pools: ModelPools, report: IngestReport)
     report.drawn, report.faults = drawn.added, drawn.faults
 
 
-def _import_names(
-    conn: Connection, model: FaceModel, report: IngestReport, progress: Progress
+def _import_metadata(
+    conn: Connection, model: FaceModel, report: IngestReport, *, names: bool, progress: Progress
 ) -> None:
-    """Import the names that other programs gave faces; a model is loaded where they need it."""
+    """Import dates and places from XMP and IPTC, and names; a model is loaded where they need it."""
     scanned = scans.seen_photos(conn)
     shown = progress if len(scanned) >= NAMES_PROGRESS_FROM else import_names.ignore_progress
     with ModelPools([model]) as pools:
         imported = import_names.import_photo_names(
-            conn, pools, photo_ids=scanned, again=False, progress=shown
+            conn, pools, photo_ids=scanned, again=False, names=names, progress=shown
         )
     report.named = imported.named
     report.faults += imported.faults
