@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 from packets import MP, MWG, RDF, area, mwg
-from running import faces, ingest, rows
 from test_names_xmp import rounded
-from toy_model import BLUE, RED, SHY, WHITE, draw
 
 from datasette_faces.people.metadata import picasa, xmp_read, xmp_write
 from datasette_faces.people.metadata.read_all import NameReader
@@ -22,6 +16,8 @@ from datasette_faces.people.metadata.regions import (
     merge_names,
 )
 from datasette_faces.shapes import Area
+
+pytestmark = pytest.mark.once
 
 ANN, BOB = Area(0.1, 0.2, 0.15, 0.15), Area(0.7, 0.3, 0.15, 0.15)
 NOWHERE = Area(0.45, 0.8, 0.1, 0.1)
@@ -65,7 +61,6 @@ def read(data: bytes, frame: Frame) -> list[tuple[str, Area | None]]:
     return placed(xmp_read.read_xmp(data, frame))
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("size", [None, (400, 300), (300, 400), (1000, 1000), (1600, 900)], ids=str)
 @pytest.mark.parametrize("is_stored", [True, False], ids=["stored", "upright"])
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -79,7 +74,6 @@ def test_regions_in_either_frame_meet_their_faces_whatever_size_they_name(
     assert reading.faults == ()
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("turn", [6, 8])
 def test_regions_of_a_picture_that_was_turned_since_meet_its_faces(turn):
     data = written(("Ann", invert_area(ANN, turn)), size=(300, 400))
@@ -87,7 +81,6 @@ def test_regions_of_a_picture_that_was_turned_since_meet_its_faces(turn):
     assert read(data, frame_of(1, BOB)) == [("Ann", None)]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("found", [(), (NOWHERE,)], ids=["no faces", "other faces"])
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_where_faces_say_nothing_the_rule_holds(orientation, found):
@@ -99,7 +92,6 @@ def test_where_faces_say_nothing_the_rule_holds(orientation, found):
     assert read(written(("Ann", ANN), size=(1000, 1000)), frame) == [("Ann", None)]
 
 
-@pytest.mark.once
 def test_all_regions_of_a_source_are_in_one_frame():
     opposite = invert_area(ANN, 3)
     # As the rule has it Bob's region is on Ann's face; the other way each is on its own
@@ -110,7 +102,6 @@ def test_all_regions_of_a_source_are_in_one_frame():
     assert read(unnamed, frame) == [("Bob", opposite)], "regions without a name count, too"
 
 
-@pytest.mark.once
 def test_where_both_frames_meet_the_same_faces_the_rule_holds_unless_the_other_is_far_closer():
     frame = frame_of(3, ANN, invert_area(ANN, 3))
     assert read(written(("Ann", ANN)), frame) == [("Ann", rounded(invert_area(ANN, 3)))]
@@ -120,7 +111,6 @@ def test_where_both_frames_meet_the_same_faces_the_rule_holds_unless_the_other_i
     assert read(written(("Ann", ANN)), frame) == [("Ann", ANN)]
 
 
-@pytest.mark.once
 def test_regions_of_a_cropped_picture_have_places_only_if_each_meets_a_face():
     data = written(("Ann", ANN), ("Bob", NOWHERE), size=(1000, 1000))
     reading = xmp_read.read_xmp(data, frame_of(1, ANN, BOB))
@@ -128,7 +118,6 @@ def test_regions_of_a_cropped_picture_have_places_only_if_each_meets_a_face():
     assert "another shape (1000 x 1000)" in reading.faults[0]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_one_name_at_two_places_is_at_the_one_with_a_face(orientation):
     frame = frame_of(orientation, ANN, BOB)
@@ -139,7 +128,6 @@ def test_one_name_at_two_places_is_at_the_one_with_a_face(orientation):
     assert read(wrong, frame) == [("Ann", ANN)]
 
 
-@pytest.mark.once
 def test_of_two_blocks_of_regions_the_one_with_faces_counts_and_no_other_name_is_lost():
     second = written(("Ann", ANN), ("Bob", NOWHERE)).split(b"<rdf:Description")[1]
     inside = second.partition(b">")[2].partition(b"</rdf:Description>")[0].decode()
@@ -150,7 +138,6 @@ def test_of_two_blocks_of_regions_the_one_with_faces_counts_and_no_other_name_is
     assert read(data, frame_of(1, ANN)) == [("Ann", ANN), ("Bob", NOWHERE)]
 
 
-@pytest.mark.once
 def test_two_places_of_a_name_in_one_source_stay(tmp_path):
     mirror = written(("Ann", ANN), ("Ann", NOWHERE))
     assert read(mirror, frame_of(1, ANN)) == [("Ann", ANN), ("Ann", NOWHERE)]
@@ -159,7 +146,6 @@ def test_two_places_of_a_name_in_one_source_stay(tmp_path):
     assert placed(merged) == [("Ann", ANN), ("Ann", NOWHERE)]
 
 
-@pytest.mark.once
 def test_a_sidecar_and_an_ini_that_disagree_name_one_face(tmp_path):
     (tmp_path / "a.jpg.xmp").write_bytes(written(("Ann", NOWHERE), ("Bob", BOB)))
     (tmp_path / "a.xmp").write_bytes(written(("Bob", NOWHERE)))
@@ -170,7 +156,6 @@ def test_a_sidecar_and_an_ini_that_disagree_name_one_face(tmp_path):
     assert [(it.name, it.source) for it in found] == [("Bob", "mwg"), ("Ann", "picasa")]
 
 
-@pytest.mark.once
 def test_picasa_s_rectangles_are_turned_as_the_faces_say():
     ini = picasa.parse_ini(b"[Contacts2]\na=Ann;;\n[a.jpg]\nfaces=rect64(199933333fff5999),a\n")
     for orientation in range(1, 9):
@@ -180,7 +165,6 @@ def test_picasa_s_rectangles_are_turned_as_the_faces_say():
     assert abs(found.area.x - (1 - 0.35)) < 1e-4
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("is_stored", [True, False], ids=["stored", "upright"])
 @pytest.mark.parametrize("size", [(400, 300), (300, 400)], ids=str)
 @pytest.mark.parametrize("orientation", SIDEWAYS)
@@ -194,39 +178,3 @@ def test_names_are_written_in_the_frame_of_the_regions_that_are_there(orientatio
     assert after.count(b"<mwg-rs:Name>") == 2
     assert b'"Anna"' in after, "Microsoft's has the new name, too"
     assert xmp_write.write_regions(after, [ann, bob], frame) == after
-
-
-PEOPLE = "select faces.id, name from faces left join people on people.id = person_id order by 1"
-LEFT, RIGHT = (Area(x, 0, 0.5, 1) for x in (0, 0.5))
-
-
-@pytest.mark.slow
-def test_a_name_with_a_face_draws_no_other_one_but_its_mirror_in_the_same_file(
-    toy: Any, photos: Path, tmp_path: Path
-) -> None:
-    draw(photos / "0.png", RED, SHY)
-    (photos / "0.png.xmp").write_bytes(written(("Ada", LEFT), size=(80, 40)))
-    (photos / "0.xmp").write_bytes(written(("Ada", RIGHT), size=(80, 40)))
-    draw(photos / "1.png", BLUE, SHY)
-    (photos / "1.png.xmp").write_bytes(written(("Eve", LEFT), ("Eve", RIGHT), size=(80, 40)))
-    database = tmp_path / "x.db"
-    report = ingest(database, photos)
-    assert (report["named"], report["faults"]) == (3, [])
-    assert rows(database, PEOPLE) == [(1, "Ada"), (2, "Eve"), (3, "Eve")]
-    assert faces("people", database, "write-xmp").exit_code == 0
-    assert (photos / "0.png.xmp").read_bytes().count(b"<mwg-rs:Name>") == 1
-
-
-@pytest.mark.slow
-def test_a_region_of_someone_who_was_named_here_elsewhere_draws_no_face(
-    toy: Any, photos: Path, tmp_path: Path
-) -> None:
-    draw(photos / "0.png", RED, WHITE, SHY)
-    draw(photos / "1.png", RED)
-    database = tmp_path / "x.db"
-    ingest(database, photos)
-    assert faces("people", database, "name", 1, "Ada").exit_code == 0
-    (photos / "0.png.xmp").write_bytes(written(("ada", Area(2 / 3, 0, 1 / 3, 1)), size=(120, 40)))
-    assert ingest(database, photos)["named"] == 0
-    assert json.loads(faces("people", database, "import-names", "--json").stdout)["known"] == 1
-    assert rows(database, PEOPLE) == [(1, "Ada"), (2, "Ada")]

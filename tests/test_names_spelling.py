@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 from unicodedata import normalize
 
 import pytest
 from packets import area, mwg
-from running import faces, ingest, rows
 from test_names_xmp import FRAME
-from toy_model import BLUE, GREEN, RED, draw
 
 from datasette_faces.media.file_names import expand_pattern, find_path
 from datasette_faces.media.scan import Scan, walk_paths
 from datasette_faces.people.metadata import picasa
 from datasette_faces.people.metadata.read_all import NameReader
 
+pytestmark = pytest.mark.once
+
 NFC, NFD = (normalize(form, "José") for form in ("NFC", "NFD"))
 BOTH = pytest.mark.parametrize(("one", "other"), [(NFC, NFD), (NFD, NFC)], ids=["NFC", "NFD"])
 WHOLE = area(0, 0, 1, 1)
-NAMES = (
-    "select name, count(*) from faces join people on people.id = person_id "
-    "where name is not null group by name order by name"
-)
 
 
-@pytest.fixture(autouse=True)
-def keeps_both(tmp_path: Path) -> None:
-    """Skip where the file system holds both compositions to be one file."""
+def skip_where_both_are_one(tmp_path: Path) -> None:
+    """Skip the test where the file system holds both compositions to be one file."""
     (tmp_path / f"{NFC}.x").touch()
     if (tmp_path / f"{NFD}.x").exists():
         pytest.skip("this file system knows one composition only")
     (tmp_path / f"{NFC}.x").unlink()
+
+
+@pytest.fixture(autouse=True)
+def keeps_both(tmp_path: Path) -> None:
+    """Each of these tests is skipped where both are one."""
+    skip_where_both_are_one(tmp_path)
 
 
 def sources(photo: Path) -> list[tuple[str, str]]:
@@ -41,7 +40,6 @@ def sources(photo: Path) -> list[tuple[str, str]]:
     return [(region.name, region.source) for region in found.regions]
 
 
-@pytest.mark.once
 @BOTH
 @pytest.mark.parametrize("sidecar", ["{}.jpg.xmp", "{}.xmp", "{}.JPG.XMP"])
 def test_an_xmp_sidecar_is_found(tmp_path, one, other, sidecar):
@@ -52,7 +50,6 @@ def test_an_xmp_sidecar_is_found(tmp_path, one, other, sidecar):
     assert target == str(tmp_path / sidecar.format(other)), "it is written where it is"
 
 
-@pytest.mark.once
 @BOTH
 def test_picasa_s_and_takeout_s_names_are_found(tmp_path, one, other):
     (tmp_path / f"{one}-modifié.jpg").touch()
@@ -64,7 +61,6 @@ def test_picasa_s_and_takeout_s_names_are_found(tmp_path, one, other):
     assert picasa.parse_ini(f"[{other}.jpg]\nfaces=x\n".encode()).find_faces(f"{one}.jpg") == "x"
 
 
-@pytest.mark.once
 def test_where_both_files_are_there_the_exact_one_counts(tmp_path):
     for spelling in (NFC, NFD):
         (tmp_path / f"{spelling}.jpg").touch()
@@ -82,7 +78,6 @@ def test_where_both_files_are_there_the_exact_one_counts(tmp_path):
     )
 
 
-@pytest.mark.once
 @BOTH
 def test_paths_and_globs_are_found_and_stay_as_they_are_on_the_disk(tmp_path, one, other):
     photo = tmp_path / f"{one} & {NFC}" / f"{one}.jpg"
@@ -102,39 +97,3 @@ def test_paths_and_globs_are_found_and_stay_as_they_are_on_the_disk(tmp_path, on
     assert find_path(nothing) == nothing
     (asked / "").mkdir()
     assert find_path(str(asked)) == str(asked), "what is there is meant"
-
-
-@pytest.mark.slow
-def test_a_person_of_two_sources_is_one_and_found_by_either_name(
-    toy: Any, photos: Path, tmp_path: Path
-) -> None:
-    folder = photos / NFD
-    folder.mkdir()
-    for number, (colour, name) in enumerate([(RED, NFD), (BLUE, NFC), (GREEN, NFD)]):
-        draw(folder / f"{NFD}{number}.png", colour)
-        packet = mwg((name, WHOLE, "Face"), size=(40, 40))
-        (folder / f"{NFC}{number}.png.xmp").write_bytes(packet)
-    database = tmp_path / "x.db"
-    assert ingest(database, photos / NFC / f"{NFC}*.png")["named"] == 3
-    assert rows(database, NAMES) == [(NFC, 3)]
-    assert {path for (path,) in rows(database, "select path from photos")} == {
-        str(folder / f"{NFD}{number}.png") for number in range(3)
-    }
-    for number, name in enumerate((NFD, NFC.upper())):
-        assert faces("people", database, "name", name, f"{NFD} {number}").exit_code == 0
-        assert rows(database, NAMES) == [(f"{NFC} {number}", 3)]
-        assert faces("people", database, "name", f"{NFD} {number}", NFC).exit_code == 0
-    found = faces("search", database, photos / NFC / f"{NFC}0.png", "--format", "json")
-    assert json.loads(found.stdout), found.output
-
-
-@pytest.mark.slow
-def test_a_renamed_file_keeps_its_photo(toy: Any, photos: Path, tmp_path: Path) -> None:
-    database = tmp_path / "x.db"
-    draw(photos / f"{NFC}.png", RED)
-    ingest(database, photos)
-    (photos / f"{NFC}.png").rename(photos / f"{NFD}.png")
-    assert ingest(database, photos)["moved"] == 1
-    assert rows(database, "select id, path, missing_since from photos") == [
-        (1, str(photos / f"{NFD}.png"), None)
-    ]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
-from typing import Any
 
 import pytest
 from exiftool import exiftool
 from packets import packet
 from pictures import encoded, with_exif
 from PIL import Image
-from running import faces, ingest, rows
-from toy_model import RED, draw
 
 from datasette_faces.media.exif import Exif
 from datasette_faces.people.metadata.embedded import read_embedded_xmp
@@ -24,12 +20,13 @@ from datasette_faces.people.metadata.photo_facts import (
 )
 from datasette_faces.people.metadata.read_all import NameReader
 
+pytestmark = pytest.mark.once
+
 TINY = Image.new("RGB", (8, 8))
 SPACES = (
     'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
     'xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"'
 )
-PLACE = {"exif:GPSLatitude": "34,36.0S", "exif:GPSLongitude": "58,22,12W"}
 ORIGINAL, DIGITIZED, DATE_TIME = 0x9003, 0x9004, 0x0132
 
 
@@ -43,7 +40,6 @@ def placed(latitude: str, longitude: str = "58,22,12W") -> bytes:
     return xmp(exif_GPSLatitude=latitude, exif_GPSLongitude=longitude)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("properties", "taken_at"),
     [
@@ -60,14 +56,12 @@ def test_the_surest_date_of_a_packet_counts(properties, taken_at):
     assert read_xmp_facts(xmp(**properties)) == PhotoFacts(taken_at)
 
 
-@pytest.mark.once
 def test_attributes_are_read_as_elements_are():
     written = packet("", f'{SPACES} photoshop:DateCreated="1968" exif:GPSLatitude="34,36.0S"'
                          ' exif:GPSLongitude="58.37W"')  # fmt: skip
     assert read_xmp_facts(written) == PhotoFacts("1968", -34.6, -58.37)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("latitude", "position"),
     [("34,36.0S", (-34.6, -58.37)), ("34,36,0 South", (-34.6, -58.37)), ("34,36.0", (None, None)),
@@ -78,7 +72,6 @@ def test_a_place_is_whole_and_has_directions(latitude, position):
     assert (facts.latitude, facts.longitude) == position
 
 
-@pytest.mark.once
 def test_a_direction_may_stand_in_a_property_of_its_own():
     facts = read_xmp_facts(
         xmp(exif_GPSLatitude="34.6", exif_GPSLatitudeRef="S", exif_GPSLongitude="58.37W")
@@ -86,7 +79,6 @@ def test_a_direction_may_stand_in_a_property_of_its_own():
     assert (facts.latitude, facts.longitude) == (-34.6, -58.37)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("records", "taken_at"),
     [
@@ -106,7 +98,6 @@ def test_iptc_s_date_is_when_it_was_created_or_else_digitized(records, taken_at)
     assert read_iptc_facts(records) == PhotoFacts(taken_at)
 
 
-@pytest.mark.once
 def test_exif_comes_first_and_when_a_file_was_saved_comes_last():
     others = [PhotoFacts(None, 1.0, 2.0), PhotoFacts("1968", 3.0, 4.0)]
     assert merge_facts(Exif(taken_at="2001"), others) == PhotoFacts("2001", 1.0, 2.0)
@@ -125,7 +116,6 @@ def iptc_jpeg(date: bytes) -> bytes:
     return data[:2] + b"\xff\xed" + struct.pack(">H", len(content) + 2) + content + data[2:]
 
 
-@pytest.mark.once
 def test_sidecar_picture_and_iptc_are_asked_in_this_order(tmp_path):
     photo = tmp_path / "a.jpg"
     with_xmp = encoded(TINY, "JPEG", xmp=xmp(xmp_CreateDate="2002"))
@@ -147,7 +137,6 @@ def test_sidecar_picture_and_iptc_are_asked_in_this_order(tmp_path):
     assert taken_at(iptc_jpeg(b"\xff" * 40_000)) == "2001"
 
 
-@pytest.mark.once
 def test_what_exiftool_writes_is_read(tmp_path):
     photo = tmp_path / "a.jpg"
     photo.write_bytes(encoded(TINY, "JPEG"))
@@ -158,68 +147,3 @@ def test_what_exiftool_writes_is_read(tmp_path):
     exiftool("-XMP:all=", "-IPTC:DateCreated=1969:07:04", "-IPTC:TimeCreated=12:00:00+00:00", photo)
     facts = NameReader().read_facts([str(photo)], read_embedded_xmp(photo.read_bytes()))
     assert facts.taken_at == "1969-07-04T12:00:00+00:00"
-
-
-FACTS = "select taken_at, latitude, longitude from photos order by id"
-
-
-@pytest.mark.slow
-def test_an_ingest_reads_dates_and_places_that_came_or_changed_since(
-    toy: Any, photos: Path, tmp_path: Path
-) -> None:
-    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
-    draw(photos / "0.png", RED)
-    ingest(database, photos)
-    assert rows(database, FACTS) == [(None, None, None)]
-    sidecar.write_bytes(placed("34,36.0S"))
-    ingest(database, photos)
-    assert rows(database, FACTS) == [(None, -34.6, -58.37)]
-    sidecar.write_bytes(xmp(photoshop_DateCreated="1968-07-04"))
-    ingest(database, photos, "--no-names")
-    assert rows(database, FACTS) == [("1968-07-04", None, None)]
-    assert rows(database, "select photo_taken_at from faces") == [("1968-07-04",)]
-    draw(photos / "0.png", RED, note="another caption")
-    ingest(database, photos, "--no-names")
-    assert rows(database, FACTS) == [("1968-07-04", None, None)]
-    sidecar.unlink()
-    ingest(database, photos)
-    assert rows(database, FACTS) == [(None, None, None)]
-
-
-@pytest.mark.slow
-def test_each_photo_is_read_once_for_dates_and_once_more_for_names(
-    toy: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from datasette_faces.people import import_names
-
-    read: list[str] = []
-    original = import_names.read_photo_file
-
-    def spy(path: str) -> bytes:
-        read.append(path)
-        return original(path)
-
-    monkeypatch.setattr(import_names, "read_photo_file", spy)
-    database = tmp_path / "x.db"
-    draw(photos / "0.png", RED)
-    counts = []
-    for options in (("--no-names",), ("--no-names",), (), (), ("--no-names",)):
-        ingest(database, photos, *options)
-        counts.append(len(read))
-    assert counts == [1, 1, 2, 2, 2]
-
-
-@pytest.mark.slow
-def test_a_short_date_is_published_and_found_as_it_is(
-    toy: Any, photos: Path, tmp_path: Path
-) -> None:
-    for number, day in enumerate(("1968", "1968-07", "1968-07-04")):
-        draw(photos / f"{number}.png", RED, note=day)
-        (photos / f"{number}.png.xmp").write_bytes(xmp(xmp_CreateDate=day))
-    database, catalogue = tmp_path / "x.db", tmp_path / "catalogue.db"
-    ingest(database, photos)
-    assert faces("people", database, "name", 1, "Ada").exit_code == 0
-    result = faces("export", database, catalogue)
-    assert result.exit_code == 0, result.output
-    published = "select taken_at from photos order by id"
-    assert rows(catalogue, published) == [("1968",), ("1968-07",), ("1968-07-04",)]

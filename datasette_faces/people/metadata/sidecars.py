@@ -42,6 +42,7 @@ class FolderListing:
     """The file names in a folder, folded; several where they differ only in case or composition."""
 
     names: dict[str, tuple[str, ...]]
+    has_json: bool = False
 
     @staticmethod
     def read(folder: str) -> FolderListing:
@@ -51,7 +52,7 @@ class FolderListing:
             # os.listdir has no defined order
             for name in sorted(os.listdir(folder or ".")):
                 names[fold(name)] = (*names.get(fold(name), ()), name)
-        return FolderListing(names)
+        return FolderListing(names, any(name.endswith(".json") for name in names))
 
     def find(self, name: str, photo: str, own: str) -> str | None:
         """The file of that name that belongs to a photo, in any case and composition; None for none.
@@ -80,7 +81,7 @@ class SidecarFinder:
         listing = self._list_folder(folder)
         stem = os.path.splitext(photo)[0]
 
-        def find_json(name: str) -> str | None:
+        def find(name: str) -> str | None:
             name = spell_like(name, photo)
             return listing.find(name, photo, name)
 
@@ -89,7 +90,8 @@ class SidecarFinder:
             (listing.find(f"{stem}.xmp", photo, stem), XMP),
             *((listing.find(name, photo, ""), PICASA) for name in PICASA_INIS),
             (listing.find("contacts.xml", photo, ""), CONTACTS),
-            (takeout.find_json(photo, find_json), TAKEOUT),
+            # Takeout has many ways to name a JSON; most folders have none
+            (takeout.find_json(photo, find) if listing.has_json else None, TAKEOUT),
         ]
         return [Sidecar(os.path.join(folder, name), kind) for name, kind in found if name]
 

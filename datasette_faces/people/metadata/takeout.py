@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...algorithms.spelling import compose, spellings
@@ -115,30 +115,28 @@ def find_json(filename: str, find: Callable[[str], str | None]) -> str | None:
     return next(filter(None, map(find, candidate_names(filename))), None)
 
 
-def candidate_names(filename: str) -> tuple[str, ...]:
+def candidate_names(filename: str) -> Iterator[str]:
     """The names that Takeout may have given to a photo's JSON, composed (NFC), the likeliest first.
 
     `IMG.jpg.json`, or `IMG.jpg.supplemental-metadata.json` cut off at 51 characters; for `IMG(1).jpg`,
     `IMG.jpg(1).json` and `IMG.jpg.supplemental-metadata(1).json`. Then, for an edited copy, those of
     its original, which may be a HEIC.
     """
+    for photo, number in _list_photos(filename):
+        for supplement in _SUPPLEMENTS:
+            for spelling in spellings(photo + supplement):
+                yield f"{compose(spelling[:MAX_STEM])}{number}.json"
+
+
+def _list_photos(filename: str) -> Iterator[tuple[str, str]]:
+    """The names that a photo or its original may have, each without its number, and the number."""
     stem, extension = os.path.splitext(compose(filename))
-    photos = [(shown + extension, number) for shown, number in _list_originals(stem)]
-    photos += [
-        (shown + other, number)
-        for shown, number in _list_originals(stem)
-        for other in CONVERTED.get(extension.lower(), ())
-    ]
+    originals = _list_originals(stem)
+    extensions = (extension, *CONVERTED.get(extension.lower(), ()))
+    for other in extensions:
+        yield from ((shown + other, number) for shown, number in originals)
     # Last, those of a photo whose title had no extension (immich-go#674)
-    photos += [(os.path.splitext(photo)[0], number) for photo, number in photos]
-    return tuple(
-        dict.fromkeys(
-            f"{compose(spelling[:MAX_STEM])}{number}.json"
-            for photo, number in photos
-            for supplement in _SUPPLEMENTS
-            for spelling in spellings(photo + supplement)
-        )
-    )
+    yield from originals
 
 
 def _list_originals(stem: str) -> list[tuple[str, str]]:
