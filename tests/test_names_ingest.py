@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
+from urllib.parse import quote
 
 import pytest
 from packets import mwg
 from running import faces, ingest, rows
+from serving import site
 from test_names_frames import written
 from test_names_spelling import NFC, NFD, WHOLE, skip_where_both_are_one
 from test_photo_facts import placed, xmp
@@ -78,6 +81,19 @@ def test_a_person_of_two_sources_is_one_and_found_by_either_name(
         assert faces("people", database, "name", f"{NFD} {number}", NFC).exit_code == 0
     found = faces("search", database, photos / NFC / f"{NFC}0.png", "--format", "json")
     assert json.loads(found.stdout), found.output
+    with site(database) as served:
+        for form in ("NFC", "NFD"):
+            name, place = (quote(normalize(form, it)) for it in (NFC, str(folder)))
+            everyone = served.get(f"/x/-/faces/people.json?q={name}").json()["people"]
+            assert [person["name"] for person in everyone] == [NFC]
+            path = f"/x/-/faces/search.json?face=1&threshold=-1&folder={place}"
+            assert {it["face_id"] for it in served.get(path).json()["results"]} >= {2, 3}
+    lines = faces("people", database, "export").stdout
+    other, log = tmp_path / "other.db", tmp_path / "decisions.jsonl"
+    ingest(other, photos, "--no-names")
+    log.write_text(normalize("NFD", lines))
+    assert faces("people", other, "import", log).exit_code == 0
+    assert rows(other, NAMES) == [(NFC, 3)]
 
 
 def test_a_renamed_file_keeps_its_photo(toy: Any, photos: Path, tmp_path: Path) -> None:
