@@ -61,6 +61,12 @@ def test_the_moment_of_exposure_goes_before_the_moment_of_saving():
     )
 
 
+def test_a_date_in_the_first_directory_is_read_as_scanners_write_it():
+    tags = {ORIGINAL: "1968:07:04", DATE_TIME: "2024:01:01 00:00:00"}
+    assert read(tags).taken_at == "1968-07-04"
+    assert read(tags, Exif={ORIGINAL: NOON}).taken_at == "2019-07-14T12:34:56"
+
+
 def test_the_moment_of_saving_serves_where_there_is_no_other():
     assert read({DATE_TIME: NOON}, Exif={SUBSECOND: "5", OFFSET: "+01:00"}).taken_at == (
         "2019-07-14T12:34:56.5+01:00"

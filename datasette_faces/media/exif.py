@@ -38,6 +38,9 @@ def read_exif(image: Image.Image) -> Exif:
     if tags is None:
         return Exif()
     details = _or_none(lambda: tags.get_ifd(ExifTags.IFD.Exif)) or {}
+    # TIFF/EP (ISO 12234-2) has it in the first directory
+    original = ExifTags.Base.DateTimeOriginal
+    details = {original: _or_none(tags.get, original), **details}
     position = _or_none(lambda: tags.get_ifd(ExifTags.IFD.GPSInfo)) or {}
     latitude, longitude = _read_position(position)
     base = ExifTags.Base

@@ -107,11 +107,15 @@ class Frame:
         others = [turn for turn in dict.fromkeys(turns) if turn != ruled]
         if not (areas and self.faces and others):
             return ruled
-        best = max(others, key=lambda turn: self._count_met(areas, turn))
-        met, overlap = self._count_met(areas, best)
+        ruled_met, ruled_overlap = self._count_met(areas, ruled) if ruled else (0, 0.0)
+        # No other turn can be far closer
+        if ruled_met == len(areas) and ruled_overlap >= (1 - CLEARLY_CLOSER) * ruled_met:
+            return ruled
+        fits = {turn: self._count_met(areas, turn) for turn in others}
+        best = max(others, key=lambda turn: fits[turn])
+        met, overlap = fits[best]
         if ruled is None:
             return best if met == len(areas) else None
-        ruled_met, ruled_overlap = self._count_met(areas, ruled)
         is_closer = met == ruled_met and overlap > ruled_overlap + CLEARLY_CLOSER * met
         return best if met > ruled_met or is_closer else ruled
 
