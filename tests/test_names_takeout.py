@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from contextlib import suppress
 
 import pytest
@@ -104,6 +105,21 @@ def json_of(photo: str, *names: str) -> str | None:
     return takeout.find_json(photo, lambda name: there.get(name.casefold()))
 
 
+@pytest.mark.parametrize("length", range(len(takeout.SUPPLEMENT) + 1))
+@pytest.mark.parametrize("number", ["", "(3)"])
+def test_the_supplement_is_found_wherever_it_was_cut_off(length, number):
+    said = f"IMG_1.jpg{takeout.SUPPLEMENT[:length]}{number}.json"
+    assert json_of(f"IMG_1{number}.jpg", said) == said
+
+
+def test_a_name_that_is_composed_otherwise_is_cut_off_where_its_title_was():
+    title = "Jose\u0301 " * 9 + ".jpg"
+    cut = unicodedata.normalize("NFC", title[: takeout.MAX_STEM]) + ".json"
+    for form in ("NFC", "NFD"):
+        assert json_of(unicodedata.normalize(form, title), cut) == cut
+    assert len(cut) < takeout.MAX_STEM
+
+
 LONG = "Urlaub in Knaufspesch in der Schneifel (38)"
 
 
@@ -134,6 +150,38 @@ LONG = "Urlaub in Knaufspesch in der Schneifel (38)"
         ("IMG_1-edited.jpg", "IMG_1.jpg.json"),
         ("IMG_1-edited(2).jpg", "IMG_1.jpg(2).json"),
         ("IMG_1-bearbeitet.jpg", "IMG_1.jpg.supplemental-metadata.json"),
+        ("IMG(1)-edited.jpg", "IMG.jpg(1).json"),
+        ("IMG(1)-edited.jpg", "IMG(1).jpg.json"),
+        ("IMG-edited(1).jpg", "IMG.jpg.supplemental-metadata(1).json"),
+        ("IMG_1-EDITED.JPG", "IMG_1.JPG.json"),
+        ("IMG_1-EFFECTS.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-EFFECTS(2).jpg", "IMG_1.jpg(2).json"),
+        ("IMG_1-EFFECTS-edited.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-ANIMATION.gif", "IMG_1.gif.json"),
+        ("IMG_1-COLLAGE.jpg", "IMG_1.jpg.supplemental-metadata.json"),
+        ("IMG_1-modifi\u00e9.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-modifie\u0301.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-ha editado.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-redigeret.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-muokattu.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-編集済み.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-已修改.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-수정됨.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-изменено.jpg", "IMG_1.jpg.json"),
+        # The suffix cut off with the name
+        (
+            "Screenshot_2017-07-05-10-05-26-example.com-edit.jpg",
+            "Screenshot_2017-07-05-10-05-26-example.com.jpg.json",
+        ),
+        (
+            "Screenshot_2017-07-05-10-05-26-example.com-edi(1).jpg",
+            "Screenshot_2017-07-05-10-05-26-example.com.jpg(1).json",
+        ),
+        # A HEIC and its JPEG, with one JSON
+        ("IMG_1.jpg", "IMG_1.HEIC.json"),
+        ("IMG_1.HEIC", "IMG_1.JPG.supplemental-metadata.json"),
+        ("IMG_1-edited.jpg", "IMG_1.HEIC.supplemental-metadata.json"),
+        ("IMG_1(1).jpg", "IMG_1.HEIC(1).json"),
         ("Peanut Butter Balls.jpg", "Peanut Butter Balls.supplemental-metadata.json"),
         ("IMG.JPG", "img.jpg.json"),
     ],
@@ -150,6 +198,13 @@ def test_a_photo_s_json_is_found(photo, said):
         ("IMG_1(1).jpg", "IMG_1.jpg.json"),
         ("IMG_1(1).jpg", "IMG_1.jpg(2).json"),
         ("IMG_1.jpg", "IMG_1.png.json"),
+        ("IMG_1-edited.jpg", "IMG_10.jpg.json"),
+        ("IMG_1-edi.jpg", "IMG_1.jpg.json"),
+        ("IMG_1-Ann.jpg", "IMG_1.jpg.json"),
+        ("-edited.jpg", ".jpg.json"),
+        ("IMG(1)-edited.jpg", "IMG.jpg.json"),
+        ("IMG(1)-edited.jpg", "IMG.jpg(2).json"),
+        ("IMG_1.png", "IMG_1.HEIC.json"),
         ("metadata.jpg", "metadata.jpeg.json"),
     ],
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from PIL import ExifTags, Image
 
-_DATE = re.compile(r"(\d{4})[:\-](\d\d)[:\-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
-_OFFSET = re.compile(r"[+-]\d\d:\d\d|Z")
+from . import positions
+from .dates import parse_date
+from .positions import LATITUDE, LONGITUDE, Axis
+
 UPRIGHT = 1
 
 
@@ -18,7 +18,9 @@ UPRIGHT = 1
 class Exif:
     """Facts of one photograph; None where they are missing or impossible.
 
-    taken_at: ISO 8601, with sub-seconds and offset if given. Position in degrees, WGS 84.
+    taken_at: ISO 8601, with as much as is given: a year, a month, a day, a time with sub-seconds and
+    offset. is_save_date: it is when the file was saved last, as nothing says when it was taken.
+    Position in degrees, WGS 84.
     """
 
     orientation: int = UPRIGHT
@@ -26,6 +28,7 @@ class Exif:
     camera: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    is_save_date: bool = False
 
 
 def read_exif(image: Image.Image) -> Exif:
@@ -35,18 +38,24 @@ def read_exif(image: Image.Image) -> Exif:
     if tags is None:
         return Exif()
     details = _or_none(lambda: tags.get_ifd(ExifTags.IFD.Exif)) or {}
+    # TIFF/EP (ISO 12234-2) has it in the first directory
+    original = ExifTags.Base.DateTimeOriginal
+    details = {original: _or_none(tags.get, original), **details}
     position = _or_none(lambda: tags.get_ifd(ExifTags.IFD.GPSInfo)) or {}
     latitude, longitude = _read_position(position)
     base = ExifTags.Base
     orientation, make, model, changed_at = (
         _or_none(tags.get, tag) for tag in (base.Orientation, base.Make, base.Model, base.DateTime)
     )
+    taken_at = _or_none(_read_date, details)
+    saved_at = None if taken_at else _or_none(_read_save_date, changed_at, details)
     return Exif(
         orientation=orientation if orientation in range(1, 9) else UPRIGHT,
-        taken_at=_or_none(_read_date, changed_at, details),
+        taken_at=taken_at or saved_at,
         camera=_name_camera(_clean_text(make), _clean_text(model)),
         latitude=latitude,
         longitude=longitude,
+        is_save_date=saved_at is not None,
     )
 
 
@@ -64,39 +73,24 @@ def _clean_text(value: Any) -> str:
     return text.replace("\0", " ").strip()
 
 
-def _read_date(changed_at: Any, details: dict[int, Any]) -> str | None:
+def _read_date(details: dict[int, Any]) -> str | None:
+    """When the picture was taken, or else digitized."""
     base = ExifTags.Base
-    candidates = (
-        (details.get(base.DateTimeOriginal), base.SubsecTimeOriginal, base.OffsetTimeOriginal),
-        (details.get(base.DateTimeDigitized), base.SubsecTimeDigitized, base.OffsetTimeDigitized),
-        (changed_at, base.SubsecTime, base.OffsetTime),
-    )
-    for value, subsecond_tag, offset_tag in candidates:
-        date = _parse_date(_clean_text(value))
-        if date is None:
-            continue
-        subseconds = _clean_text(details.get(subsecond_tag))
-        offset = _clean_text(details.get(offset_tag))
-        return "".join(
-            (
-                date,
-                f".{subseconds}" if subseconds.isdigit() else "",
-                offset if _OFFSET.fullmatch(offset) else "",
-            )
-        )
-    return None
+    original = (base.DateTimeOriginal, base.SubsecTimeOriginal, base.OffsetTimeOriginal)
+    digitized = (base.DateTimeDigitized, base.SubsecTimeDigitized, base.OffsetTimeDigitized)
+    return _parse_tags(details, *original) or _parse_tags(details, *digitized)
 
 
-def _parse_date(text: str) -> str | None:
-    match = _DATE.match(text)
-    if match is None:
-        return None
-    # Cameras whose clock was never set write zeros
-    try:
-        year, month, day, hour, minute, second = (int(part) for part in match.groups())
-        return datetime(year, month, day, hour, minute, second).isoformat()
-    except ValueError:
-        return None
+def _read_save_date(changed_at: Any, details: dict[int, Any]) -> str | None:
+    """When the file was saved last."""
+    base = ExifTags.Base
+    tags = {**details, base.DateTime: changed_at}
+    return _parse_tags(tags, base.DateTime, base.SubsecTime, base.OffsetTime)
+
+
+def _parse_tags(tags: dict[int, Any], date: int, subseconds: int, offset: int) -> str | None:
+    written, fraction, zone = (_clean_text(tags.get(tag)) for tag in (date, subseconds, offset))
+    return parse_date(written, subseconds=fraction, offset=zone)
 
 
 def _name_camera(make: str, model: str) -> str | None:
@@ -108,23 +102,15 @@ def _name_camera(make: str, model: str) -> str | None:
 
 def _read_position(gps: dict[int, Any]) -> tuple[float | None, float | None]:
     tags = ExifTags.GPS
-    latitude = _read_degrees(gps, tags.GPSLatitude, tags.GPSLatitudeRef, negative="S", limit=90)
-    longitude = _read_degrees(gps, tags.GPSLongitude, tags.GPSLongitudeRef, negative="W", limit=180)
-    # Cameras without a fix write 0, 0; half a position is useless
-    if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
-        return None, None
-    return latitude, longitude
+    return positions.join_position(
+        _read_degrees(gps.get(tags.GPSLatitude), gps.get(tags.GPSLatitudeRef), LATITUDE),
+        _read_degrees(gps.get(tags.GPSLongitude), gps.get(tags.GPSLongitudeRef), LONGITUDE),
+    )
 
 
-def _read_degrees(
-    gps: dict[int, Any], value_tag: int, sign_tag: int, *, negative: str, limit: float
-) -> float | None:
-    try:
-        degrees, minutes, seconds = (float(part) for part in gps[value_tag])
-    except Exception:
-        return None
-    value = degrees + minutes / 60 + seconds / 3600
-    if not 0 <= value <= limit:
-        return None
-    sign = -1 if _clean_text(gps.get(sign_tag)).upper() == negative else 1
-    return round(sign * value, 7)
+def _read_degrees(value: Any, reference: Any, axis: Axis) -> float | None:
+    words = _clean_text(reference)
+    if isinstance(value, (str, bytes)):
+        return positions.parse_degrees(_clean_text(value), axis, reference=words)
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    return positions.read_degrees(parts, axis, reference=words)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ..shapes import File
 from .decode import FORMATS_BY_SUFFIX
+from .file_names import expand_pattern, find_path
 from .files import as_text
 
 SKIPPED_FOLDERS = {"@eaDir", "$RECYCLE.BIN", "System Volume Information"}
@@ -53,12 +54,18 @@ def walk_paths(paths: list[str], scan: Scan) -> Iterator[File | RejectedPath]:
             yield _check_file(absolute)
 
 
+def may_exist(path: str) -> bool:
+    """Whether a path that the user named is there, however it is composed, or is a glob."""
+    return os.path.lexists(find_path(path)) or glob.has_magic(path)
+
+
 def _expand_patterns(paths: list[str]) -> Iterator[str]:
     for path in paths:
-        if os.path.lexists(path) or not glob.has_magic(path):
-            yield path
+        present = find_path(path)
+        if os.path.lexists(present) or not glob.has_magic(path):
+            yield present
         else:
-            yield from sorted(glob.glob(path, recursive=True)) or [path]
+            yield from expand_pattern(path) or [path]
 
 
 def _walk_folder(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from ..algorithms import geometry
 from ..errors import FacesError
 from ..media.files import as_path
-from ..shapes import Box
 from ..store import metadata_faces
 from ..store.connection import Connection
 from ..store.metadata_faces import PresentPhoto
@@ -31,22 +30,21 @@ def write_sidecars(conn: Connection, progress: Progress = ignore_progress) -> Xm
     """Write the names in all photos into XMP sidecars; the photos themselves stay as they are."""
     report, sidecars, total = XmpExportReport(), SidecarFinder(), metadata_faces.count(conn)
     for number, photo in enumerate(metadata_faces.photos(conn), 1):
-        names = metadata_faces.names(conn, photo.id)
-        if names:
-            try:
-                _write_names(photo, names, sidecars, report)
-            except (OSError, FacesError) as error:
-                report.faults.append((photo.path, explain_error(error)))
+        try:
+            _write_names(conn, photo, sidecars, report)
+        except (OSError, FacesError) as error:
+            report.faults.append((photo.path, explain_error(error)))
         progress(number, total, None)
     return report
 
 
 def _write_names(
-    photo: PresentPhoto,
-    names: list[tuple[str, Box]],
-    sidecars: SidecarFinder,
-    report: XmpExportReport,
+    conn: Connection, photo: PresentPhoto, sidecars: SidecarFinder, report: XmpExportReport
 ) -> None:
+    """Write the names in a photo, if there are any."""
+    names = metadata_faces.names(conn, photo.id)
+    if not names:
+        return
     path = as_path(photo.path, photo.path_bytes)
     target = sidecars.choose_path(path)
     before = None
@@ -57,7 +55,9 @@ def _write_names(
         for name, box in names
     ]
     xmp = embedded.read_embedded_xmp(read_photo_file(path))
-    after = write_regions(before, regions, Frame(photo.width, photo.height, xmp.orientation))
+    faces = metadata_faces.areas(conn, photo).values()
+    frame = Frame(photo.width, photo.height, xmp.orientation, tuple(faces))
+    after = write_regions(before, regions, frame)
     if after == before:
         report.unchanged += 1
         return

@@ -1,4 +1,4 @@
-"""Imports the names that other programs wrote, in pictures and the files next to them, as decisions.
+"""Imports what other programs wrote in pictures and next to them: names as decisions, dates and places.
 
 `metadata` parses the files; here their regions are matched with faces. No HTTP, no click.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ..algorithms import geometry, name_assignment
+from ..algorithms import name_assignment
 from ..algorithms.box_matching import match_boxes
+from ..algorithms.spelling import fold
 from ..errors import DecisionError, FacesError
 from ..media.files import as_text, read_file
 from ..models.model_pools import ModelPools
@@ -28,6 +29,8 @@ from . import manual_faces
 from .decide import Editor
 from .manual_faces import ManualFace
 from .metadata import embedded
+from .metadata.embedded import EmbeddedXmp
+from .metadata.photo_facts import PhotoFacts
 from .metadata.read_all import NameReader
 from .metadata.regions import FACE, Frame, NamedRegion, ParsedNames, merge_names
 
@@ -36,8 +39,8 @@ Progress = Callable[[int, int, File | None], None]
 
 BATCH_SIZE = 500
 """Photos, or named faces, that are saved in one transaction."""
-_ReadPhoto = tuple[int, list[tuple[str, str]], tuple[str, str]]
-"""A photo's id, its names without a place, and the hash and digest of what was read."""
+_ReadPhoto = tuple[int, list[tuple[str, str]] | None, tuple[str, str]]
+"""A photo's id, its names without a place (None: not read), and the hash and digest of what was read."""
 
 
 def ignore_progress(done: int, total: int, file: File | None) -> None:
@@ -67,6 +70,7 @@ def import_photo_names(
     *,
     photo_ids: Collection[int] | None = None,
     again: bool = True,
+    names: bool = True,
     progress: Progress = ignore_progress,
 ) -> NameImportReport:
     """Name faces as other programs did; faces that a person has assigned or rejected stay as they are.
@@ -74,9 +78,10 @@ def import_photo_names(
     Each name is a decision of its own, made once: if it is undone, it stays undone. A region that
     matches no face becomes one, by the available models. In transactions of its own, so that an
     interrupted import goes on where it stopped. photo_ids: only these photos. again: also photos
-    whose names, in them and next to them, have been read before.
+    whose names, in them and next to them, have been read before. names: if not, only the dates and
+    places in the same files are read, which comes with the names otherwise.
     """
-    importer = _NameImporter(conn, pools)
+    importer = _NameImporter(conn, pools, with_names=names)
     total = metadata_faces.count(conn) if photo_ids is None else len(photo_ids)
     for number, photo in enumerate(metadata_faces.photos(conn, photo_ids), 1):
         importer.import_photo(photo, again=again)
@@ -88,63 +93,87 @@ def import_photo_names(
 class _NameImporter:
     """One import: the report, the batch that is saved at once, and the people of each name."""
 
-    def __init__(self, conn: Connection, pools: ModelPools) -> None:
+    def __init__(self, conn: Connection, pools: ModelPools, *, with_names: bool) -> None:
         self.report = NameImportReport()
+        self._with_names = with_names
         self._conn, self._pools = conn, pools
         self._infos = pools.find_available(models.every(conn))
         self._reader = NameReader()
         self._keys_by_name = store.keys_by_name(conn)
         self._read_photos: list[_ReadPhoto] = []
+        self._facts: list[tuple[int, PhotoFacts]] = []
         self._named_faces: set[int] = set()
         self._named_keys: set[str] = set()
 
     def import_photo(self, photo: PresentPhoto, *, again: bool) -> None:
         """Import the names of a photo, unless they have been read before."""
-        source = (photo.sha256, self._digest_sidecars(photo))
-        if photo.read == source and not again:
+        found = self._find_sidecars(photo)
+        dates, names = ((photo.sha256, _digest_source(it, found)) for it in ("dates", "names"))
+        if not again and photo.read in ([names] if self._with_names else [names, dates]):
             return
-        parsed = self._read_names(photo)
-        if parsed is None:
+        xmp = self._read_embedded(photo)
+        if xmp is None:
             return  # the next ingest tries again
+        self._facts.append((photo.id, self._reader.read_facts(photo.files(), xmp)))
+        if not self._with_names:
+            self._read_photos.append((photo.id, None, dates))
+        elif (placeless := self._import_names(photo, xmp)) is not None:
+            self._read_photos.append((photo.id, placeless, names))
+        if len(self._facts) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
+            self.save_batch()
+
+    def _import_names(self, photo: PresentPhoto, xmp: EmbeddedXmp) -> list[tuple[str, str]] | None:
+        """Name the faces of a photo; returns the names without a place, None if a face has to wait."""
+        parsed = self._read_names(photo, xmp)
         regions = [region for region in parsed.regions if region.kind == FACE]
         self.report.photos += bool(regions)
-        if not regions or self._name_faces(photo, regions):
-            self._read_photos.append((photo.id, self._list_placeless(regions), source))
-        if len(self._read_photos) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
-            self.save_batch()
+        if regions and not self._name_faces(photo, regions):
+            return None
+        return self._list_placeless(regions)
 
     def save_batch(self) -> None:
         """Update the people of the faces that were named, and record which photos were read."""
         with transaction(self._conn):
             store.update_faces(self._conn, sorted(self._named_faces))
             store.show(self._conn, self._named_keys)
+            for photo_id, facts in self._facts:
+                place = (facts.latitude, facts.longitude)
+                metadata_faces.save_facts(self._conn, photo_id, facts.taken_at, place)
             for photo_id, names, source in self._read_photos:
-                photo_names.save_names(self._conn, photo_id, names, source)
+                if names is None:
+                    photo_names.save_read(self._conn, photo_id, source)
+                else:
+                    photo_names.save_names(self._conn, photo_id, names, source)
+        self._facts = []
         self._read_photos, self._named_faces, self._named_keys = [], set(), set()
 
-    def _digest_sidecars(self, photo: PresentPhoto) -> str:
-        """A digest of the files next to a photo, by which a later import sees whether they changed."""
-        found = []
+    def _find_sidecars(self, photo: PresentPhoto) -> list[list[object]]:
+        """The files next to a photo, by which a later import sees whether they changed."""
+        found: list[list[object]] = []
         for path in photo.files():
             for sidecar in self._reader.sidecars.find(path):
                 with suppress(OSError):
                     facts = os.stat(sidecar.path)
                     found.append([as_text(sidecar.path)[0], facts.st_size, facts.st_mtime_ns])
-        return _sha256(json.dumps(found)) if found else ""
+        return found
 
-    def _read_names(self, photo: PresentPhoto) -> ParsedNames | None:
-        """The names in a picture and next to each of its copies; None if no copy can be read now."""
+    def _read_embedded(self, photo: PresentPhoto) -> EmbeddedXmp | None:
+        """What a picture says beside its pixels; None if no copy of it can be read now."""
         for path in photo.files():
             try:
-                xmp = embedded.read_embedded_xmp(read_photo_file(path))
-                break
+                return embedded.read_embedded_xmp(read_photo_file(path))
             except (OSError, FacesError) as error:
                 fault = (photo.path, explain_error(error))
-        else:
+        if self._with_names:
             self.report.faults.append(fault)
-            return None
-        frame = Frame(photo.width, photo.height, xmp.orientation)
-        names = merge_names(self._reader.read(path, frame, xmp) for path in photo.files())
+        return None
+
+    def _read_names(self, photo: PresentPhoto, xmp: EmbeddedXmp) -> ParsedNames:
+        """The names in a picture and next to each of its copies."""
+        faces = tuple(metadata_faces.areas(self._conn, photo).values())
+        frame = Frame(photo.width, photo.height, xmp.orientation, faces)
+        read = [self._reader.read(path, frame, xmp) for path in photo.files()]
+        names = merge_names(read, faces)
         self.report.faults += [(photo.path, fault) for fault in names.faults]
         return names
 
@@ -157,22 +186,25 @@ class _NameImporter:
     def _name_faces(self, photo: PresentPhoto, regions: list[NamedRegion]) -> bool:
         """Name the faces that regions match, and draw the missing ones; False if one has to wait."""
         placed = [(region, region.area) for region in regions if region.area is not None]
-        boxes = metadata_faces.boxes(self._conn, photo.id)
-        ids = list(boxes)
-        face_areas = [geometry.area_of(box, photo.width, photo.height) for box in boxes.values()]
-        matching = match_boxes([area for _, area in placed], face_areas)
+        areas = metadata_faces.areas(self._conn, photo)
+        ids = list(areas)
+        matching = match_boxes([area for _, area in placed], list(areas.values()))
         pairs = [(placed[region][0], ids[face]) for region, face in matching.pairs]
         with transaction(self._conn):
             standings = read_standings(self._conn, ids)
             called = metadata_faces.names_by_face(self._conn, photo.id)
             for region, face_id in pairs:
                 # Grouping gave it this name already: perhaps `write-xmp` wrote it, not a person
-                same = called.get(face_id, "").casefold() == region.name.casefold()
+                same = fold(called.get(face_id, "")) == fold(region.name)
                 if same or self._is_settled(photo, region, standings.get(face_id)):
                     self.report.known += 1
                 else:
                     self._name_face(photo, region, face_id)
-        settled = [self._draw_face(photo, placed[number][0]) for number in matching.unmatched]
+        elsewhere = _find_names_elsewhere(called, pairs)
+        missing = [placed[number][0] for number in matching.unmatched]
+        drawn = [region for region in missing if fold(region.name) not in elsewhere]
+        self.report.known += len(missing) - len(drawn)
+        settled = [self._draw_face(photo, region) for region in drawn]
         return all(settled)
 
     def _is_settled(
@@ -184,7 +216,7 @@ class _NameImporter:
         return self._was_imported(photo, region)
 
     def _keys_of(self, name: str) -> set[str]:
-        return {_name_key(name), *self._keys_by_name.get(name.casefold(), ())}
+        return {_name_key(name), *self._keys_by_name.get(fold(name), ())}
 
     def _was_imported(self, photo: PresentPhoto, region: NamedRegion, what: str = "") -> bool:
         """Whether this was imported before, undone or not, from any content the photo has had."""
@@ -194,7 +226,7 @@ class _NameImporter:
 
     def _name_face(self, photo: PresentPhoto, region: NamedRegion, face_id: int) -> None:
         """Add the decision that a face has a name, in a transaction; `save_batch` applies it."""
-        keys = self._keys_by_name.get(region.name.casefold(), ())
+        keys = self._keys_by_name.get(fold(region.name), ())
         key = next(iter(keys), None) or self._unused_key(region.name)
         person = store.by_key(self._conn, key)
         decisions.append(
@@ -208,7 +240,7 @@ class _NameImporter:
                 uid=_decision_uid(photo.sha256, region),
             ),
         )
-        self._keys_by_name[region.name.casefold()] = [key]
+        self._keys_by_name[fold(region.name)] = [key]
         self._named_faces.add(face_id)
         self._named_keys.add(key)
         self.report.named += 1
@@ -266,6 +298,20 @@ def propose_names(conn: Connection) -> int:
     )
     photo_names.save_proposals(conn, proposals)
     return photo_names.count_proposals(conn)
+
+
+def _digest_source(what: str, sidecars: list[list[object]]) -> str:
+    """A digest of what was read, the names too or only the dates, and of the sidecars it was read from."""
+    return _sha256(json.dumps([what, sidecars]))
+
+
+def _find_names_elsewhere(
+    called: Mapping[int, str], pairs: Iterable[tuple[NamedRegion, int]]
+) -> set[str]:
+    """The folded names of faces that no region of that name is on: where such a region is, no one is."""
+    met = {(face_id, fold(region.name)) for region, face_id in pairs}
+    names = ((face_id, fold(name)) for face_id, name in called.items())
+    return {name for face_id, name in names if (face_id, name) not in met}
 
 
 def explain_error(error: Exception) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from ..algorithms.spelling import compose
 from ..errors import DecisionError
 from ..shapes import Box
 from . import decisions
@@ -84,6 +85,8 @@ def _from_json(entry: Any, kinds: Collection[str], roles: Collection[str]) -> De
     if entry["kind"] not in kinds:
         raise ValueError(f"unknown kind {entry['kind']!r}")
     texts = {field: entry.get(name) for name, field in _TEXTS.items()}
+    if isinstance(texts["value"], str):
+        texts["value"] = compose(texts["value"])
     for value in (
         entry["uid"],
         entry["made_at"],

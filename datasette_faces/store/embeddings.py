@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..algorithms import vectors
+from ..algorithms.spelling import spellings
 from ..shapes import FloatArray, IdArray, ModelInfo
 from .connection import Connection, sqlite
 from .gallery import anyone_hidden
 
-_IN_FOLDER = "photo_paths.path > :above and photo_paths.path < :below"
 # A file may come from anywhere: text that is no UTF-8 could not even be read
 _WHOLE = "typeof(embedding) = 'blob'"
 
@@ -176,7 +176,7 @@ def _driver(filters: SearchFilters) -> str:
         return "faces"  # by the index of people
     if filters.folder:
         return (
-            f"photo_paths cross join faces on {_IN_FOLDER} "
+            f"photo_paths cross join faces on {_in_folder(filters.folder)[0]} "
             "and faces.photo_id = photo_paths.photo_id"
         )
     if filters.taken_from or filters.taken_to:
@@ -207,6 +207,18 @@ def count(conn: Connection, model_id: str) -> int:
     return int(conn.execute(sql, [model_id]).fetchone()[0])
 
 
+def _in_folder(folder: str) -> tuple[str, dict[str, str]]:
+    """The condition that a path is in a folder, however its name is composed, and its parameters."""
+    conditions: list[str] = []
+    params: dict[str, str] = {}
+    for number, spelling in enumerate(spellings(folder.rstrip("/"))):
+        above, below = (f"{end}{number or ''}" for end in ("above", "below"))
+        conditions.append(f"photo_paths.path > :{above} and photo_paths.path < :{below}")
+        # "0" is the character after "/"
+        params |= {above: f"{spelling}/", below: f"{spelling}0"}
+    return f"({' or '.join(conditions)})", params
+
+
 def _conditions(conn: Connection, filters: SearchFilters) -> tuple[list[str], dict[str, Any]]:
     conditions: list[str] = []
     params: dict[str, Any] = {}
@@ -218,12 +230,11 @@ def _conditions(conn: Connection, filters: SearchFilters) -> tuple[list[str], di
             "taken_to": f"{filters.taken_to or ''}~",
         }
     if filters.folder:
-        folder = filters.folder.rstrip("/")
+        within, ends = _in_folder(filters.folder)
         conditions.append(
-            f"exists (select 1 from photo_paths where photo_id = faces.photo_id and {_IN_FOLDER})"
+            f"exists (select 1 from photo_paths where photo_id = faces.photo_id and {within})"
         )
-        # "0" is the character after "/"
-        params |= {"above": f"{folder}/", "below": f"{folder}0"}
+        params |= ends
     if filters.person_id is not None:
         conditions.append("faces.person_id = :person_id")
         params["person_id"] = filters.person_id

@@ -6,8 +6,9 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from ..algorithms import geometry
 from ..media.files import as_path
-from ..shapes import Box
+from ..shapes import Area, Box
 from . import coerce
 from .connection import Connection
 from .people import NOT_A_FACE
@@ -97,6 +98,17 @@ def _copies(conn: Connection, photo_ids: list[int]) -> dict[int, list[tuple[str,
     return {it: places for it, places in found.items() if len(places) > 1}
 
 
+def save_facts(
+    conn: Connection, photo_id: int, taken_at: str | None, place: tuple[float | None, float | None]
+) -> None:
+    """Say when and where (latitude, longitude) a photo was taken, in a transaction; None: unknown."""
+    conn.execute(
+        "update photos set taken_at = ?1, latitude = ?2, longitude = ?3 where id = ?4 "
+        "and (taken_at is not ?1 or latitude is not ?2 or longitude is not ?3)",
+        [taken_at, *place, photo_id],
+    )
+
+
 def contents(conn: Connection, photo_id: int) -> list[str]:
     """The hashes of what a photo held before it was edited."""
     rows = conn.execute("select sha256 from photo_contents where photo_id = ?", [photo_id])
@@ -109,6 +121,12 @@ def boxes(conn: Connection, photo_id: int) -> dict[int, Box]:
         "select id, x, y, width, height from faces where photo_id = ? order by id", [photo_id]
     )
     return {face_id: coerce.box(*box) for face_id, *box in rows}
+
+
+def areas(conn: Connection, photo: PresentPhoto) -> dict[int, Area]:
+    """The faces of a photo, as fractions of its upright sides."""
+    found = boxes(conn, photo.id).items()
+    return {face_id: geometry.area_of(box, photo.width, photo.height) for face_id, box in found}
 
 
 def names_by_face(conn: Connection, photo_id: int) -> dict[int, str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..algorithms.spelling import fold
 from . import coerce, decisions
 from .connection import Connection
 from .decisions import ACTIVE, HIDE, UNHIDE
@@ -56,18 +57,18 @@ _NAMED = "name is not null and (faces > 0 or hidden) and key is not ?"
 
 
 def of_name(conn: Connection, name: str) -> list[Person]:
-    """Those of this name who have faces, or are hidden; upper and lower case are one."""
+    """Those of this name who have faces, or are hidden, however it is capitalized or composed."""
     rows = conn.execute(f"select {_COLUMNS} from people where {_NAMED}", [NOT_A_FACE])
-    return [it for it in map(_person, rows) if (it.name or "").casefold() == name.casefold()]
+    return [it for it in map(_person, rows) if fold(it.name or "") == fold(name)]
 
 
 def keys_by_name(conn: Connection) -> dict[str, list[str]]:
-    """The keys of all who have a name and faces, by the name in small letters."""
+    """The keys of all who have a name and faces, by the folded name."""
     found: dict[str, list[str]] = {}
     for name, key in conn.execute(
         f"select name, key from people where {_NAMED} order by id", [NOT_A_FACE]
     ):
-        found.setdefault(name.casefold(), []).append(key)
+        found.setdefault(fold(name), []).append(key)
     return found
 
 

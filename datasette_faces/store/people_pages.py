@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ..algorithms.spelling import compose
 from . import catalogue, coerce, decisions, people
 from .connection import Connection
 from .face_quality import IS_DOUBTFUL
@@ -109,7 +110,7 @@ def _conditions(show: str, name: str, after: After | None) -> tuple[list[str], R
 
 def _spellings(name: str) -> list[str]:
     """A part of a name as `like` takes it; of é and É SQLite does not know that they are one."""
-    escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = compose(name).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     if escaped.isascii():
         return [escaped]
     return list(dict.fromkeys((escaped, escaped.lower(), escaped.title(), escaped.upper())))

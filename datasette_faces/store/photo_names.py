@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from ..algorithms.name_assignment import NamedPhoto, Proposal
+from ..algorithms.spelling import fold
 from .connection import Connection
 from .people import NOT_A_FACE
 from .schema import has_tables
@@ -23,6 +24,11 @@ def save_names(
         "insert or ignore into said_names(photo_id, name, source) values (?, ?, ?)",
         [(photo_id, name, source) for name, source in names],
     )
+    save_read(conn, photo_id, read)
+
+
+def save_read(conn: Connection, photo_id: int, read: tuple[str, str]) -> None:
+    """Keep what was read of a photo: its hash, and a digest of what was read and its sidecars."""
     conn.execute(
         "insert or replace into names_read(photo_id, sha256, sidecars) values (?, ?, ?)",
         [photo_id, *read],
@@ -48,11 +54,11 @@ def named_photos(conn: Connection) -> list[NamedPhoto]:
 def named_people(conn: Connection) -> dict[str, str]:
     """The keys of those who are said to be somewhere by the name that they have here."""
     here = {
-        name.casefold(): key
+        fold(name): key
         for name, key in conn.execute("select name, key from people where name is not null")
     }
     said = (row[0] for row in conn.execute("select distinct name from said_names"))
-    return {name: here[name.casefold()] for name in said if name.casefold() in here}
+    return {name: here[fold(name)] for name in said if fold(name) in here}
 
 
 def save_proposals(conn: Connection, proposals: Iterable[Proposal]) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ...errors import FacesError
+from ...media.file_names import find_path
 from ...models.base import FaceModel
 from .run import IngestReport, Progress, ingest
 
@@ -51,7 +52,7 @@ def temporary_database(
 
 def check_folder(folder: str) -> None:
     """Raise FacesError where there is no such folder."""
-    if os.path.isdir(folder):
+    if os.path.isdir(find_path(folder)):
         return
     if os.path.lexists(folder):
         raise FacesError(f"{folder} is not a folder; name the folder to search last")

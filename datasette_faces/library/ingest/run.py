@@ -6,7 +6,6 @@ that a stopped ingest goes on where it was and gives the same rows. No HTTP, no 
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import time
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ...errors import BrokenPicture, FacesError, PictureError
 from ...media.files import as_path, read_file
-from ...media.scan import RejectedPath, Scan, walk_paths
+from ...media.scan import RejectedPath, Scan, may_exist, walk_paths
 from ...models.base import FaceModel
 from ...models.model_pools import ModelPool, ModelPools, PoolOptions, QueuePolicy
 from ...models.pipeline import MIN_FACE_PX
@@ -111,7 +110,7 @@ def ingest(
     Raises DatabaseError and ModelError; a broken file is a row in `ingest_errors`.
     """
     started = time.monotonic()
-    if not os.path.exists(database) and not any(map(_may_exist, paths)):
+    if not os.path.exists(database) and not any(map(may_exist, paths)):
         raise FacesError(f"There is no such file or folder: {', '.join(paths)}")
     model.fetch()
     with lock_for_ingest(database), writing(database) as conn:
@@ -122,8 +121,7 @@ def ingest(
             _add_manual_faces(conn, pools, report)
         # The workers are gone: training indexes takes memory, too
         index_upkeep.settle(conn)
-        if names:
-            _import_names(conn, model, report, progress)
+        _import_metadata(conn, model, report, names=names, progress=progress)
         if clustered:
             report.people = _group_faces(conn, regroup=report.named > 0)
         report.seconds = round(time.monotonic() - started, 2)
@@ -145,15 +143,15 @@ def _add_manual_faces(conn: Connection, pools: ModelPools, report: IngestReport)
     report.drawn, report.faults = drawn.added, drawn.faults
 
 
-def _import_names(
-    conn: Connection, model: FaceModel, report: IngestReport, progress: Progress
+def _import_metadata(
+    conn: Connection, model: FaceModel, report: IngestReport, *, names: bool, progress: Progress
 ) -> None:
-    """Import the names that other programs gave faces; a model is loaded where they need it."""
+    """Import dates and places from XMP and IPTC, and names; a model is loaded where they need it."""
     scanned = scans.seen_photos(conn)
     shown = progress if len(scanned) >= NAMES_PROGRESS_FROM else import_names.ignore_progress
     with ModelPools([model]) as pools:
         imported = import_names.import_photo_names(
-            conn, pools, photo_ids=scanned, again=False, progress=shown
+            conn, pools, photo_ids=scanned, again=False, names=names, progress=shown
         )
     report.named = imported.named
     report.faults += imported.faults
@@ -169,10 +167,6 @@ def _group_faces(conn: Connection, *, regroup: bool) -> int:
             (grouping.cluster if regroup else grouping.grow)(conn, infos[0])
             import_names.propose_names(conn)
     return len(people.listed(conn))
-
-
-def _may_exist(path: str) -> bool:
-    return os.path.lexists(path) or glob.has_magic(path)
 
 
 class _Ingest:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from ...algorithms.spelling import fold
 from ...errors import CatalogueError
 from ...store import catalogue as tables
 from ...store.connection import Connection, sqlite
@@ -101,8 +101,7 @@ def _find_people(private: Connection, given: Iterable[str]) -> set[int]:
 
 def _is_same_name(name: str, text: str) -> bool:
     """Whether two names are equal but for case, outer spaces and the encoding of accents."""
-    one, other = (unicodedata.normalize("NFC", it).strip().casefold() for it in (name, text))
-    return one == other
+    return fold(name.strip()) == fold(text.strip())
 
 
 def _run_query(private: Connection, query: str) -> list[int]:

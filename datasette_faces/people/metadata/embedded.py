@@ -1,4 +1,4 @@
-"""XMP packets in JPEG, PNG, TIFF, WebP, HEIC and AVIF, and the EXIF orientation of the pixels."""
+"""XMP packets in JPEG, PNG, TIFF, WebP, HEIC and AVIF, and what EXIF and IPTC say beside them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import io
 import re
 import struct
 import warnings
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
-from PIL import Image
+from PIL import Image, ImageFile, IptcImagePlugin
 
 from ...errors import FacesError, NamesError
 from ...media import decode
-from ...media.exif import UPRIGHT, read_exif
+from ...media.exif import UPRIGHT, Exif, read_exif
+from .photo_facts import PhotoFacts, read_iptc_facts, read_xmp_facts
 from .regions import Frame, ParsedNames, merge_names
 from .xml_safe import MAX_BYTES
 from .xmp_read import read_xmp
@@ -26,10 +28,12 @@ _EXTENDED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedXmp:
-    """The XMP packets in a picture, and the EXIF orientation (1..8) of its pixels."""
+    """The XMP packets in a picture, the EXIF orientation (1..8) of its pixels, and its EXIF and IPTC."""
 
     packets: tuple[bytes, ...]
     orientation: int
+    exif: Exif = field(default_factory=Exif)
+    iptc: PhotoFacts = field(default_factory=PhotoFacts)
 
 
 def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
@@ -53,15 +57,28 @@ def extract_xmp(image: Image.Image) -> EmbeddedXmp:
     """The XMP in a picture that is already open."""
     # pillow-heif turns the picture upright and keeps its orientation here; regions apply to stored pixels
     stored = image.info.get("original_orientation")
-    orientation = stored if stored in range(1, 9) else read_exif(image).orientation
+    exif = read_exif(image)
+    orientation = (stored if stored in range(1, 9) else exif.orientation) or UPRIGHT
+    return EmbeddedXmp(_list_packets(image), orientation, exif, _read_iptc(image))
+
+
+def _list_packets(image: Image.Image) -> tuple[bytes, ...]:
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
     if not isinstance(packet, bytes):
-        return EmbeddedXmp((), orientation or UPRIGHT)
+        return ()
     extension = _join_extension(image, packet)
-    packets = (packet, extension) if extension else (packet,)
-    return EmbeddedXmp(packets, orientation or UPRIGHT)
+    return (packet, extension) if extension else (packet,)
+
+
+def _read_iptc(image: Image.Image) -> PhotoFacts:
+    """What IPTC says; nothing where it cannot be read."""
+    # Pillow's parser lets any exception through that broken bytes cause
+    with suppress(Exception):
+        if isinstance(image, ImageFile.ImageFile):
+            return read_iptc_facts(IptcImagePlugin.getiptcinfo(image) or {})
+    return PhotoFacts()
 
 
 def read_embedded_names(xmp: EmbeddedXmp, frame: Frame) -> ParsedNames:
@@ -75,7 +92,16 @@ def read_embedded_names(xmp: EmbeddedXmp, frame: Frame) -> ParsedNames:
             parsed.append(read_xmp(packet, frame))
         except NamesError as error:
             parsed.append(ParsedNames((), (str(error),)))
-    return merge_names(parsed)
+    return merge_names(parsed, frame.faces)
+
+
+def read_embedded_facts(xmp: EmbeddedXmp) -> list[PhotoFacts]:
+    """The dates and places beside a picture's EXIF, XMP first; a packet that cannot be read has none."""
+    facts = []
+    for packet in xmp.packets:
+        with suppress(NamesError):
+            facts.append(read_xmp_facts(packet))
+    return [*facts, xmp.iptc]
 
 
 def _join_extension(image: Image.Image, packet: bytes) -> bytes | None:

@@ -13,8 +13,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ...algorithms.spelling import spellings
 from ...errors import NamesError
-from .regions import MAX_REGIONS, Frame, NamedRegion, ParsedNames, clip_area, parse_name
+from ...shapes import Area
+from .regions import (
+    MAX_REGIONS,
+    Frame,
+    NamedRegion,
+    ParsedNames,
+    clip_area,
+    orient_area,
+    parse_name,
+)
 from .xml_safe import parse_xml
 
 MAX_BYTES = 16_000_000
@@ -32,6 +42,11 @@ class PicasaIni:
 
     faces: dict[str, str] = field(default_factory=dict)
     contacts: dict[int, str] = field(default_factory=dict)
+
+    def find_faces(self, filename: str) -> str:
+        """The rectangles of a file, also where its name is composed otherwise; "" for none."""
+        keys = (spelling.casefold() for spelling in spellings(filename))
+        return next((self.faces[key] for key in keys if key in self.faces), "")
 
 
 def parse_ini(data: bytes) -> PicasaIni:
@@ -73,42 +88,39 @@ def read_picasa_names(
 ) -> ParsedNames:
     """The names that an ini gives to faces in one file. contacts: further names, of `contacts.xml`."""
     known = {**(contacts or {}), **{key: name for key, name in ini.contacts.items() if name}}
-    regions: list[NamedRegion] = []
+    placed: list[tuple[str, Area]] = []
     faults: list[str] = []
-    for written in ini.faces.get(filename.casefold(), "").split(";", MAX_REGIONS)[:MAX_REGIONS]:
+    for written in ini.find_faces(filename).split(";", MAX_REGIONS)[:MAX_REGIONS]:
         if not written.strip():
             continue
         try:
-            region = _parse_face(written, known, frame)
+            placed.append(_parse_face(written, known))
         except ValueError as error:
             faults.append(str(error))
-            continue
-        regions += [] if region is None else [region]
+    turn = frame.find_turn([area for _, area in placed], None) or frame.orientation
+    regions = (
+        NamedRegion(name, orient_area(area, turn), "picasa") for name, area in placed if name
+    )
     return ParsedNames(tuple(regions), tuple(faults))
 
 
-def _parse_face(written: str, known: Mapping[int, str], frame: Frame) -> NamedRegion | None:
-    """One face; None where it has no name. Raises ValueError with what is wrong with it."""
+def _parse_face(written: str, known: Mapping[int, str]) -> tuple[str, Area]:
+    """A face as it was drawn, and its name, "" for none. Raises ValueError with what is wrong with it."""
     face = _FACE.fullmatch(written)
     if face is None:
         raise ValueError(f"{written[:40]!r} is not a face as Picasa writes it")
     contact = int(face[2], 16)
-    if contact == UNNAMED_CONTACT:
-        return None
-    if contact not in known:
+    if contact != UNNAMED_CONTACT and contact not in known:
         raise ValueError(f"contact {face[2]} has no name in [Contacts2] or contacts.xml")
-    name = parse_name(known[contact])
-    if not name:
-        return None
+    name = "" if contact == UNNAMED_CONTACT else parse_name(known[contact])
     number = int(face[1], 16)
     left, top, right, bottom = (
         (number >> shift & _FULL_SCALE) / _FULL_SCALE for shift in (48, 32, 16, 0)
     )
     try:
-        area = clip_area(left, top, right - left, bottom - top)
+        return name, clip_area(left, top, right - left, bottom - top)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    return NamedRegion(name, frame.to_upright(area), "picasa")
+        raise ValueError(f"{name or 'a face without a name'}: {error}") from None
 
 
 def _decode(data: bytes) -> str:

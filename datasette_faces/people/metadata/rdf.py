@@ -16,6 +16,9 @@ MP = "http://ns.microsoft.com/photo/1.2/"
 MP_RI = "http://ns.microsoft.com/photo/1.2/t/RegionInfo#"
 MP_REG = "http://ns.microsoft.com/photo/1.2/t/Region#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+EXIF = "http://ns.adobe.com/exif/1.0/"
+PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
+XMP_BASIC = "http://ns.adobe.com/xap/1.0/"
 PREFIXES = {
     RDF: "rdf",
     META: "x",

@@ -1,15 +1,18 @@
-"""All names of the people in a photo, from the photo and the files next to it, each file read once."""
+"""All names in a photo, its date and its place, from the photo and the files next to it."""
 
 from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from ...errors import NamesError
 from . import picasa, takeout, xmp_read
-from .embedded import EmbeddedXmp, read_embedded_names
+from .embedded import EmbeddedXmp, read_embedded_facts, read_embedded_names
+from .photo_facts import PhotoFacts, merge_facts, read_xmp_facts
 from .regions import Frame, ParsedNames, merge_names
 from .sidecars import CONTACTS, PICASA, XMP, Sidecar, SidecarFinder, read_sidecar
 
@@ -32,7 +35,7 @@ class NameReader:
 
         Where several name the same face the first one counts: XMP sidecars, which programs write so
         that the photo stays as it is, then the photo itself, Picasa, and Takeout. frame: the photo's
-        upright size, and the orientation of its pixels as in `xmp`.
+        upright size and detected faces, and the orientation of its pixels as in `xmp`.
         """
         sidecars = self.sidecars.find(path)
         contacts, fault = self._read_contacts(sidecars)
@@ -44,7 +47,19 @@ class NameReader:
             for it in sidecars
             if it.kind not in (XMP, CONTACTS)
         ]
-        return merge_names([*parsed, fault])
+        return merge_names([*parsed, fault], frame.faces)
+
+    def read_facts(self, paths: Sequence[str], xmp: EmbeddedXmp) -> PhotoFacts:
+        """When and where a photo was taken, as EXIF says, its XMP sidecars, its own XMP, and IPTC.
+
+        paths: all its places, which may have sidecars each.
+        """
+        beside = [it for path in paths for it in self.sidecars.find(path) if it.kind == XMP]
+        facts = []
+        for sidecar in beside:
+            with suppress(NamesError):
+                facts.append(read_xmp_facts(read_sidecar(sidecar)))
+        return merge_facts(xmp.exif, [*facts, *read_embedded_facts(xmp)])
 
     def _read_contacts(self, sidecars: list[Sidecar]) -> tuple[dict[int, str], ParsedNames]:
         for sidecar in sidecars:

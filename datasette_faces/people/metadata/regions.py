@@ -2,8 +2,8 @@
 
 Other programs give a region as fractions of the picture's sides. The Metadata Working Group's guidelines
 2.0 (2010), 5.9: "Region metadata is applied to the stored image. When applying a rotation by applying
-Exif Orientation, the rotation must be applied to the regions as well." So a region is turned upright
-as its picture is, unless the size that it says it applies to is that of the upright picture.
+Exif Orientation, the rotation must be applied to the regions as well." Not all programs do so, and the
+size that regions say they apply to proves nothing: in which frame they are, the detected faces say.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...algorithms import geometry
+from ...algorithms.box_matching import match_boxes, may_be_same_face
+from ...algorithms.spelling import compose, fold
 from ...media.decode import SIDEWAYS
+from ...media.exif import UPRIGHT
 from ...shapes import Area
 
 FACE, PET, FOCUS, BARCODE, OTHER = "face", "pet", "focus", "barcode", "other"
@@ -29,6 +32,11 @@ SHAPE_TOLERANCE = 0.03
 """How much the ratio of a picture's sides may differ from that of the picture the regions were drawn on.
 
 A raw file and its JPEG differ by a few pixels at the edges; the nearest crops, 3:2 to 4:3, by 12 %.
+"""
+CLEARLY_CLOSER = 0.25
+"""By how much more, in overlap (IoU) for each region, another turn has to meet the same number of faces.
+
+Heads that are drawn around faces have an overlap of 0.3; what decides is more than a few pixels.
 """
 MIN_SIDE = 1e-5
 """Fraction of a picture's side: one pixel of the widest picture that is decoded."""
@@ -58,11 +66,15 @@ class ParsedNames:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The frame of a photo's regions: its upright size in pixels, and its EXIF orientation (1..8)."""
+    """The frame of a photo's regions: its upright size in pixels, and its EXIF orientation (1..8).
+
+    faces: those that were detected, on the upright picture: what regions meet says how they are turned.
+    """
 
     width: int
     height: int
     orientation: int = 1
+    faces: tuple[Area, ...] = ()
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -72,30 +84,64 @@ class Frame:
 
     def fits(self, applied_to: tuple[float, float] | None) -> bool:
         """Whether regions drawn on a picture of this size can be placed on this one; None: unknown."""
-        if applied_to is None or _is_same_shape(applied_to, self.stored_size):
-            return True
-        return self._is_upright(applied_to)
+        return self._rule_turn(applied_to) is not None
 
     def to_upright(self, area: Area, applied_to: tuple[float, float] | None = None) -> Area:
         """An area drawn on the stored picture, or on one of that size, on the upright picture."""
-        return area if self._is_upright(applied_to) else orient_area(area, self.orientation)
+        return orient_area(area, self._rule_turn(applied_to) or self.orientation)
 
     def from_upright(self, area: Area, applied_to: tuple[float, float] | None = None) -> Area:
         """The inverse: an area of the upright picture on the stored one, or on one of that size."""
-        if self._is_upright(applied_to):
-            return area
-        return orient_area(area, _INVERSE.get(self.orientation, self.orientation))
+        return invert_area(area, self._rule_turn(applied_to) or self.orientation)
 
-    def _is_upright(self, applied_to: tuple[float, float] | None) -> bool:
-        """Whether this has the shape of the upright picture, and not of the stored one."""
-        if applied_to is None or self.orientation not in SIDEWAYS:
-            return False
-        upright_size = (self.width, self.height)
-        return _is_same_shape(applied_to, upright_size) and not _is_same_shape(
-            applied_to, self.stored_size
+    def find_turn(
+        self, areas: Sequence[Area], applied_to: tuple[float, float] | None
+    ) -> int | None:
+        """The orientation (1..8) that turns all areas of one source upright, as the detected faces say.
+
+        applied_to: the size that they say they were drawn on. It decides where faces do not; where it
+        has another shape, the result is None unless each area meets a face.
+        """
+        ruled = self._rule_turn(applied_to)
+        turns = [UPRIGHT, self.orientation] if ruled else [*self._list_turns(applied_to)]
+        others = [turn for turn in dict.fromkeys(turns) if turn != ruled]
+        if not (areas and self.faces and others):
+            return ruled
+        ruled_met, ruled_overlap = self._count_met(areas, ruled) if ruled else (0, 0.0)
+        # No other turn can be far closer
+        if ruled_met == len(areas) and ruled_overlap >= (1 - CLEARLY_CLOSER) * ruled_met:
+            return ruled
+        fits = {turn: self._count_met(areas, turn) for turn in others}
+        best = max(others, key=lambda turn: fits[turn])
+        met, overlap = fits[best]
+        if ruled is None:
+            return best if met == len(areas) else None
+        is_closer = met == ruled_met and overlap > ruled_overlap + CLEARLY_CLOSER * met
+        return best if met > ruled_met or is_closer else ruled
+
+    def _rule_turn(self, applied_to: tuple[float, float] | None) -> int | None:
+        """The turn of regions that were drawn on a picture of this size, as MWG and its shape say."""
+        if applied_to is None or _is_same_shape(applied_to, self.stored_size):
+            return self.orientation
+        return UPRIGHT if _is_same_shape(applied_to, (self.width, self.height)) else None
+
+    def _list_turns(self, applied_to: tuple[float, float] | None) -> Iterator[int]:
+        """The turns that are possible for regions that were drawn on a picture of another shape."""
+        yield from (self.orientation, UPRIGHT)
+        if applied_to is not None and _is_same_shape(applied_to, (self.height, self.width)):
+            yield from _QUARTER_TURNS
+
+    def _count_met(self, areas: Sequence[Area], turn: int) -> tuple[int, float]:
+        """How many areas meet a face of their own if they are turned so, and their overlap in all."""
+        turned = [orient_area(area, turn) for area in areas]
+        pairs = match_boxes(turned, self.faces).pairs
+        overlaps = (
+            geometry.intersection_over_union(turned[area], self.faces[face]) for area, face in pairs
         )
+        return len(pairs), sum(overlaps)
 
 
+_QUARTER_TURNS = (6, 8)
 _INVERSE = {6: 8, 8: 6}
 """The inverse of an EXIF orientation; every other one is its own."""
 
@@ -121,6 +167,11 @@ def orient_area(area: Area, orientation: int) -> Area:
     return Area(*moved[orientation]) if orientation in moved else area
 
 
+def invert_area(area: Area, orientation: int) -> Area:
+    """The inverse: an area of the upright picture before the EXIF orientation is applied."""
+    return orient_area(area, _INVERSE.get(orientation, orientation))
+
+
 def clip_area(x: float, y: float, width: float, height: float) -> Area:
     """An area, clipped to the picture. Raises ValueError with what is wrong with it.
 
@@ -140,7 +191,7 @@ def clip_area(x: float, y: float, width: float, height: float) -> Area:
 
 def normalize_name(text: str) -> str:
     """A name in the form in which names are compared: NFC, single spaces, none around it."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
+    return re.sub(r"\s+", " ", compose(text)).strip()
 
 
 def parse_name(text: str) -> str:
@@ -157,19 +208,51 @@ def parse_name(text: str) -> str:
     return name
 
 
-def merge_names(sources: Iterable[ParsedNames]) -> ParsedNames:
+def merge_names(sources: Iterable[ParsedNames], faces: Sequence[Area] = ()) -> ParsedNames:
     """The names of one photo from several sources, each face and each name once; earlier sources win.
 
-    A region is left out where an earlier one has the same place; a name without a place, where the
-    name is there already.
+    A name that several sources give to a face has the places of one of them: of the one that meets most
+    of the detected faces, or of the first. So two places of a name in one source stay. A region is left
+    out where an earlier one has the same place; a name without a place, where the name is there already.
     """
     sources = list(sources)
-    every = [region for source in sources for region in source.regions]
+    chosen = _choose_sources(sources, faces)
+    every = [
+        region
+        for number, source in enumerate(sources)
+        for region in source.regions
+        if region.area is None or chosen.get(_claim_of(region), number) == number
+    ]
     regions: list[NamedRegion] = []
     for region in sorted(every, key=lambda region: region.area is None):
         if len(regions) < MAX_REGIONS and not any(_is_same(region, it) for it in regions):
             regions.append(region)
     return ParsedNames(tuple(regions), tuple(it for source in sources for it in source.faults))
+
+
+def _claim_of(region: NamedRegion) -> str | None:
+    """What a region claims to be there: a person; None for other kinds, of which there may be several."""
+    return fold(region.name) if region.kind == FACE else None
+
+
+def _choose_sources(sources: Sequence[ParsedNames], faces: Sequence[Area]) -> dict[str | None, int]:
+    """The number of the source whose places count, of each name that several sources give a place."""
+    places: dict[str, dict[int, list[Area]]] = {}
+    for number, source in enumerate(sources):
+        for region in source.regions:
+            claim = _claim_of(region)
+            if claim is not None and region.area is not None:
+                places.setdefault(claim, {}).setdefault(number, []).append(region.area)
+
+    def rank(number: int, areas: list[Area]) -> tuple[int, int]:
+        met = sum(any(may_be_same_face(area, face) for face in faces) for area in areas)
+        return -met, number
+
+    return {
+        claim: min(found, key=lambda number, found=found: rank(number, found[number]))  # type: ignore[misc]
+        for claim, found in places.items()
+        if len(found) > 1
+    }
 
 
 def _is_same(region: NamedRegion, earlier: NamedRegion) -> bool:

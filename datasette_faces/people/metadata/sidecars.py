@@ -9,7 +9,9 @@ import shutil
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from ...algorithms.spelling import fold, spell_like
 from ...errors import NamesError
+from ...media.file_names import choose_name
 from ...media.files import open_without_blocking
 from . import picasa, takeout, xml_safe
 from .rdf import find_rdf
@@ -37,9 +39,10 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """The file names in a folder, by their lower case; several where they differ only in case."""
+    """The file names in a folder, folded; several where they differ only in case or composition."""
 
     names: dict[str, tuple[str, ...]]
+    has_json: bool = False
 
     @staticmethod
     def read(folder: str) -> FolderListing:
@@ -48,19 +51,22 @@ class FolderListing:
         with contextlib.suppress(OSError):
             # os.listdir has no defined order
             for name in sorted(os.listdir(folder or ".")):
-                names[name.casefold()] = (*names.get(name.casefold(), ()), name)
-        return FolderListing(names)
+                names[fold(name)] = (*names.get(fold(name), ()), name)
+        return FolderListing(names, any(name.endswith(".json") for name in names))
 
     def find(self, name: str, photo: str, own: str) -> str | None:
-        """The file of that name, in any case, that belongs to a photo; None where there is none.
+        """The file of that name that belongs to a photo, in any case and composition; None for none.
 
         own: how names begin that certainly belong to the photo. Where `A.JPG` and `a.jpg` are two
-        photos, only such names do.
+        photos, or `é.jpg` is there composed and decomposed, only such names do.
         """
-        named = self.names.get(name.casefold(), ())
+        named = self.names.get(fold(name), ())
         mine = [candidate for candidate in named if candidate.startswith(own)]
-        twins = len(self.names.get(photo.casefold(), ())) > 1
-        return next(iter(mine if mine or twins else named), None)
+        return choose_name(name, mine if mine or self.has_twin(photo) else named)
+
+    def has_twin(self, photo: str) -> bool:
+        """Whether another file's name differs from a photo's only in case or composition."""
+        return len(self.names.get(fold(photo), ())) > 1
 
 
 @dataclass(slots=True)
@@ -74,12 +80,18 @@ class SidecarFinder:
         folder, photo = os.path.split(path)
         listing = self._list_folder(folder)
         stem = os.path.splitext(photo)[0]
+
+        def find(name: str) -> str | None:
+            name = spell_like(name, photo)
+            return listing.find(name, photo, name)
+
         found = [
             (listing.find(f"{photo}.xmp", photo, photo), XMP),
             (listing.find(f"{stem}.xmp", photo, stem), XMP),
             *((listing.find(name, photo, ""), PICASA) for name in PICASA_INIS),
             (listing.find("contacts.xml", photo, ""), CONTACTS),
-            (takeout.find_json(photo, lambda name: listing.find(name, photo, name)), TAKEOUT),
+            # Takeout has many ways to name a JSON; most folders have none
+            (takeout.find_json(photo, find) if listing.has_json else None, TAKEOUT),
         ]
         return [Sidecar(os.path.join(folder, name), kind) for name, kind in found if name]
 
@@ -93,8 +105,8 @@ class SidecarFinder:
         stem = os.path.splitext(photo)[0]
         own = listing.find(f"{photo}.xmp", photo, photo)
         shared = listing.find(f"{stem}.xmp", photo, stem)
-        same_stem = [it for it in listing.names if os.path.splitext(it)[0] == stem.casefold()]
-        alone = len(same_stem) == 2 and len(listing.names.get(photo.casefold(), ())) < 2
+        same_stem = [it for it in listing.names if os.path.splitext(it)[0] == fold(stem)]
+        alone = len(same_stem) == 2 and not listing.has_twin(photo)
         return os.path.join(folder, own or (shared if shared and alone else f"{photo}.xmp"))
 
     def _list_folder(self, folder: str) -> FolderListing:

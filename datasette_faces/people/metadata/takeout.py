@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ...algorithms.spelling import compose, spellings
 from ...errors import NamesError
 from .regions import MAX_REGIONS, NamedRegion, ParsedNames, parse_name
 
@@ -19,16 +20,50 @@ SUPPLEMENT = ".supplemental-metadata"
 """Inserted by Takeout since the end of 2024, and cut off as the name gets longer (ente#4956)."""
 EDITED_SUFFIXES = (
     "-edited",
-    "-bearbeitet",
-    "-modifié",
-    "-editado",
-    "-modificato",
-    "-bewerkt",
-    "-edytowane",
-)
-"""Ends of the name of an edited copy, which shares its original's JSON, in a few languages."""
+    "-bearbeitet",  # German
+    "-modifié", "-modifiée", "-retouchée",  # French
+    "-editado", "-editada", "-ha editado",  # Spanish, Portuguese
+    "-modificato", "-modificata",  # Italian
+    "-editat", "-editată",  # Catalan, Romanian
+    "-bewerkt",  # Dutch
+    "-edytowane", "-edytowano",  # Polish
+    "-redigeret",  # Danish
+    "-redigert",  # Norwegian
+    "-redigerad", "-redigerat",  # Swedish
+    "-muokattu",  # Finnish
+    "-breytt",  # Icelandic
+    "-upraveno", "-upravené",  # Czech, Slovak
+    "-szerkesztett",  # Hungarian
+    "-uređeno", "-urejeno",  # Croatian, Slovenian
+    "-redaguota", "-rediģēts", "-muudetud",  # Lithuanian, Latvian, Estonian
+    "-düzenlendi",  # Turkish
+    "-επεξεργασμένο",  # Greek
+    "-изменено", "-отредактировано",  # Russian
+    "-змінено", "-відредаговано",  # Ukrainian
+    "-редактирано",  # Bulgarian
+    "-נערך", "-تم التعديل", "-معدّل",  # Hebrew, Arabic
+    "-संपादित", "-แก้ไข", "-แก้ไขแล้ว",  # Hindi, Thai
+    "-đã chỉnh sửa", "-diedit", "-telah diedit",  # Vietnamese, Indonesian
+    "-編集済み",  # Japanese
+    "-编辑", "-已编辑", "-已修改",  # Chinese, simplified
+    "-編輯", "-已編輯",  # Chinese, traditional
+    "-수정됨", "-편집됨",  # Korean
+)  # fmt: skip
+"""Ends of the name of an edited copy, which shares its original's JSON, in the language of the account."""
+EFFECT_SUFFIXES = (
+    "-effects", "-animation", "-collage", "-smile", "-mix", "-pano", "-motion", "-movie", "-hdr",
+    "-pop_out", "-color_pop", "-cinematic", "-burst-cover",
+)  # fmt: skip
+"""Ends of the name of what Google made of a photo, in every language; in capital letters."""
+MIN_SUFFIX = 2
+"""Characters that are left of a suffix where the name was cut off."""
+_JPEG, _HEIC = (".jpg", ".jpeg"), (".heic", ".heif")
+CONVERTED = {**dict.fromkeys(_JPEG, _HEIC), **dict.fromkeys(_HEIC, _JPEG)}
+"""A JPEG beside a HEIC of the same name is the same photo, and only one of them has a JSON."""
 _PHOTO_KEYS = ("people", "photoTakenTime", "creationTime", "geoData", "url")
-_NUMBERED = re.compile(r"(?P<stem>.+)\((?P<number>\d{1,4})\)")
+_NUMBERED = re.compile(r"(?P<stem>.+)(?P<number>\(\d{1,4}\))")
+_SUFFIXES = tuple(compose(suffix).casefold() for suffix in (*EDITED_SUFFIXES, *EFFECT_SUFFIXES))
+_SUPPLEMENTS = tuple(SUPPLEMENT[:length] for length in range(len(SUPPLEMENT), -1, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +115,58 @@ def find_json(filename: str, find: Callable[[str], str | None]) -> str | None:
     return next(filter(None, map(find, candidate_names(filename))), None)
 
 
-def candidate_names(filename: str) -> tuple[str, ...]:
-    """The names that Takeout may have given to a photo's JSON, the likeliest first.
+def candidate_names(filename: str) -> Iterator[str]:
+    """The names that Takeout may have given to a photo's JSON, composed (NFC), the likeliest first.
 
     `IMG.jpg.json`, or `IMG.jpg.supplemental-metadata.json` cut off at 51 characters; for `IMG(1).jpg`,
-    `IMG.jpg(1).json` and `IMG.jpg.supplemental-metadata(1).json`.
+    `IMG.jpg(1).json` and `IMG.jpg.supplemental-metadata(1).json`. Then, for an edited copy, those of
+    its original, which may be a HEIC.
     """
-    stem, extension = os.path.splitext(filename)
-    numbered = _NUMBERED.fullmatch(stem)
-    plain, number = (numbered["stem"], f"({numbered['number']})") if numbered else (stem, "")
-    photos = [(filename, ""), (plain + extension, number)]
-    photos += [
-        (plain.removesuffix(suffix) + extension, number)
-        for suffix in EDITED_SUFFIXES
-        if plain.endswith(suffix)
-    ]
+    for photo, number in _list_photos(filename):
+        for supplement in _SUPPLEMENTS:
+            for spelling in spellings(photo + supplement):
+                yield f"{compose(spelling[:MAX_STEM])}{number}.json"
+
+
+def _list_photos(filename: str) -> Iterator[tuple[str, str]]:
+    """The names that a photo or its original may have, each without its number, and the number."""
+    stem, extension = os.path.splitext(compose(filename))
+    originals = _list_originals(stem)
+    extensions = (extension, *CONVERTED.get(extension.lower(), ()))
+    for other in extensions:
+        yield from ((shown + other, number) for shown, number in originals)
     # Last, those of a photo whose title had no extension (immich-go#674)
-    photos += [(os.path.splitext(photo)[0], number) for photo, number in photos]
-    return tuple(
-        dict.fromkeys(
-            f"{written[:MAX_STEM]}{number}.json"
-            for photo, number in photos
-            for written in (photo + SUPPLEMENT, photo)
-        )
-    )
+    yield from originals
+
+
+def _list_originals(stem: str) -> list[tuple[str, str]]:
+    """A photo's own name without its extension, and those of its originals, each with its number.
+
+    `IMG-edited(1)` and `IMG(1)-edited` are both of `IMG(1)`, which is `IMG` and the number.
+    """
+    found: list[tuple[str, str]] = []
+    waiting = [(stem, "")]
+    while waiting:
+        name, number = waiting.pop(0)
+        if (name, number) in found:
+            continue
+        found.append((name, number))
+        numbered = _NUMBERED.fullmatch(name)
+        if numbered and not number:
+            waiting.append((numbered["stem"], numbered["number"]))
+        waiting += [(shorter, number) for shorter in _strip_suffixes(name)]
+    return found
+
+
+def _strip_suffixes(name: str) -> list[str]:
+    """A name without the suffix of an edited copy; also without the rest of one that was cut off."""
+    folded = name.casefold()
+    if len(folded) != len(name) or "-" not in name:
+        return []
+    end = name.rindex("-")
+    cut = len(name) >= MAX_STEM - 1 and len(name) - end >= MIN_SUFFIX
+    whole = [name[: -len(suffix)] for suffix in _SUFFIXES if folded.endswith(suffix)]
+    if whole or not cut:
+        return [shorter for shorter in whole if shorter]
+    is_cut_off = any(suffix.startswith(folded[end:]) for suffix in _SUFFIXES)
+    return [name[:end]] if is_cut_off and end else []

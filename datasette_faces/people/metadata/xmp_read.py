@@ -9,7 +9,7 @@ alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...shapes import Area
@@ -22,6 +22,7 @@ from .rdf import (
     ST_AREA,
     ST_DIM,
     Value,
+    find_rdf,
     list_items,
     read_fields,
     read_properties,
@@ -38,6 +39,7 @@ from .regions import (
     ParsedNames,
     clip_area,
     merge_names,
+    orient_area,
     parse_name,
 )
 from .xml_safe import Element, QName, parse_xml
@@ -59,22 +61,41 @@ class XmpRegion:
 def read_xmp(packet: bytes, frame: Frame) -> ParsedNames:
     """The names in a packet of XMP, and where they are in the upright picture.
 
+    Each kind of regions is turned upright on its own: programs that turn a picture may turn one kind only.
     Raises NamesError where the packet cannot be read; an invalid region in it is a fault.
     """
-    properties = read_properties(parse_xml(packet).root)
+    root = parse_xml(packet).root
+    properties = read_properties(root)
     size = read_applied_size(properties)
+    parsed: list[ParsedNames] = []
+    for block in list_blocks(root):
+        own_size = read_applied_size(block) if (MWG, "Regions") in block else size
+        for source, read in (("mwg", read_mwg_regions), ("microsoft", read_microsoft_regions)):
+            parsed.append(_place_regions(list(read(block)), source, (frame, own_size)))
+        if any(len(listed) > MAX_REGIONS for listed in _region_lists(block)):
+            fault = f"more than {MAX_REGIONS:,} regions are listed; the others are left out"
+            parsed.append(ParsedNames((), (fault,)))
+    return merge_names([*parsed, _read_persons(properties)], frame.faces)
+
+
+def list_blocks(root: Element) -> list[dict[QName, Value]]:
+    """The descriptions of a packet that hold regions: each has a size and a frame of its own."""
+    blocks = (read_fields(description) for description in find_rdf(root).elements)
+    return [it for it in blocks if (MWG, "Regions") in it or (MP, "RegionInfo") in it]
+
+
+def _read_persons(properties: dict[QName, Value]) -> ParsedNames:
+    """The names without a place."""
     faults: list[str] = []
-    if any(len(listed) > MAX_REGIONS for listed in _region_lists(properties)):
-        faults.append(f"more than {MAX_REGIONS:,} regions are listed; the others are left out")
-    regions: list[NamedRegion] = []
-    for source, read in (("mwg", read_mwg_regions), ("microsoft", read_microsoft_regions)):
-        for written in read(properties):
-            region = _place_region(written, source, (frame, size), faults)
-            regions += [] if region is None else [region]
-    for text in read_texts(properties.get((IPTC, "PersonInImage")))[:MAX_REGIONS]:
-        name = _read_name(text, faults)
-        regions += [NamedRegion(name, None, "iptc")] if name else []
-    return merge_names([ParsedNames(tuple(regions), tuple(faults))])
+    texts = read_texts(properties.get((IPTC, "PersonInImage")))[:MAX_REGIONS]
+    names = [_read_name(text, faults) for text in texts]
+    regions = tuple(NamedRegion(name, None, "iptc") for name in names if name)
+    return ParsedNames(regions, tuple(faults))
+
+
+def face_areas(regions: Iterable[XmpRegion]) -> list[Area]:
+    """The areas of faces, also of those without a name: what decides how regions are turned."""
+    return [region.area for region in regions if region.kind == FACE and region.area is not None]
 
 
 def read_applied_size(properties: dict[QName, Value]) -> Size | None:
@@ -176,25 +197,26 @@ def _read_name(written: str, faults: list[str]) -> str:
         return ""
 
 
-def _place_region(
-    written: XmpRegion, source: str, where: tuple[Frame, Size | None], faults: list[str]
-) -> NamedRegion | None:
-    """A region on the upright picture; None where it has no valid name or area."""
+def _place_regions(
+    written: Sequence[XmpRegion], source: str, where: tuple[Frame, Size | None]
+) -> ParsedNames:
+    """Regions of one source on the upright picture, without those that have no valid name or area."""
     frame, size = where
-    name = _read_name(written.name, faults)
-    if not name:
-        return None
-    if written.fault is not None:
-        faults.append(f"{name}: {written.fault}")
-        return None
-    if written.area is None:
-        return NamedRegion(name, None, source, written.kind)
-    if not frame.fits(size):
-        assert size is not None
-        drawn = f"{size[0]:g} x {size[1]:g}"
-        faults.append(
-            f"{name}: its box was drawn on a picture of another shape ({drawn}), so only the name is"
-            " used"
-        )
-        return NamedRegion(name, None, source, written.kind)
-    return NamedRegion(name, frame.to_upright(written.area, size), source, written.kind)
+    turn = frame.find_turn(face_areas(written), size)
+    regions: list[NamedRegion] = []
+    faults: list[str] = []
+    for region in written:
+        name = _read_name(region.name, faults)
+        if name and region.fault is not None:
+            faults.append(f"{name}: {region.fault}")
+        elif name:
+            area = orient_area(region.area, turn) if region.area and turn else None
+            regions.append(NamedRegion(name, area, source, region.kind))
+            if region.area and not turn:
+                faults.append(f"{name}: {_describe_misfit(size)}")
+    return ParsedNames(tuple(regions), tuple(faults))
+
+
+def _describe_misfit(size: Size | None) -> str:
+    drawn = f"{size[0]:g} x {size[1]:g}" if size else "unknown"
+    return f"its box was drawn on a picture of another shape ({drawn}), so only the name is used"

@@ -8,6 +8,7 @@ names. Keywords (`dc:subject`) are left to their owner.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ...algorithms.box_matching import match_boxes
 from ...errors import NamesError
@@ -33,7 +34,7 @@ from .rdf import (
     read_text,
     read_texts,
 )
-from .regions import FACE, Frame, NamedRegion, normalize_name
+from .regions import FACE, Frame, NamedRegion, invert_area, normalize_name
 from .xml_safe import Document, Element, QName, RawMarkup, parse_xml, serialize_xml
 from .xmp_read import Size, XmpRegion
 
@@ -44,6 +45,7 @@ DIGITS = 7
 """Decimals of a fraction of a side: a hundredth of a pixel in the widest picture that is decoded."""
 ABOUT, RESOURCE = (RDF, "about"), "Resource"
 REGIONS, REGION_LIST, REGION_NAME = (MWG, "Regions"), (MWG, "RegionList"), (MWG, "Name")
+MICROSOFT_NAME = (MP_REG, "PersonDisplayName")
 APPLIED_TO, PERSONS = (MWG, "AppliedToDimensions"), (IPTC, "PersonInImage")
 
 
@@ -60,10 +62,13 @@ def write_regions(existing: bytes | None, regions: Sequence[NamedRegion], frame:
     size = xmp_read.read_applied_size(properties)
     _check_shape(frame, size)
     placed = [region for region in regions if region.area is not None]
-    written = list(xmp_read.read_mwg_regions(properties))
-    both = [*written, *xmp_read.read_microsoft_regions(properties)]
-    replaced = _rename_regions(both, placed, (frame, size))
-    missing = _find_missing(written, placed, (frame, size))
+    if not frame.faces:
+        frame = replace(frame, faces=tuple(it.area for it in placed if it.area is not None))
+    written = _WrittenRegions.of(xmp_read.read_mwg_regions(properties), frame, size)
+    others = _WrittenRegions.of(xmp_read.read_microsoft_regions(properties), frame, size)
+    replaced = _rename_regions(written, REGION_NAME, placed)
+    replaced |= _rename_regions(others, MICROSOFT_NAME, placed)
+    missing = _find_missing(written, placed)
     if missing:
         _add_regions(document.root, missing, frame)
     faces = (region.name for region in regions if region.kind == FACE and region.name)
@@ -89,16 +94,35 @@ def _new_document() -> Document:
     return Document(root, [PACKET_BEGIN], [PACKET_END])
 
 
+@dataclass(frozen=True, slots=True)
+class _WrittenRegions:
+    """The regions of one kind that are there, and the orientation that turns them upright."""
+
+    regions: tuple[XmpRegion, ...]
+    turn: int
+
+    @staticmethod
+    def of(regions: Iterable[XmpRegion], frame: Frame, size: Size | None) -> _WrittenRegions:
+        """Regions with the turn by which they meet faces."""
+        listed = tuple(regions)
+        turn = frame.find_turn(xmp_read.face_areas(listed), size)
+        return _WrittenRegions(listed, turn or frame.orientation)
+
+    def place(self, region: NamedRegion) -> Area:
+        """A region's area in the frame of these."""
+        assert region.area is not None
+        return invert_area(region.area, self.turn)
+
+
 def _match_regions(
-    written: Iterable[XmpRegion], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
+    written: _WrittenRegions, placed: Sequence[NamedRegion]
 ) -> Iterator[tuple[int, XmpRegion | None]]:
     """The position of each region to write, with the written one of the same face, or None."""
-    frame, size = where
     for kind in sorted({region.kind for region in placed}):
-        theirs = [it for it in written if it.area is not None and it.kind == kind]
+        theirs = [it for it in written.regions if it.area is not None and it.kind == kind]
         ours = [position for position, region in enumerate(placed) if region.kind == kind]
         matching = match_boxes(
-            [_stored_area(placed[position], frame, size) for position in ours],
+            [written.place(placed[position]) for position in ours],
             [region.area for region in theirs if region.area is not None],
         )
         matched = dict(matching.pairs)
@@ -106,39 +130,28 @@ def _match_regions(
             yield position, theirs[matched[number]] if number in matched else None
 
 
-def _stored_area(region: NamedRegion, frame: Frame, size: Size | None) -> Area:
-    assert region.area is not None
-    return frame.from_upright(region.area, size)
-
-
 def _rename_regions(
-    written: Sequence[XmpRegion], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
+    written: _WrittenRegions, field: QName, placed: Sequence[NamedRegion]
 ) -> set[str]:
     """Give written regions the new names of their faces; returns the names that were replaced."""
     replaced: set[str] = set()
-    for namespace, field in (REGION_NAME, (MP_REG, "PersonDisplayName")):
-        of_namespace = [region for region in written if _has_fields_of(region, namespace)]
-        for position, region in _match_regions(of_namespace, placed, where):
-            if region is None:
-                continue
-            old, new = normalize_name(region.name), placed[position].name
-            if old != normalize_name(new):
-                replaced |= {old} - {""}
-                _set_field(region.element, (namespace, field), new)
+    for position, region in _match_regions(written, placed):
+        if region is None:
+            continue
+        old, new = normalize_name(region.name), placed[position].name
+        if old != normalize_name(new):
+            replaced |= {old} - {""}
+            _set_field(region.element, field, new)
     return replaced
 
 
-def _has_fields_of(region: XmpRegion, namespace: str) -> bool:
-    return any(uri == namespace for uri, _ in read_fields(region.element))
-
-
 def _find_missing(
-    written: Sequence[XmpRegion], placed: Sequence[NamedRegion], where: tuple[Frame, Size | None]
+    written: _WrittenRegions, placed: Sequence[NamedRegion]
 ) -> list[tuple[NamedRegion, Area]]:
     """The regions whose face no written one has, with their areas in the frame of the written ones."""
-    matches = sorted(_match_regions(written, placed, where), key=lambda pair: pair[0])
+    matches = sorted(_match_regions(written, placed), key=lambda pair: pair[0])
     return [
-        (placed[position], _stored_area(placed[position], *where))
+        (placed[position], written.place(placed[position]))
         for position, region in matches
         if region is None
     ]

@@ -1,0 +1,170 @@
+"""Ingests of what other programs wrote: one face a claim, one person a name, dates that come later."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+from urllib.parse import quote
+
+import pytest
+from packets import mwg
+from running import faces, ingest, rows
+from serving import site
+from test_names_frames import written
+from test_names_spelling import NFC, NFD, WHOLE, skip_where_both_are_one
+from test_photo_facts import placed, xmp
+from toy_model import BLUE, GREEN, RED, SHY, WHITE, draw
+
+from datasette_faces.shapes import Area
+
+pytestmark = pytest.mark.slow
+
+NAMES = (
+    "select name, count(*) from faces join people on people.id = person_id "
+    "where name is not null group by name order by name"
+)
+PEOPLE = "select faces.id, name from faces left join people on people.id = person_id order by 1"
+LEFT, RIGHT = (Area(x, 0, 0.5, 1) for x in (0, 0.5))
+
+
+def test_a_name_with_a_face_draws_no_other_one_but_its_mirror_in_the_same_file(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    draw(photos / "0.png", RED, SHY)
+    (photos / "0.png.xmp").write_bytes(written(("Ada", LEFT), size=(80, 40)))
+    (photos / "0.xmp").write_bytes(written(("Ada", RIGHT), size=(80, 40)))
+    draw(photos / "1.png", BLUE, SHY)
+    (photos / "1.png.xmp").write_bytes(written(("Eve", LEFT), ("Eve", RIGHT), size=(80, 40)))
+    database = tmp_path / "x.db"
+    report = ingest(database, photos)
+    assert (report["named"], report["faults"]) == (3, [])
+    assert rows(database, PEOPLE) == [(1, "Ada"), (2, "Eve"), (3, "Eve")]
+    assert faces("people", database, "write-xmp").exit_code == 0
+    assert (photos / "0.png.xmp").read_bytes().count(b"<mwg-rs:Name>") == 1
+
+
+def test_a_region_of_someone_who_was_named_here_elsewhere_draws_no_face(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    draw(photos / "0.png", RED, WHITE, SHY)
+    draw(photos / "1.png", RED)
+    database = tmp_path / "x.db"
+    ingest(database, photos)
+    assert faces("people", database, "name", 1, "Ada").exit_code == 0
+    (photos / "0.png.xmp").write_bytes(written(("ada", Area(2 / 3, 0, 1 / 3, 1)), size=(120, 40)))
+    assert ingest(database, photos)["named"] == 0
+    assert json.loads(faces("people", database, "import-names", "--json").stdout)["known"] == 1
+    assert rows(database, PEOPLE) == [(1, "Ada"), (2, "Ada")]
+
+
+def test_a_person_of_two_sources_is_one_and_found_by_either_name(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    skip_where_both_are_one(tmp_path)
+    folder = photos / NFD
+    folder.mkdir()
+    for number, (colour, name) in enumerate([(RED, NFD), (BLUE, NFC), (GREEN, NFD)]):
+        draw(folder / f"{NFD}{number}.png", colour)
+        packet = mwg((name, WHOLE, "Face"), size=(40, 40))
+        (folder / f"{NFC}{number}.png.xmp").write_bytes(packet)
+    database = tmp_path / "x.db"
+    assert ingest(database, photos / NFC / f"{NFC}*.png")["named"] == 3
+    assert rows(database, NAMES) == [(NFC, 3)]
+    assert {path for (path,) in rows(database, "select path from photos")} == {
+        str(folder / f"{NFD}{number}.png") for number in range(3)
+    }
+    for number, name in enumerate((NFD, NFC.upper())):
+        assert faces("people", database, "name", name, f"{NFD} {number}").exit_code == 0
+        assert rows(database, NAMES) == [(f"{NFC} {number}", 3)]
+        assert faces("people", database, "name", f"{NFD} {number}", NFC).exit_code == 0
+    found = faces("search", database, photos / NFC / f"{NFC}0.png", "--format", "json")
+    assert json.loads(found.stdout), found.output
+    with site(database) as served:
+        for form in ("NFC", "NFD"):
+            name, place = (quote(normalize(form, it)) for it in (NFC, str(folder)))
+            everyone = served.get(f"/x/-/faces/people.json?q={name}").json()["people"]
+            assert [person["name"] for person in everyone] == [NFC]
+            path = f"/x/-/faces/search.json?face=1&threshold=-1&folder={place}"
+            assert {it["face_id"] for it in served.get(path).json()["results"]} >= {2, 3}
+    lines = faces("people", database, "export").stdout
+    other, log = tmp_path / "other.db", tmp_path / "decisions.jsonl"
+    ingest(other, photos, "--no-names")
+    log.write_text(normalize("NFD", lines))
+    assert faces("people", other, "import", log).exit_code == 0
+    assert rows(other, NAMES) == [(NFC, 3)]
+
+
+def test_a_renamed_file_keeps_its_photo(toy: Any, photos: Path, tmp_path: Path) -> None:
+    skip_where_both_are_one(tmp_path)
+    database = tmp_path / "x.db"
+    draw(photos / f"{NFC}.png", RED)
+    ingest(database, photos)
+    (photos / f"{NFC}.png").rename(photos / f"{NFD}.png")
+    assert ingest(database, photos)["moved"] == 1
+    assert rows(database, "select id, path, missing_since from photos") == [
+        (1, str(photos / f"{NFD}.png"), None)
+    ]
+
+
+FACTS = "select taken_at, latitude, longitude from photos order by id"
+
+
+def test_an_ingest_reads_dates_and_places_that_came_or_changed_since(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
+    draw(photos / "0.png", RED)
+    ingest(database, photos)
+    assert rows(database, FACTS) == [(None, None, None)]
+    sidecar.write_bytes(placed("34,36.0S"))
+    ingest(database, photos)
+    assert rows(database, FACTS) == [(None, -34.6, -58.37)]
+    sidecar.write_bytes(xmp(photoshop_DateCreated="1968-07-04"))
+    ingest(database, photos, "--no-names")
+    assert rows(database, FACTS) == [("1968-07-04", None, None)]
+    assert rows(database, "select photo_taken_at from faces") == [("1968-07-04",)]
+    draw(photos / "0.png", RED, note="another caption")
+    ingest(database, photos, "--no-names")
+    assert rows(database, FACTS) == [("1968-07-04", None, None)]
+    sidecar.unlink()
+    ingest(database, photos)
+    assert rows(database, FACTS) == [(None, None, None)]
+
+
+def test_each_photo_is_read_once_for_dates_and_once_more_for_names(
+    toy: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasette_faces.people import import_names
+
+    read: list[str] = []
+    original = import_names.read_photo_file
+
+    def spy(path: str) -> bytes:
+        read.append(path)
+        return original(path)
+
+    monkeypatch.setattr(import_names, "read_photo_file", spy)
+    database = tmp_path / "x.db"
+    draw(photos / "0.png", RED)
+    counts = []
+    for options in (("--no-names",), ("--no-names",), (), (), ("--no-names",)):
+        ingest(database, photos, *options)
+        counts.append(len(read))
+    assert counts == [1, 1, 2, 2, 2]
+
+
+def test_a_short_date_is_published_and_found_as_it_is(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    for number, day in enumerate(("1968", "1968-07", "1968-07-04")):
+        draw(photos / f"{number}.png", RED, note=day)
+        (photos / f"{number}.png.xmp").write_bytes(xmp(xmp_CreateDate=day))
+    database, catalogue = tmp_path / "x.db", tmp_path / "catalogue.db"
+    ingest(database, photos)
+    assert faces("people", database, "name", 1, "Ada").exit_code == 0
+    result = faces("export", database, catalogue)
+    assert result.exit_code == 0, result.output
+    published = "select taken_at from photos order by id"
+    assert rows(catalogue, published) == [("1968",), ("1968-07",), ("1968-07-04",)]
