@@ -158,7 +158,8 @@ def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
     page.add_footer(env, datasette)
 
 
-@hookimpl
+# Before plugins that show any picture (datasette-render-images): ours lead to their pages
+@hookimpl(tryfirst=True)
 def render_cell(
     row: Any, value: Any, column: str, table: str | None, database: str, datasette: Any
 ) -> Markup | None:

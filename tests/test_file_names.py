@@ -179,10 +179,10 @@ def test_a_name_that_datasette_misreads_is_said_to_be_changed_and_how(
     assert all(file_names.is_opened_by_datasette(path.name) for path in tmp_path.iterdir())
 
 
-NAMES = ["a b+c&d;=,.db", 'it\'s "<1>" 50%~.db', "my.v2.json.db", "ümlaut 日本.faces.db"]
+NAMES = ["a b+c&d;=,~'\"<1>50%.v2.json.db", "-ümlaut~2F日本.faces.db"]
 
 
-@pytest.mark.parametrize("name", [NAMES[1], "-.db"])
+@pytest.mark.parametrize("name", NAMES[:1])
 def test_the_command_and_the_address_that_ingest_prints_lead_to_the_gallery(
     tmp_path: Path, toy: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,10 +253,10 @@ def test_a_server_begins_in_the_folder_that_datasette_misreads(monkeypatch: Any)
 
 
 LINK = re.compile(r"""(?:href|src|action)="([^"#]+)""")
-MOST_PAGES = 32
+MOST_PAGES = 24
 
 
-@pytest.fixture(scope="module", params=[*NAMES, "-~2Fa.db"])
+@pytest.fixture(scope="module", params=NAMES)
 def named(
     request: pytest.FixtureRequest, faces_db: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

@@ -130,7 +130,7 @@ def joined(file: Path) -> tuple[set[str], set[tuple[str, str]]]:
     return hidden, {link for link in links_of(file) if len(hidden.intersection(link)) == 1}
 
 
-@pytest.mark.parametrize("file", ["fresh", "migrated", "faces_db", "private"])
+@pytest.mark.parametrize("file", ["fresh", "migrated", "private"])
 def test_no_foreign_key_joins_an_unlisted_table_and_a_listed_one(file: str, request: Any) -> None:
     path = request.getfixturevalue(file)
     copy = path if path.name == "file.db" else request.getfixturevalue("tmp_path") / "file.db"
