@@ -23,6 +23,7 @@ FacesError                 one line for a person: names the thing, and the mend
 │   └── EditedMeanwhile    by somebody else
 └── DatabaseError          a database cannot be used
     ├── NotAFacesDatabase
+    ├── DatabaseDamaged
     ├── NewerSchema
     ├── DatabaseBusy
     ├── DatabaseNotWritable
@@ -90,6 +91,10 @@ class DatabaseError(FacesError):
 
 class NotAFacesDatabase(DatabaseError):
     """The file is no SQLite database, or one that holds something else."""
+
+
+class DatabaseDamaged(DatabaseError):
+    """The bytes of the file, or of its schema, are not what SQLite wrote."""
 
 
 class NewerSchema(DatabaseError):

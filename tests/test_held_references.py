@@ -279,6 +279,14 @@ TAKEN = (
 )
 
 
+DANGLING = [
+    it
+    for it in CHANGES
+    if it.endswith((" = 99 where uid = 'a'", "'none'", " = 99 where photo_id = 1"))
+]
+"""What has a row refer to nothing: that is refused also where foreign keys are off."""
+
+
 def outcome(file: Path, to: Path, statement: str, enforced: str) -> Any:
     """What a statement leaves in the tables; an error's kind where it is refused."""
     shutil.copy(file, to)
@@ -305,6 +313,9 @@ def test_they_do_so_where_foreign_keys_are_off(
     before: Path, migrated: Path, tmp_path: Path, statement: str
 ) -> None:
     expected = outcome(before, tmp_path / "before.db", statement, "on")
+    if isinstance(expected, str) and statement not in DANGLING:
+        # What would be refused is done then, as SQLite does it
+        expected = outcome(before, tmp_path / "off.db", statement, "off")
     found = outcome(migrated, tmp_path / "after.db", statement, "off")
     if isinstance(expected, str):
         assert found == expected

@@ -122,7 +122,9 @@ def _check_paths(database: str, out: str, options: ExportOptions, *, replace: bo
 
 def _is_catalogue(path: str) -> bool:
     address = Path(path).resolve().as_uri() + "?mode=ro"
-    with suppress(sqlite().Error), closing(sqlite().connect(address, uri=True)) as conn:
+    # UnicodeDecodeError: of a damaged schema
+    broken = (sqlite().Error, UnicodeDecodeError)
+    with suppress(*broken), closing(sqlite().connect(address, uri=True)) as conn:
         return tables.is_catalogue(conn)
     return False
 

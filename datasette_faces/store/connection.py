@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 
 from ..errors import (
     DatabaseBusy,
+    DatabaseDamaged,
     DatabaseError,
     DatabaseNotWritable,
     FacesError,
@@ -25,6 +27,15 @@ BUSY_SECONDS = 30
 """So long every command waits for another process that uses the file."""
 SETTLE_MS = 3000
 """So long a change that is written already waits for readers to let go of its log."""
+DAMAGED = (
+    "disk image is malformed",
+    "malformed database schema",
+    "unsupported file format",
+    "vec0 constructor error",
+)
+"""What SQLite and sqlite-vec say of a file whose bytes are damaged."""
+QUOTING = ("no such ", "near ", "unrecognized token")
+"""What SQLite says of SQL, which it quotes: that is damaged where it is no text."""
 INTERRUPTED = ("interrupted", "chunks iter error")
 """What SQLite and sqlite-vec say of a query that was stopped."""
 NEW_NAME = "choose another file name"
@@ -86,6 +97,10 @@ def explained(path: str, *, mend: str = NEW_NAME) -> Iterator[None]:
         raise
     except sqlite().DatabaseError as error:
         raise _explanation(path, str(error), mend) from error
+    except UnicodeDecodeError as error:
+        if not is_damaged(error):
+            raise
+        raise DatabaseDamaged(explain_damage(path, error)) from error
 
 
 def _explanation(path: str, error: str, mend: str) -> DatabaseError:
@@ -105,9 +120,29 @@ def _explanation(path: str, error: str, mend: str) -> DatabaseError:
         return DatabaseNotWritable(
             f"{path} or its folder cannot be written; choose another place or change its permissions"
         )
-    if "not a database" in error or "malformed" in error:
+    if any(sign in error for sign in DAMAGED):
+        return DatabaseDamaged(explain_damage(path, error))
+    if "not a database" in error:
         return NotAFacesDatabase(f"{path} is not an SQLite database ({error}); {mend}")
     return DatabaseError(f"{path}: {error}")
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether an error says that the bytes of a file, or of its schema, are not what SQLite wrote."""
+    if isinstance(error, UnicodeDecodeError):
+        said = patience.read_message(error)
+        return any(sign in said for sign in (*DAMAGED, *QUOTING))
+    return isinstance(error, sqlite().DatabaseError) and any(it in str(error) for it in DAMAGED)
+
+
+def explain_damage(path: str, error: Exception | str) -> str:
+    """What to do about a damaged file, in one line."""
+    reason = patience.read_message(error) if isinstance(error, UnicodeDecodeError) else str(error)
+    file, saved = shlex.quote(path), shlex.quote(f"{os.path.splitext(path)[0]}-recovered.db")
+    return (
+        f"{path} is damaged ({reason}). Use a copy of the file if there is one; or save what can be read: "
+        f"sqlite3 {file} .recover | sqlite3 {saved}, then: datasette faces doctor {saved}"
+    )
 
 
 def connect_to_read(path: str) -> Connection:

@@ -43,6 +43,9 @@ def make_patient(base: Any) -> Any:
             while True:
                 try:
                     return run(*arguments)
+                except UnicodeDecodeError as error:
+                    # Of a damaged schema: SQLite quotes it, and Python cannot read what it says
+                    raise self.DatabaseError(read_message(error)) from error
                 except self.OperationalError as error:
                     now = time.monotonic()
                     if not (self.patience_s and is_busy(error)) or self._is_stuck(now - attempted):
@@ -69,6 +72,11 @@ def connect(module: Any, address: str, *, path: str, patience_s: float, **option
     conn = module.connect(address, timeout=attempt_s, factory=factory, **options)
     conn.path, conn.patience_s, conn.attempt_s = path, patience_s, attempt_s
     return conn
+
+
+def read_message(error: UnicodeDecodeError) -> str:
+    """What SQLite said, of which not every byte is text."""
+    return error.object.decode(errors="backslashreplace")
 
 
 def is_busy(error: Exception) -> bool:

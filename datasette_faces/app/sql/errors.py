@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ...errors import FacesError
-from ...store.connection import Connection, sqlite
+from ...store.connection import Connection, explain_damage, is_damaged, sqlite
 
 Answer = TypeVar("Answer")
 
@@ -65,30 +66,44 @@ def _quotes(text: str, arguments: tuple[Any, ...]) -> bool:
 
 
 def show_reasons(database: Any) -> None:
-    """Have every read of a Datasette database raise these errors in place of SQLite's own."""
+    """Have every read of a Datasette database raise these errors in place of SQLite's own.
+
+    Those of a damaged file say so, and the way out; Python cannot read SQLite's own words for some.
+    """
     # Datasette 0.65's execute() reads by execute_fn(), that of 1.0 by _execute_fn()
     name = "_execute_fn" if hasattr(database, "_execute_fn") else "execute_fn"
     reads = getattr(database, name)
+    file_name = os.path.basename(database.path or database.name)
     if getattr(reads, "shows_reasons", False):
         return
 
     def execute_fn(function: Callable[[Connection], Answer]) -> Coroutine[Any, Any, Answer]:
-        answer: Coroutine[Any, Any, Answer] = reads(_with_reasons(function))
+        answer: Coroutine[Any, Any, Answer] = reads(_with_reasons(function, file_name))
         return answer
 
     execute_fn.shows_reasons = True  # type: ignore[attr-defined]
     setattr(database, name, execute_fn)
 
 
-def _with_reasons(function: Callable[[Connection], Answer]) -> Callable[[Connection], Answer]:
+def _with_reasons(
+    function: Callable[[Connection], Answer], file_name: str
+) -> Callable[[Connection], Answer]:
     @functools.wraps(function)
     def run(conn: Connection) -> Answer:
         _last_error.text = None
         try:
             return function(conn)
+        except UnicodeDecodeError as error:
+            if not is_damaged(error):
+                raise
+            raise sqlite().DatabaseError(explain_damage(file_name, error)) from error
         except sqlite().OperationalError as error:
             if str(error) != RAISED or not _last_error.text:
                 raise
             raise sqlite().OperationalError(_last_error.text) from error
+        except sqlite().DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            raise sqlite().DatabaseError(explain_damage(file_name, error)) from error
 
     return run
