@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import warnings
@@ -11,8 +10,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ...errors import FacesError, NamesError
-from ...media import decode
-from ...media.exif import UPRIGHT, read_exif
+from ...media.opened import open_picture
 from .regions import Frame, ParsedNames, merge_names
 from .xml_safe import MAX_BYTES
 from .xmp_read import read_xmp
@@ -35,11 +33,11 @@ class EmbeddedXmp:
 def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
     """The XMP in a picture's bytes. Raises NamesError where they are not a picture."""
     try:
-        decode.register_heif(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=decode.list_formats()) as image:
-                return extract_xmp(image)
+            opened = open_picture(data)
+            with opened.image as image:
+                return extract_xmp(image, opened.orientation)
     except FacesError as error:
         raise NamesError(str(error)) from None
     # Pillow's parsers let any exception through that broken bytes cause
@@ -49,19 +47,16 @@ def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
         ) from None
 
 
-def extract_xmp(image: Image.Image) -> EmbeddedXmp:
-    """The XMP in a picture that is already open."""
-    # pillow-heif turns the picture upright and keeps its orientation here; regions apply to stored pixels
-    stored = image.info.get("original_orientation")
-    orientation = stored if stored in range(1, 9) else read_exif(image).orientation
+def extract_xmp(image: Image.Image, orientation: int) -> EmbeddedXmp:
+    """The XMP in a picture that is already open; regions apply to stored pixels, of this orientation."""
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
     if not isinstance(packet, bytes):
-        return EmbeddedXmp((), orientation or UPRIGHT)
+        return EmbeddedXmp((), orientation)
     extension = _join_extension(image, packet)
     packets = (packet, extension) if extension else (packet,)
-    return EmbeddedXmp(packets, orientation or UPRIGHT)
+    return EmbeddedXmp(packets, orientation)
 
 
 def read_embedded_names(xmp: EmbeddedXmp, frame: Frame) -> ParsedNames:

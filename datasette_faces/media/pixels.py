@@ -1,0 +1,121 @@
+"""Opened pictures to RGB pixels, as they are stored: of any mode, and what is there of damaged ones."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from ..shapes import RgbArray
+from . import partial, webp_chunks
+from .jpeg_scans import END, JpegScans, find_zeroed_block
+from .opened import OpenedPicture
+from .partial import PartlyLoaded
+from .tiff_picture import decode_samples, lab_to_rgb
+from .tones import to_8_bits
+
+PARTLY_READ = ("PNG", "TIFF", "BMP")
+"""Formats whose decoders, when they fail, leave the rows that they had decoded."""
+LEFTOVER_BYTES = 64
+"""The last codes of a JPEG; if all rows are there without them, codes before them are wrong."""
+
+FILLINGS = (bytes(1024), b"\x55" * 1024)
+"""Codes in the place of missing ones: the rows that they make differ."""
+
+
+def load_rgb(opened: OpenedPicture) -> tuple[Image.Image, str | None]:
+    """The pixels of an opened picture, RGB, and a note if some of them are missing (grey then).
+
+    Raises BrokenPicture if too many are, or what the decoder raises if it leaves nothing.
+    """
+    if opened.page:
+        image, missing = decode_samples(opened.data, opened.page)
+    else:
+        part = _load_jpeg(opened, opened.scans) if opened.scans else _load(opened)
+        image, missing = part.image, part.missing
+    rgb = convert_to_rgb(image)
+    return rgb, None if missing is None else partial.cover_missing(rgb, missing)
+
+
+def _load_jpeg(opened: OpenedPicture, scans: JpegScans) -> PartlyLoaded:
+    image = opened.image
+    image.load()
+    if opened.is_cut:
+        return PartlyLoaded(image, partial.find_grey_rows(image))
+    if partial.ends_grey(image) and _lacks_codes(opened.data, scans):
+        return PartlyLoaded(image, partial.find_grey_rows(image))
+    block = find_zeroed_block(opened.data, scans) if scans.is_one_scan else None
+    if block is None or not _is_garbled(opened.data, scans):
+        return PartlyLoaded(image, None)
+    until = _reopen(opened.data[:block] + END, image.size)
+    return PartlyLoaded(until, partial.find_grey_rows(until))
+
+
+def _lacks_codes(data: bytes, scans: JpegScans) -> bool:
+    """Whether a JPEG has its end marker before its end, so that its decoder makes up the rest."""
+    if not scans.is_one_scan:
+        return scans.is_progressive and not scans.is_refined
+    one, other = (_decode_small(data[: scans.ends_at] + filling + END) for filling in FILLINGS)
+    return not np.array_equal(one, other)
+
+
+def _is_garbled(data: bytes, scans: JpegScans) -> bool:
+    """Whether a JPEG has too few codes for its rows, or more than they need."""
+    if _lacks_codes(data, scans):
+        return True
+    whole = _decode_small(data)
+    until = _decode_small(data[: max(scans.ends_at - LEFTOVER_BYTES, scans.codes_at or 0)] + END)
+    return np.array_equal(whole, until) and not partial.ends_grey(Image.fromarray(whole))
+
+
+def _decode_small(data: bytes) -> RgbArray:
+    image = _reopen(data, (1, 1))
+    return np.asarray(image.convert("RGB"))
+
+
+def _reopen(data: bytes, size: tuple[int, int]) -> Image.Image:
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    image.draft(None, size)
+    return image
+
+
+def _load(opened: OpenedPicture) -> PartlyLoaded:
+    """Any other picture; of one that is damaged, what its decoder leaves."""
+    if opened.is_cut:
+        return partial.load_filled(lambda value: _open_filled(opened.data, value))
+    try:
+        opened.image.load()
+        return PartlyLoaded(opened.image, None)
+    except MemoryError:
+        raise
+    except Exception:
+        is_interlaced = opened.image.info.get("interlace")
+        if opened.image.format not in PARTLY_READ or is_interlaced:
+            raise
+        part = partial.load_partly(lambda: Image.open(io.BytesIO(opened.data)))
+        if part.missing is None or part.missing.all():
+            raise
+        return part
+
+
+def _open_filled(data: bytes, value: int) -> Image.Image:
+    filled = webp_chunks.fill_missing(data, value)
+    return Image.open(io.BytesIO(filled or data), formats=["WEBP"])
+
+
+def convert_to_rgb(image: Image.Image) -> Image.Image:
+    """A decoded picture as RGB, over white where it is transparent."""
+    if image.mode == "RGB":
+        return image
+    # Grey of 16 or 32 bits, or floating-point numbers: Pillow would clip it
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(to_8_bits(np.asarray(image))).convert("RGB")
+    if image.mode == "LAB":
+        return lab_to_rgb(image)
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", layer.size, "white")
+        white.paste(layer, mask=layer)
+        return white
+    return image.convert("RGB")
