@@ -7,17 +7,23 @@ FF is followed by 00 or by a restart marker.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 START, END, MARK = b"\xff\xd8", b"\xff\xd9", b"\xff"
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_ENDS_CODES = np.ones(256, np.bool_)
+_ENDS_CODES[[0, *range(0xD0, 0xD8), 0xFF]] = False
+"""By the byte after FF: 00 is a code, D0 to D7 are restart markers, FF is before a marker."""
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-_SCAN, _EOI = 0xDA, 0xD9
+_SCAN, _EOI, _RESTARTS = 0xDA, 0xD9, 0xDD
 _LINES = 0xDC
 """DNL: the height, for a picture whose frame does not say it."""
 _BETWEEN_SCANS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDD, _LINES, 0xFE, *range(0xE0, 0xF0)}
 """Segments that may follow the codes of a scan: tables, comments, applications' own, the next scan."""
+CHUNK_BYTES = 1 << 20
 ZEROED_END_BYTES = 16
 """So many zeros at the end were never written: codes look random, and rarely have two in a row."""
 ZEROED_BLOCK_BYTES = 256
@@ -30,7 +36,8 @@ class JpegScans:
 
     count, components: of its scans, and of colours in its frame. codes_at: where the codes of the first
     scan begin, None where there are none. ends_at: where the last scan's codes end. is_whole: whether an
-    end marker is there.
+    end marker is there. is_refined: whether a scan has the last bits of details. interval: after how many
+    blocks a restart marker stands; 0: there are none.
     """
 
     is_progressive: bool = False
@@ -40,6 +47,7 @@ class JpegScans:
     ends_at: int = 0
     is_whole: bool = False
     is_refined: bool = False
+    interval: int = 0
 
     @property
     def is_one_scan(self) -> bool:
@@ -49,34 +57,57 @@ class JpegScans:
 
 def read_scans(data: bytes) -> JpegScans:
     """The scans of a JPEG, as far as its segments can be followed."""
-    at, frame, components = len(START), 0, 0
-    scans: list[int] = []
-    codes_at, ends_at, is_refined = None, len(data), False
-    while found := _MARKER.search(data, at):
-        kind, begins = found[1][0], found.end()
-        in_codes = codes_at is not None
-        if kind == _EOI and in_codes:
-            ends = found.start()
-            return JpegScans(
-                frame in _PROGRESSIVE, components, tuple(scans), codes_at, ends, True, is_refined
-            )
+    scans, at = JpegScans(), len(START)
+    while (found := _find_marker(data, at)) is not None:
+        kind, begins = data[found + 1], found + 2
+        is_in_codes = scans.codes_at is not None
+        if kind == _EOI and is_in_codes:
+            return replace(scans, ends_at=found, is_whole=True)
         after = begins + int.from_bytes(data[begins : begins + 2], "big")
-        if after > len(data) or after < begins + 2 or (in_codes and kind not in _BETWEEN_SCANS):
+        if not begins + 2 <= after <= len(data) or (is_in_codes and kind not in _BETWEEN_SCANS):
             break
-        if kind in _FRAMES:
-            frame, components = kind, data[begins + 7]
-        elif kind == _SCAN:
-            scans.append(data[begins + 2])
-            # The last refinement of the brightness: a progressive picture is complete with it
-            is_refined |= data[after - 3] > 0 and data[after - 1] & 15 == 0
-            codes_at = codes_at or after
-        at = after
-    if codes_at is not None:
-        found = _MARKER.search(data, at)
-        ends_at = _cut_zeros(data, found.start() if found else len(data))
-    return JpegScans(
-        frame in _PROGRESSIVE, components, tuple(scans), codes_at, ends_at, False, is_refined
+        scans, at = _add_segment(scans, kind, data[begins + 2 : after], after), after
+    if scans.codes_at is None:
+        return scans
+    found = _find_marker(data, at)
+    return replace(scans, ends_at=_cut_zeros(data, len(data) if found is None else found))
+
+
+def _find_marker(data: bytes, at: int) -> int | None:
+    """Where the next marker is that is no restart marker; None where there is none."""
+    for begins in range(at, len(data) - 1, CHUNK_BYTES):
+        if data[begins] == 0xFF and _ENDS_CODES[data[begins + 1]]:
+            return begins
+        count = min(CHUNK_BYTES + 1, len(data) - begins)
+        chunk = np.frombuffer(data, np.uint8, count, begins)
+        marks = np.flatnonzero(chunk[:-1] == 0xFF)
+        found = marks[_ENDS_CODES[chunk[marks + 1]]]
+        if len(found):
+            return begins + int(found[0])
+    return None
+
+
+def _add_segment(scans: JpegScans, kind: int, body: bytes, ends_at: int) -> JpegScans:
+    """What is known of the scans with one more segment."""
+    if kind in _FRAMES:
+        return replace(scans, is_progressive=kind in _PROGRESSIVE, components=body[5])
+    if kind == _RESTARTS:
+        return replace(scans, interval=int.from_bytes(body[:2], "big"))
+    if kind != _SCAN:
+        return scans
+    # The last bits of details: spectral selection from above 0, no bit to come (ITU T.81, G.1.1.1)
+    is_last = body[-3] > 0 and body[-1] & 15 == 0
+    return replace(
+        scans,
+        components_of_scans=(*scans.components_of_scans, body[0]),
+        codes_at=scans.codes_at or ends_at,
+        is_refined=scans.is_refined or is_last,
     )
+
+
+def count_restarts(data: bytes, scans: JpegScans) -> int:
+    """How many restart markers stand in the codes."""
+    return len(_RESTART.findall(data, scans.codes_at or 0, scans.ends_at))
 
 
 def find_zeroed_block(data: bytes, scans: JpegScans) -> int | None:

@@ -105,5 +105,5 @@ def cover_missing(image: Image.Image, missing: MaskArray) -> str:
             f"and {100 * MIN_SHARE:.0f} % are needed"
         )
     image.paste((MISSING_GREY,) * 3, mask=Image.fromarray(missing))
-    lost = f"{100 * share:.0f} %" if share >= 0.005 else "less than 1 %"
-    return f"the picture is damaged: {lost} of it cannot be read"
+    lost = f"{100 * share:.0f} % of it" if share >= 0.005 else "its end"
+    return f"the picture is damaged: {lost} cannot be read"

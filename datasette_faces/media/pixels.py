@@ -9,7 +9,7 @@ from PIL import Image, JpegImagePlugin
 
 from ..shapes import RgbArray
 from . import partial, webp_chunks
-from .jpeg_scans import END, JpegScans, find_zeroed_block
+from .jpeg_scans import END, JpegScans, count_restarts, find_zeroed_block
 from .opened import OpenedPicture
 from .partial import PartlyLoaded
 from .tiff_picture import decode_samples, lab_to_rgb
@@ -39,30 +39,36 @@ def load_rgb(opened: OpenedPicture) -> tuple[Image.Image, str | None]:
 
 
 def _load_jpeg(opened: OpenedPicture, scans: JpegScans) -> PartlyLoaded:
-    image = opened.image
+    """A JPEG, and what of it is missing, whether its decoder notices it or not."""
+    image, full_size = opened.image, opened.size
     image.load()
-    if opened.is_cut:
-        return PartlyLoaded(image, partial.find_grey_rows(image))
-    if partial.ends_grey(image) and _lacks_codes(opened.data, scans):
-        return PartlyLoaded(image, partial.find_grey_rows(image))
     block = find_zeroed_block(opened.data, scans) if scans.is_one_scan else None
-    if block is None or not _is_garbled(opened.data, scans):
+    if opened.is_cut or (scans.is_progressive and not scans.is_refined):
+        return PartlyLoaded(image, partial.find_grey_rows(image))
+    if block is None and not partial.ends_grey(image):
         return PartlyLoaded(image, None)
-    until = _reopen(opened.data[:block] + END, image.size)
+    if scans.interval or not scans.is_one_scan:
+        is_short = scans.is_one_scan and _lacks_restarts(opened, scans, full_size)
+        return PartlyLoaded(image, partial.find_grey_rows(image) if is_short else None)
+    if not _is_garbled(opened.data, scans):
+        return PartlyLoaded(image, None)
+    until = image if block is None else _reopen(opened.data[:block] + END, image.size)
     return PartlyLoaded(until, partial.find_grey_rows(until))
 
 
-def _lacks_codes(data: bytes, scans: JpegScans) -> bool:
-    """Whether a JPEG has its end marker before its end, so that its decoder makes up the rest."""
-    if not scans.is_one_scan:
-        return scans.is_progressive and not scans.is_refined
-    one, other = (_decode_small(data[: scans.ends_at] + filling + END) for filling in FILLINGS)
-    return not np.array_equal(one, other)
+def _lacks_restarts(opened: OpenedPicture, scans: JpegScans, full_size: tuple[int, int]) -> bool:
+    """Whether restart markers are missing, after which a decoder goes on."""
+    across, down = 8, 8
+    if isinstance(opened.image, JpegImagePlugin.JpegImageFile) and scans.components > 1:
+        across, down = (8 * max(part[side] for part in opened.image.layer) for side in (1, 2))
+    blocks = -(-full_size[0] // across) * -(-full_size[1] // down)
+    return count_restarts(opened.data, scans) < -(-blocks // scans.interval) - 1
 
 
 def _is_garbled(data: bytes, scans: JpegScans) -> bool:
-    """Whether a JPEG has too few codes for its rows, or more than they need."""
-    if _lacks_codes(data, scans):
+    """Whether a JPEG has too few codes for its rows, so that its decoder makes them up, or too many."""
+    one, other = (_decode_small(data[: scans.ends_at] + filling + END) for filling in FILLINGS)
+    if not np.array_equal(one, other):
         return True
     whole = _decode_small(data)
     until = _decode_small(data[: max(scans.ends_at - LEFTOVER_BYTES, scans.codes_at or 0)] + END)

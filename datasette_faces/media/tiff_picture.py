@@ -86,6 +86,7 @@ def _is_wrong_in_pillow(page: TiffPage) -> bool:
         (max(page.bits, default=1) > 8)
         or (is_byte and tiff_samples.SIGNED in formats)
         or (is_byte and has_byte_colours and page.first(tags.PHOTOMETRIC) == PALETTE)
+        or (is_byte and _has_few_colours(page))
         or (is_byte and _is_planar(page) and page.first(tags.PHOTOMETRIC) not in (RGB, CMYK))
     )
 
@@ -104,7 +105,7 @@ def _check_supported(page: TiffPage) -> None:
     is_float = tiff_samples.FLOAT in page.tags.get(tags.FORMAT, ())
     if what is None and is_float and photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         what = f"floating-point colours of the kind {photometric}"
-    if what is None and photometric == YCBCR and _is_subsampled(page):
+    if what is None and _has_few_colours(page):
         what = "YCbCr with fewer samples of colour, without JPEG compression"
     if what is None and tiff_samples.count_bytes(page) > tiff_samples.MAX_SAMPLE_BYTES:
         what = f"samples of more than {tiff_samples.MAX_SAMPLE_BYTES // 1_000_000} MB"
@@ -112,8 +113,14 @@ def _check_supported(page: TiffPage) -> None:
         raise BrokenPicture(f"a TIFF with {what} cannot be read: save it as RGB of 8 bits")
 
 
-def _is_subsampled(page: TiffPage) -> bool:
-    return max(page.tags.get(tags.SUBSAMPLING, (2, 2))) > 1 and not _is_planar(page)
+def _has_few_colours(page: TiffPage) -> bool:
+    """Whether pixels share samples of colour: Pillow does not join them."""
+    return (
+        page.first(tags.PHOTOMETRIC) == YCBCR
+        and page.first(tags.COMPRESSION, 1) == 1
+        and max(page.tags.get(tags.SUBSAMPLING, (2, 2))) > 1
+        and 0 < sum(page.tags.get(tags.STRIP_BYTES, ())) < tiff_samples.count_bytes(page)
+    )
 
 
 def _open_head(data: bytes, page: TiffPage) -> Image.Image:

@@ -66,7 +66,7 @@ def find_unsupported(page: TiffPage) -> str | None:
     if kind not in (UNSIGNED, SIGNED, FLOAT):
         return f"samples of the format {kind}"
     if depth not in ((16, 32, 64) if kind == FLOAT else (8, 10, 12, 14, 16, 32)):
-        return f"{'floating-point ' if kind == FLOAT else ''}samples of {depth} bits"
+        return f"{depth}-bit {'floating-point ' if kind == FLOAT else ''}samples"
     if predictor not in (1, _HORIZONTAL, _FLOATING) or (
         predictor > 1 and depth not in (8, 16, 32, 64)
     ):
