@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from . import limits, tiff_pages, webp_chunks
+from . import bmff_boxes, limits, tiff_pages, webp_chunks
 from .exif import read_exif
 from .formats import list_formats, register_heif
 from .jpeg_scans import END, MARK, START, JpegScans, read_scans
 from .tiff_pages import TiffPage
 from .tiff_picture import open_tiff
+
+Fill = Callable[[bytes, int], bytes | None]
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,15 @@ class OpenedPicture:
 
     data: what was opened: of a JPEG that stops within its codes, what is there and an end marker.
     scans: of a JPEG. page: of a TIFF whose samples Pillow's TIFF plugin does not read, or not right.
-    is_cut: whether it is known already that some of it is missing.
+    is_cut: whether it is known already that some of it is missing. fill: puts a byte in the place of what is,
+    where a decoder needs that.
     """
 
     data: bytes
     image: Image.Image
     scans: JpegScans | None = None
     page: TiffPage | None = None
+    fill: Fill | None = None
     is_cut: bool = False
 
     @property
@@ -63,8 +68,10 @@ def open_picture(data: bytes) -> OpenedPicture:
     if tiff_pages.is_tiff(data):
         tiff = open_tiff(data)
         return OpenedPicture(tiff.data, tiff.image, page=tiff.page)
-    if webp_chunks.is_cut(data):
-        return OpenedPicture(data, _open(webp_chunks.fill_missing(data, 0) or data), is_cut=True)
+    for fill in (webp_chunks.fill_missing, bmff_boxes.fill_missing):
+        filled = fill(data, 0)
+        if filled is not None:
+            return OpenedPicture(data, _open(filled), fill=fill, is_cut=True)
     return OpenedPicture(data, _open(data))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from ..shapes import RgbArray
-from . import partial, webp_chunks
+from . import partial, png_chunks
 from .jpeg_scans import END, JpegScans, count_restarts, find_zeroed_block
 from .opened import OpenedPicture
 from .partial import PartlyLoaded
@@ -88,8 +88,8 @@ def _reopen(data: bytes, size: tuple[int, int]) -> Image.Image:
 
 def _load(opened: OpenedPicture) -> PartlyLoaded:
     """Any other picture; of one that is damaged, what its decoder leaves."""
-    if opened.is_cut:
-        return partial.load_filled(lambda value: _open_filled(opened.data, value))
+    if opened.fill:
+        return partial.load_filled(lambda value: _open_filled(opened, value))
     try:
         opened.image.load()
         return PartlyLoaded(opened.image, None)
@@ -99,15 +99,18 @@ def _load(opened: OpenedPicture) -> PartlyLoaded:
         is_interlaced = opened.image.info.get("interlace")
         if opened.image.format not in PARTLY_READ or is_interlaced:
             raise
-        part = partial.load_partly(lambda: Image.open(io.BytesIO(opened.data)))
+        data = opened.data
+        if opened.image.format == "PNG":
+            data = png_chunks.cut_damaged(data)
+        part = partial.load_partly(lambda: Image.open(io.BytesIO(data)))
         if part.missing is None or part.missing.all():
             raise
         return part
 
 
-def _open_filled(data: bytes, value: int) -> Image.Image:
-    filled = webp_chunks.fill_missing(data, value)
-    return Image.open(io.BytesIO(filled or data), formats=["WEBP"])
+def _open_filled(opened: OpenedPicture, value: int) -> Image.Image:
+    filled = opened.fill(opened.data, value) if opened.fill else None
+    return Image.open(io.BytesIO(filled or opened.data), formats=[str(opened.image.format)])
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:
