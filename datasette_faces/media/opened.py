@@ -24,8 +24,8 @@ class OpenedPicture:
 
     data: what was opened: of a JPEG that stops within its codes, what is there and an end marker.
     scans: of a JPEG. page: of a TIFF whose samples Pillow's TIFF plugin does not read, or not right.
-    is_cut: whether it is known already that some of it is missing. fill: puts a byte in the place of what is,
-    where a decoder needs that.
+    is_cut: whether it is known already that some of it is missing. fill: puts a byte in the place of
+    what is, where a decoder needs that.
     """
 
     data: bytes

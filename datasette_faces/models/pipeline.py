@@ -52,7 +52,8 @@ def analyse_query(
         return QueryAnalysis(found, None)
     # The same picture that `analyse` looked at: it was within the limits
     picture = decode_for_detector(data, detect_px=detect_px)
-    return QueryAnalysis(found, explain_no_face(picture, engine, detect_px, min_face_px))
+    reason = explain_no_face(picture, engine, detect_px, min_face_px)
+    return QueryAnalysis(found, "; ".join(filter(None, (reason, picture.damage))))
 
 
 def analyse(
@@ -192,4 +193,5 @@ def _describe_photo(picture: Picture) -> Photo:
         latitude=exif.latitude,
         longitude=exif.longitude,
         thumbnail=crop.make_thumbnail(picture),
+        damage=picture.damage,
     )

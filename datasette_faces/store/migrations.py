@@ -444,6 +444,12 @@ def former_faces(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0010_damaged_photos")
+def damaged_photos(db: Database) -> None:
+    """What of a photo's picture could not be read."""
+    db.execute("alter table photos add column damage text -- null: nothing is missing")
+
+
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
     return f"""
         create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin

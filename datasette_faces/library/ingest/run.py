@@ -53,6 +53,7 @@ Progress = Callable[[int, int, File | None], None]
 class IngestReport:
     """What an ingest did, in photos; `found` counts every file, `people` all that there are now.
 
+    damaged: photos that are in it as far as their pictures can be read, and what is missing.
     lost: people's faces that are not in their edited photos any more. drawn: manual faces that were added
     or embedded by this model. named: faces that got the name that another program gave them. faults: files
     for which one of these two failed, and why.
@@ -71,6 +72,7 @@ class IngestReport:
     people: int = 0
     missing: int = 0
     errors: list[RejectedPath] = field(default_factory=list)
+    damaged: list[RejectedPath] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -377,6 +379,8 @@ class _Ingest:
             self._bereft.update(bereft)
         store.save_analysis(self.conn, photo_id, self.model.id)
         self.report.faces += len(analysis.faces)
+        if analysis.photo.damage:
+            self.report.damaged.append(RejectedPath(job.file.path, analysis.photo.damage))
         self._new_faces.add(photo_id)
         return photo_id
 
