@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from . import bmff_boxes, limits, tiff_pages, webp_chunks
+from . import limits, lost_ends, tiff_pages
 from .exif import read_exif
 from .formats import list_formats, register_heif
 from .jpeg_scans import END, MARK, START, JpegScans, read_scans
@@ -68,7 +68,7 @@ def open_picture(data: bytes) -> OpenedPicture:
     if tiff_pages.is_tiff(data):
         tiff = open_tiff(data)
         return OpenedPicture(tiff.data, tiff.image, page=tiff.page)
-    for fill in (webp_chunks.fill_missing, bmff_boxes.fill_missing):
+    for fill in (lost_ends.fill_webp, lost_ends.fill_bmff):
         filled = fill(data, 0)
         if filled is not None:
             return OpenedPicture(data, _open(filled), fill=fill, is_cut=True)

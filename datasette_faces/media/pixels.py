@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from ..shapes import RgbArray
-from . import partial, png_chunks
+from . import lost_ends, partial
 from .jpeg_scans import END, JpegScans, count_restarts, find_zeroed_block
 from .opened import OpenedPicture
 from .partial import PartlyLoaded
@@ -101,7 +101,7 @@ def _load(opened: OpenedPicture) -> PartlyLoaded:
             raise
         data = opened.data
         if opened.image.format == "PNG":
-            data = png_chunks.cut_damaged(data)
+            data = lost_ends.cut_png(data)
         part = partial.load_partly(lambda: Image.open(io.BytesIO(data)))
         if part.missing is None or part.missing.all():
             raise

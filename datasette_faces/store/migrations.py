@@ -447,7 +447,7 @@ def former_faces(db: Database) -> None:
 @migrations(name="0010_damaged_photos")
 def damaged_photos(db: Database) -> None:
     """What of a photo's picture could not be read."""
-    db.execute("alter table photos add column damage text -- null: nothing is missing")
+    db.execute("alter table photos add column damage text /* null: nothing is missing */")
 
 
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:

@@ -10,16 +10,20 @@ from .schema import has_tables, read_schema
 
 
 def counts(conn: Connection) -> dict[str, Any]:
-    """Photos, faces, people, errors, damaged and missing photos, models, indexes: `status --json`."""
+    """Photos, faces, people, errors, missing photos, models, indexes: what `status --json` prints.
+
+    And photos that are damaged, if any are.
+    """
+    count = len(damaged(conn))
     return {
         "photos": _count(conn, "photos"),
         "faces": _count(conn, "faces"),
         "people": _people(conn),
         "errors": _count(conn, "ingest_errors"),
-        "damaged": len(damaged(conn)),
         "missing": _count(conn, "photos where missing_since is not null"),
         "models": models(conn),
         "indexes": indexes(conn),
+        **({"damaged": count} if count else {}),
     }
 
 

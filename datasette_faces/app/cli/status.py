@@ -25,7 +25,7 @@ def status(database: str, as_json: bool) -> None:
         click.echo(json.dumps(counts))
         return
     for name in ("photos", "faces", "people", "missing", "errors", "damaged"):
-        if name != "damaged" or counts[name]:
+        if name in counts:
             click.echo(f"{name:<10}{counts[name]:>12,}")
     for model in counts["models"]:
         found = counted(model["faces"], "face", width=12)

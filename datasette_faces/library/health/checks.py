@@ -17,7 +17,7 @@ from .findings import HealthFinding
 from .former_pixels import find_stale_faces, move_stale_faces
 from .index_faults import find_index_faults, rebuild_indexes
 from .missing_files import find_missing_files, mark_missing_files
-from .recrop import find_broken_pictures, find_damaged_photos, recrop_broken
+from .recrop import find_broken_pictures, recrop_broken
 from .row_faults import (
     create_missing_schema,
     find_broken_pages,
@@ -61,7 +61,6 @@ CHECKS = (
     Check("indexes", find_index_faults, rebuild_indexes, stage=2),
     # After files that are gone are marked, so that a fault names a place that has the photo
     Check("pictures", find_broken_pictures, recrop_broken, stage=1),
-    Check("damaged", find_damaged_photos),
     Check("former pixels", find_stale_faces, move_stale_faces),
     Check(
         "boxes",

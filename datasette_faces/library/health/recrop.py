@@ -20,14 +20,14 @@ MAX_DECODED = 2_000
 
 
 def find_broken_pictures(conn: Connection) -> Iterator[HealthFinding]:
-    """Crops and thumbnails that cannot be decoded."""
+    """Crops and thumbnails that cannot be decoded; as notes, photos that were damaged already."""
     face_ids, photo_ids = list_broken(conn, "faces"), list_broken(conn, "photos")
     yield from _report_broken(conn, "crop", face_ids, integrity.photos_of(conn, face_ids))
     yield from _report_broken(conn, "thumbnail", photo_ids, photo_ids)
+    yield from _report_damaged(conn)
 
 
-def find_damaged_photos(conn: Connection) -> Iterator[HealthFinding]:
-    """Photos whose files were damaged when they were ingested, as notes."""
+def _report_damaged(conn: Connection) -> Iterator[HealthFinding]:
     one, many = (
         "photo was damaged when it was ingested",
         "photos were damaged when they were ingested",
