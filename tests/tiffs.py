@@ -1,4 +1,4 @@
-"""TIFFs put together by hand: pages of any samples, in either order of bytes, also those no library writes."""
+"""TIFFs put together by hand: pages of any samples, in either order of bytes, also as no library writes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_tiff(*pages: Page, order: str = "<", big: bool = False) -> bytes:
 
 
 def _write(out: bytearray, page: Page, link: int, form: tuple[str, bool]) -> int:
-    order, big = form
+    order, _ = form
     samples = np.atleast_3d(page.samples)
     height, width, count = samples.shape
     offsets, sizes = [], []

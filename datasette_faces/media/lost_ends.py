@@ -76,14 +76,19 @@ def _fill(data: bytes, ends: int, value: int) -> bytes | None:
     return present + bytes([value]) * (ends - len(present)) if len(present) < ends else None
 
 
-def cut_png(data: bytes) -> bytes:
-    """The beginning of a PNG that may be right: until zeros in the first chunk that is damaged."""
+def find_png_damage(data: bytes) -> int | None:
+    """Until where a PNG may be right: in its first part of pixels that has another checksum, until zeros.
+
+    None where all checksums are right: Pillow does not look at them. All of it where there are no zeros.
+    """
     at = PNG_HEAD_BYTES
     while at + 8 <= len(data):
         begins = at + 8
         ends = begins + int.from_bytes(data[at : at + 4], "big")
-        if data[ends : ends + 4] != zlib.crc32(data[at + 4 : ends]).to_bytes(4, "big"):
+        is_pixels = data[at + 4 : begins] == b"IDAT"
+        checksum = data[ends : ends + 4]
+        if is_pixels and checksum != zlib.crc32(memoryview(data)[at + 4 : ends]).to_bytes(4, "big"):
             zeros = data.find(bytes(ZEROED_END_BYTES), begins, ends)
-            return data if zeros < 0 else data[:zeros]
+            return len(data) if zeros < 0 else zeros
         at = ends + 4
-    return data
+    return None

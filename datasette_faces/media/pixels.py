@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
+from ..errors import BrokenPicture
 from ..shapes import RgbArray
 from . import lost_ends, partial
 from .jpeg_scans import END, JpegScans, count_restarts, find_zeroed_block
@@ -90,22 +91,21 @@ def _load(opened: OpenedPicture) -> PartlyLoaded:
     """Any other picture; of one that is damaged, what its decoder leaves."""
     if opened.fill:
         return partial.load_filled(lambda value: _open_filled(opened, value))
+    data, file_format = opened.data, str(opened.image.format)
+    damaged_at = lost_ends.find_png_damage(data) if file_format == "PNG" else None
     try:
         opened.image.load()
-        return PartlyLoaded(opened.image, None)
+        if damaged_at is None:
+            return PartlyLoaded(opened.image, None)
     except MemoryError:
         raise
     except Exception:
-        is_interlaced = opened.image.info.get("interlace")
-        if opened.image.format not in PARTLY_READ or is_interlaced:
+        if file_format not in PARTLY_READ or opened.image.info.get("interlace"):
             raise
-        data = opened.data
-        if opened.image.format == "PNG":
-            data = lost_ends.cut_png(data)
-        part = partial.load_partly(lambda: Image.open(io.BytesIO(data)))
-        if part.missing is None or part.missing.all():
-            raise
-        return part
+    if opened.image.info.get("interlace"):
+        raise BrokenPicture("the picture is damaged: it is interlaced, and its checksum is wrong")
+    present = data[:damaged_at]
+    return partial.load_partly(lambda: Image.open(io.BytesIO(present), formats=[file_format]))
 
 
 def _open_filled(opened: OpenedPicture, value: int) -> Image.Image:
