@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-START, END, MARK = b"\xff\xd8", b"\xff\xd9", b"\xff"
+from .jpeg_verify import START
+
 _ENDS_CODES = np.ones(256, np.bool_)
 _ENDS_CODES[[0, *range(0xD0, 0xD8), 0xFF]] = False
 """By the byte after FF: 00 is a code, D0 to D7 are restart markers, FF is before a marker."""

@@ -11,7 +11,8 @@ from PIL import Image, JpegImagePlugin
 from . import limits, lost_ends, tiff_pages
 from .exif import read_exif
 from .formats import list_formats, register_heif
-from .jpeg_scans import END, MARK, START, JpegScans, read_scans
+from .jpeg_scans import JpegScans, read_scans
+from .jpeg_verify import END, MARK, START
 from .tiff_pages import TiffPage
 from .tiff_picture import open_tiff
 

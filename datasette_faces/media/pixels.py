@@ -10,7 +10,8 @@ from PIL import Image, JpegImagePlugin
 from ..errors import BrokenPicture
 from ..shapes import RgbArray
 from . import lost_ends, partial
-from .jpeg_scans import END, JpegScans, count_restarts, find_zeroed_block
+from .jpeg_scans import JpegScans, count_restarts, find_zeroed_block
+from .jpeg_verify import END
 from .opened import OpenedPicture
 from .partial import PartlyLoaded
 from .tiff_picture import decode_samples, lab_to_rgb
