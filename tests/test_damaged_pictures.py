@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from pictures import encoded, small
 from PIL import Image
-from running import errors, faces, ingest, rows
 from tiffs import Page, make_tiff
-from toy_model import BLUE, RED, draw
 
 from datasette_faces.errors import BrokenPicture, PictureError
 from datasette_faces.media.decode import decode_picture
@@ -234,26 +232,3 @@ def test_a_webp_that_lost_its_metadata_alone_is_read():
     data = encoded(PORTRAIT, "WEBP", exif=exif.tobytes())
     assert decode_picture(data).damage is None
     assert decode_picture(data[:-12]).damage == NOTE + "its end cannot be read"
-
-
-@pytest.mark.slow
-def test_the_note_stays_with_the_photo_until_its_file_is_whole(toy, photos, tmp_path):
-    database = tmp_path / "x.db"
-    whole = draw(photos / "a.png", RED, BLUE).read_bytes()
-    (photos / "a.png").write_bytes(whole[: whole.index(b"IEND") - 12])
-    draw(photos / "b.png", BLUE)
-    report = ingest(database, photos)
-    assert (report["photos"], report["faces"], report["errors"]) == (2, 3, [])
-    (noted,) = report["damaged"]
-    assert (noted["path"], errors(database)) == (str(photos / "a.png"), {})
-    assert "damaged" not in ingest(database, photos), "nothing is new"
-    query = "select damage from photos where path like '%a.png'"
-    assert rows(database, query) == [(noted["reason"],)]
-    assert f"{noted['path']}\n    {noted['reason']}" in faces("status", database).stdout
-    doctor = faces("doctor", database)
-    assert "1 photo was damaged when it was ingested" in doctor.stdout
-    assert doctor.exit_code == 0
-    (photos / "a.png").write_bytes(whole)
-    assert ingest(database, photos)["edited"] == 1
-    assert rows(database, query) == [(None,)]
-    assert "damaged" not in faces("status", database).stdout
