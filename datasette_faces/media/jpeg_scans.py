@@ -19,7 +19,7 @@ _ENDS_CODES[[0, *range(0xD0, 0xD8), 0xFF]] = False
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-_SCAN, _EOI, _RESTARTS = 0xDA, 0xD9, 0xDD
+_SCAN, _EOI, _RESTARTS, _TABLES = 0xDA, 0xD9, 0xDD, 0xC4
 _LINES = 0xDC
 """DNL: the height, for a picture whose frame does not say it."""
 _BETWEEN_SCANS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDD, _LINES, 0xFE, *range(0xE0, 0xF0)}
@@ -38,7 +38,8 @@ class JpegScans:
     count, components: of its scans, and of colours in its frame. codes_at: where the codes of the first
     scan begin, None where there are none. ends_at: where the last scan's codes end. is_whole: whether an
     end marker is there. is_refined: whether a scan has the last bits of details. interval: after how many
-    blocks a restart marker stands; 0: there are none.
+    blocks a restart marker stands; 0: there are none. has_zeros: whether many zeros may be codes, as of a
+    flat picture whose tables give its blocks' ends the first code.
     """
 
     is_progressive: bool = False
@@ -49,6 +50,7 @@ class JpegScans:
     is_whole: bool = False
     is_refined: bool = False
     interval: int = 0
+    has_zeros: bool = True
 
     @property
     def is_one_scan(self) -> bool:
@@ -92,6 +94,8 @@ def _add_segment(scans: JpegScans, kind: int, body: bytes, ends_at: int) -> Jpeg
     """What is known of the scans with one more segment."""
     if kind in _FRAMES:
         return replace(scans, is_progressive=kind in _PROGRESSIVE, components=body[5])
+    if kind == _TABLES:
+        return replace(scans, has_zeros=scans.has_zeros and _begin_with_ends(body))
     if kind == _RESTARTS:
         return replace(scans, interval=int.from_bytes(body[:2], "big"))
     if kind != _SCAN:
@@ -104,6 +108,16 @@ def _add_segment(scans: JpegScans, kind: int, body: bytes, ends_at: int) -> Jpeg
         codes_at=scans.codes_at or ends_at,
         is_refined=scans.is_refined or is_last,
     )
+
+
+def _begin_with_ends(tables: bytes) -> bool:
+    """Whether in all tables of details the code of zeros ends a block (ITU T.81, B.2.4.2, F.1.2.2)."""
+    at = 0
+    while at + 17 < len(tables):
+        if tables[at] >> 4 and tables[at + 17]:
+            return False
+        at += 17 + sum(tables[at + 1 : at + 17])
+    return True
 
 
 def count_restarts(data: bytes, scans: JpegScans) -> int:

@@ -88,8 +88,9 @@ def find_grey_rows(image: Image.Image) -> MaskArray:
 
 
 def ends_grey(image: Image.Image) -> bool:
-    """Whether the last row of a JPEG may be missing."""
-    extrema = image.crop((0, image.height - 1, image.width, image.height)).getextrema()
+    """Whether the end of a JPEG may be missing: its last pixel has the grey of no data."""
+    width, height = image.size
+    extrema = image.crop((width - 1, height - 1, width, height)).getextrema()
     pairs = extrema if isinstance(extrema[0], tuple) else (extrema,)
     return all(
         MISSING_GREY - _FAINT <= value <= MISSING_GREY + _FAINT for it in pairs for value in it

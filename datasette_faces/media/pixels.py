@@ -19,7 +19,7 @@ from .tones import to_8_bits
 
 PARTLY_READ = ("PNG", "TIFF", "BMP")
 """Formats whose decoders, when they fail, leave the rows that they had decoded."""
-LEFTOVER_BYTES = 64
+LEFTOVER_BYTES = 8
 """The last codes of a JPEG; if all rows are there without them, codes before them are wrong."""
 
 FILLINGS = (bytes(1024), b"\x55" * 1024)
@@ -49,10 +49,11 @@ def _load_jpeg(opened: OpenedPicture, scans: JpegScans) -> PartlyLoaded:
         return PartlyLoaded(image, partial.find_grey_rows(image))
     if block is None and not partial.ends_grey(image):
         return PartlyLoaded(image, None)
+    is_lost = block is not None and not scans.has_zeros
     if scans.interval or not scans.is_one_scan:
-        is_short = scans.is_one_scan and _lacks_restarts(opened, scans, full_size)
-        return PartlyLoaded(image, partial.find_grey_rows(image) if is_short else None)
-    if not _is_garbled(opened.data, scans):
+        is_lost |= scans.is_one_scan and _lacks_restarts(opened, scans, full_size)
+        return PartlyLoaded(image, partial.find_grey_rows(image) if is_lost else None)
+    if not is_lost and not _is_garbled(opened.data, scans):
         return PartlyLoaded(image, None)
     until = image if block is None else _reopen(opened.data[:block] + END, image.size)
     return PartlyLoaded(until, partial.find_grey_rows(until))
@@ -69,10 +70,10 @@ def _lacks_restarts(opened: OpenedPicture, scans: JpegScans, full_size: tuple[in
 
 def _is_garbled(data: bytes, scans: JpegScans) -> bool:
     """Whether a JPEG has too few codes for its rows, so that its decoder makes them up, or too many."""
-    one, other = (_decode_small(data[: scans.ends_at] + filling + END) for filling in FILLINGS)
-    if not np.array_equal(one, other):
-        return True
     whole = _decode_small(data)
+    for filling in FILLINGS:
+        if not np.array_equal(whole, _decode_small(data[: scans.ends_at] + filling + END)):
+            return True
     until = _decode_small(data[: max(scans.ends_at - LEFTOVER_BYTES, scans.codes_at or 0)] + END)
     return np.array_equal(whole, until) and not partial.ends_grey(Image.fromarray(whole))
 
