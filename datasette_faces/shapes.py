@@ -96,7 +96,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photograph's facts, sizes in upright full-size pixels, and its thumbnail (JPEG)."""
+    """A photograph's facts, sizes in upright full-size pixels, and its thumbnail (JPEG).
+
+    damage: what of its picture could not be read, in words; None where all of it could.
+    """
 
     width: int
     height: int
@@ -106,6 +109,7 @@ class Photo:
     latitude: float | None
     longitude: float | None
     thumbnail: bytes
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

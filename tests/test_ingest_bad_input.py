@@ -108,6 +108,27 @@ def test_broken_files_say_so_again_and_are_forgotten_once_mended_or_gone(toy, ph
     assert sorted(errors(database)) == ["empty.jpg"]
 
 
+def test_the_note_stays_with_the_photo_until_its_file_is_whole(toy, photos, database):
+    whole = draw(photos / "a.png", RED, BLUE).read_bytes()
+    (photos / "a.png").write_bytes(whole[: whole.index(b"IEND") - 12])
+    draw(photos / "b.png", BLUE)
+    report = ingest(database, photos)
+    assert (report["photos"], report["faces"], report["errors"]) == (2, 3, [])
+    (noted,) = report["damaged"]
+    assert (noted["path"], errors(database)) == (str(photos / "a.png"), {})
+    assert "damaged" not in ingest(database, photos), "nothing is new"
+    query = "select damage from photos where path like '%a.png'"
+    assert rows(database, query) == [(noted["reason"],)]
+    assert f"{noted['path']}\n    {noted['reason']}" in faces("status", database).stdout
+    doctor = faces("doctor", database)
+    assert "1 photo was damaged when it was ingested" in doctor.stdout
+    assert doctor.exit_code == 0
+    (photos / "a.png").write_bytes(whole)
+    assert ingest(database, photos)["edited"] == 1
+    assert rows(database, query) == [(None,)]
+    assert "damaged" not in faces("status", database).stdout
+
+
 def test_a_picture_that_hangs_is_given_up_and_the_rest_goes_on(toy, photos, database, monkeypatch):
     monkeypatch.setattr(worker_pool, "PICTURE_SECONDS", 1)
     draw(photos / "a.png", RED)

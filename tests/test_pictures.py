@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -20,6 +21,7 @@ from datasette_faces.media.decode import decode_picture
 from datasette_faces.models.base import Engine
 from datasette_faces.models.pipeline import analyse
 from datasette_faces.models.sface import SFace
+from datasette_faces.people.metadata.embedded import read_embedded_xmp
 
 pytestmark = pytest.mark.once
 
@@ -163,6 +165,43 @@ def test_pixels_are_upright_under_every_orientation(portrait, orientation):
     assert mean_difference(picture.image, portrait) < 8
 
 
+FORMATS = {
+    "JPEG": {"quality": 95},
+    "MPO": {"quality": 95},
+    "PNG": {},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 95, "speed": 10},
+    "TIFF": {},
+    "TIFF, LZW": {"compression": "tiff_lzw"},
+    "HEIF": {"quality": 95},
+}
+
+
+@pytest.mark.parametrize(
+    ("file_format", "orientation"),
+    # x265 takes long to begin
+    [(name, it) for name in FORMATS for it in (UNTURNED if name != "HEIF" else (4, 5, 6, 8))],
+)
+def test_every_format_is_turned_once(portrait, file_format, orientation):
+    """By the decoder itself (TIFF, HEIC) or by us, and its regions refer to what is stored."""
+    if file_format == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    how = UNTURNED[orientation]
+    image = portrait if how is None else portrait.transpose(how)
+    options = {**FORMATS[file_format], "exif": exif.tobytes()}
+    data = encoded(image, file_format.partition(",")[0], **options)
+    picture = decode_picture(data)
+    assert (picture.width, picture.height) == picture.image.size == portrait.size
+    assert mean_difference(picture.image, portrait) < 5
+    left, top, right, bottom = 10, 20, 130, 90
+    part = picture.crop_region(left, top, right, bottom)
+    assert mean_difference(part, portrait.crop((left, top, right, bottom))) < 5
+    assert mean_difference(Image.open(io.BytesIO(make_thumbnail(picture))), portrait) < 8
+    assert read_embedded_xmp(data).orientation == orientation
+
+
 @pytest.mark.slow
 def test_boxes_are_the_same_under_every_orientation(sface):
     upright = small("six faces", 1280)
@@ -280,6 +319,52 @@ def test_60000_by_60000_in_a_few_kilobytes_is_refused_before_decoding(monkeypatc
 def test_a_picture_just_over_the_limit_says_how_large_it_is():
     with pytest.raises(PictureError, match=r"182,000,000 pixels; 178,956,970 are allowed"):
         decode_picture(png(14_000, 13_000))
+
+
+def claim_size(data: bytes, width: int, height: int) -> bytes:
+    """A JPEG that says that it is larger."""
+    at = re.search(rb"\xff[\xc0\xc2]", data).start() + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "height", "most"),
+    [
+        ({}, 40_000, 30_000, "1,000,000,000"),
+        ({"progressive": True, "subsampling": "4:2:0"}, 25_000, 20_000, "416,666,666"),
+        ({"progressive": True, "subsampling": "4:4:4"}, 20_000, 15_000, "208,333,333"),
+    ],
+)
+def test_the_limit_of_a_jpeg_is_what_its_decoder_needs(options, width, height, most):
+    """A progressive one is decoded small, but its coefficients are all in memory."""
+    data = claim_size(encoded(Image.new("RGB", (64, 64)), "JPEG", **options), width, height)
+    size = f"{width * height:,}"
+    with pytest.raises(PictureError, match=f"{size} pixels; {most} are allowed"):
+        decode_picture(data, min_long_px=640)
+    with pytest.raises(PictureError, match=f"{size} pixels; 5,000 are allowed"):
+        decode_picture(data, min_long_px=640, max_pixels=5_000)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(("allowed", "scale"), [(480_000, 1), (130_000, 0.5), (40_000, 0.25)])
+def test_a_jpeg_over_the_limit_of_other_formats_is_decoded_smaller(
+    monkeypatch, portrait, mode, allowed, scale
+):
+    data = encoded(portrait.resize((800, 600)).convert(mode), "JPEG")
+    monkeypatch.setattr(limits, "MAX_PIXELS", allowed)
+    for picture in (decode_picture(data), decode_picture(data, min_long_px=800)):
+        assert (picture.width, picture.height, picture.scale) == (800, 600, scale)
+        assert picture.image.size == (800 * scale, 600 * scale)
+    assert decode_picture(data, min_long_px=100).scale == 0.125
+
+
+def test_boxes_of_a_picture_that_is_decoded_smaller_are_in_its_own_pixels(monkeypatch, sface):
+    data = encoded(small("one face", 512).resize((1536, 1536)), "JPEG", quality=92)
+    (whole,) = analyse(data, sface, detect_px=640).faces
+    monkeypatch.setattr(limits, "MAX_PIXELS", 700_000)
+    (face,) = analyse(data, sface, detect_px=640).faces
+    assert abs(face.detection.box.x - whole.detection.box.x) < 12
+    assert face.embedding @ whole.embedding > 0.99
 
 
 BROKEN = {

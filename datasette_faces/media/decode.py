@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import io
 import math
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -17,27 +15,10 @@ from ..errors import BrokenPicture, PictureError
 from ..shapes import RgbArray
 from . import limits
 from .exif import UPRIGHT, Exif, read_exif
+from .formats import FORMATS_BY_SUFFIX as FORMATS_BY_SUFFIX
+from .opened import OpenedPicture, check_size, open_picture
+from .pixels import load_rgb
 
-FORMATS_BY_SUFFIX = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".mpo": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-    ".hif": "HEIF",
-    ".avif": "AVIF",
-}
-"""The suffixes that are read in a folder; a file's bytes decide what it is."""
-
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _UPRIGHTING = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -56,8 +37,9 @@ SIDEWAYS = (5, 6, 7, 8)
 class Picture:
     """An RGB picture, decoded at `scale` (0..1] of its full size.
 
-    width, height: of the upright, full-size picture. decoded: as stored; all methods return upright
-    pixels. A large picture is turned upright by regions: a second copy takes too much memory.
+    width, height: of the upright, full-size picture. decoded: as the decoder gives it, which still has to
+    be turned by `exif.orientation`; all methods return upright pixels. A large picture is turned upright by
+    regions: a second copy takes too much memory. damage: a note, if some of it could not be read.
     """
 
     decoded: Image.Image
@@ -66,6 +48,7 @@ class Picture:
     scale: float
     format: str
     exif: Exif
+    damage: str | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,13 +83,15 @@ class Picture:
 
 
 def decode_picture(
-    data: bytes, *, min_long_px: int | None = None, max_pixels: int = limits.MAX_PIXELS
+    data: bytes, *, min_long_px: int | None = None, max_pixels: int | None = None
 ) -> Picture:
     """Decode a picture upright, RGB; a JPEG at its smallest scale of at least `min_long_px`.
 
     min_long_px: the long side that is needed. Without it, and for other formats than JPEG, the scale
-    is 1. Of an animation: the first frame. More than `max_pixels` are refused before they are
-    decoded. Raises PictureError, or BrokenPicture if the bytes are at fault, with a reason that the
+    is 1; a JPEG of more than `limits.MAX_PIXELS` is decoded smaller in any case. Of an animation: the first
+    frame; of a TIFF: the page that is the picture. Of a damaged picture what can be read, and grey, if that
+    is most of it. More than `max_pixels` are refused before they are decoded; None: those that its format
+    may have. Raises PictureError, or BrokenPicture if the bytes are at fault, with a reason that the
     user understands.
     """
     if not data:
@@ -122,7 +107,8 @@ def decode_picture(
     except UnidentifiedImageError:
         raise BrokenPicture(_describe_unidentified(data)) from None
     except Image.DecompressionBombError as error:
-        raise BrokenPicture(limits.describe_too_many_pixels(error, max_pixels)) from None
+        most = max_pixels or limits.MAX_PIXELS
+        raise BrokenPicture(limits.describe_too_many_pixels(error, most)) from None
     except MemoryError:
         raise PictureError("decoding it takes more memory than is allowed") from None
     # Broken bytes make Pillow's decoders raise anything: OSError, SyntaxError, struct.error…
@@ -132,70 +118,39 @@ def decode_picture(
         ) from None
 
 
-def _decode(data: bytes, min_long_px: int | None, max_pixels: int) -> Picture:
-    register_heif(data)
-    with Image.open(io.BytesIO(data), formats=list_formats()) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise Image.DecompressionBombError(f"{width * height} pixels")
+def _decode(data: bytes, min_long_px: int | None, max_pixels: int | None) -> Picture:
+    opened = open_picture(data)
+    with opened.image as image:
+        check_size(opened, max_pixels)
+        stored = opened.size
+        scale = _reduce_jpeg(opened, min_long_px)
+        decoded, damage = load_rgb(opened)
+        # After decoding: Pillow turns a TIFF upright itself, libheif a HEIC, and both say so
         exif = read_exif(image)
-        scale = _reduce_jpeg(image, min_long_px)
-        decoded = _convert_to_rgb(image)
+        if opened.page:
+            exif = replace(exif, orientation=opened.orientation)
+        width, height = stored if scale < 1 else decoded.size
         if exif.orientation in SIDEWAYS:
             width, height = height, width
-        file_format = "JPEG" if image.format == "MPO" else str(image.format)
-        return Picture(decoded, width, height, scale, file_format, exif)
+        file_format = "JPEG" if image.format == "MPO" else str(image.format or "TIFF")
+        return Picture(decoded, width, height, scale, file_format, exif, damage)
 
 
-def list_formats() -> list[str]:
-    """Pillow's names of the formats that are decoded and that it has a decoder for."""
-    Image.preinit()
-    Image.init()
-    return sorted(set(FORMATS_BY_SUFFIX.values()) & set(Image.OPEN))
-
-
-def register_heif(data: bytes) -> None:
-    """Let Pillow open HEIC, if these bytes are. Raises PictureError if the extra is missing."""
-    if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS or "HEIF" in Image.OPEN:
-        return
-    if importlib.util.find_spec("pillow_heif") is None:
-        raise PictureError("HEIC needs pillow-heif: pip install 'datasette-faces[ingest]'")
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-
-
-def _reduce_jpeg(image: Image.Image, min_long_px: int | None) -> float:
+def _reduce_jpeg(opened: OpenedPicture, min_long_px: int | None) -> float:
     """Let a JPEG be decoded smaller; returns the exact scale."""
-    if image.format not in ("JPEG", "MPO") or min_long_px is None:
+    width, height = opened.size
+    factor = _find_least_factor(width * height)
+    if opened.scans is None or (min_long_px is None and factor == 1):
         return 1.0
-    scale = min(1.0, min_long_px / max(image.size))
-    width = image.width
-    draft = image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+    scale = min(1.0, min_long_px / max(width, height)) if min_long_px else 1.0
+    wanted = [min(math.ceil(side * scale), side // factor) for side in (width, height)]
+    draft = opened.image.draft(None, (max(wanted[0], 1), max(wanted[1], 1)))
     return 1.0 if draft is None else float(draft[1][2]) / width
 
 
-def _convert_to_rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith(("I", "F")):
-        return _convert_deep_grey(image)
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        layer = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGB", layer.size, "white")
-        white.paste(layer, mask=layer)
-        return white
-    return image.convert("RGB")
-
-
-def _convert_deep_grey(image: Image.Image) -> Image.Image:
-    """Scale grey of 16 or 32 bits or floating point to 0..255; Pillow would clip it there."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    top = float(values.max(initial=0))
-    white = 255.0 if 1 < top <= 255 else 65_535.0 if 255 < top <= 65_535 else max(top, 1e-9)
-    grey = np.clip(values * (255.0 / white), 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+def _find_least_factor(pixels: int) -> int:
+    """By how much a JPEG has to be reduced while it is decoded, for its pixels to be within the limit."""
+    return next((it for it in (1, 2, 4) if pixels <= limits.MAX_PIXELS * it * it), 8)
 
 
 def turn_upright(image: Image.Image, orientation: int) -> Image.Image:

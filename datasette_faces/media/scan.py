@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..shapes import File
-from .decode import FORMATS_BY_SUFFIX
 from .file_names import expand_pattern, find_path
 from .files import as_text
+from .formats import FORMATS_BY_SUFFIX
 
 SKIPPED_FOLDERS = {"@eaDir", "$RECYCLE.BIN", "System Volume Information"}
 """Folders of other programs' thumbnails and trash; so are all with a name that begins with a dot."""

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..algorithms import geometry
-from ..media import crop, limits
+from ..media import crop
 from ..media.decode import Picture
 from ..shapes import Box, Detection, Face, FloatArray, Landmarks, ManualBox
 from . import pipeline
@@ -37,7 +37,7 @@ def measure_manual_face(
     manual_box: ManualBox,
     *,
     detect_px: int,
-    max_pixels: int = limits.MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> Face:
     """Measure and embed the face in a manual box; its score is 0 where the detector sees none.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..algorithms import geometry, vectors
-from ..media import crop, limits
+from ..media import crop
 from ..media.decode import Picture, decode_picture, release_memory
 from ..shapes import (
     Analysis,
@@ -42,7 +42,7 @@ def analyse_query(
     *,
     detect_px: int,
     min_face_px: float = MIN_FACE_PX,
-    max_pixels: int = limits.MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> QueryAnalysis:
     """Analyse a query photo, and say why it has no face where it has none. Raises PictureError."""
     found = analyse(
@@ -52,7 +52,8 @@ def analyse_query(
         return QueryAnalysis(found, None)
     # The same picture that `analyse` looked at: it was within the limits
     picture = decode_for_detector(data, detect_px=detect_px)
-    return QueryAnalysis(found, explain_no_face(picture, engine, detect_px, min_face_px))
+    reason = explain_no_face(picture, engine, detect_px, min_face_px)
+    return QueryAnalysis(found, "; ".join(filter(None, (reason, picture.damage))))
 
 
 def analyse(
@@ -61,7 +62,7 @@ def analyse(
     *,
     detect_px: int,
     min_face_px: float = MIN_FACE_PX,
-    max_pixels: int = limits.MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> Analysis:
     """Find, measure and embed the faces of one picture, the largest first.
 
@@ -111,15 +112,13 @@ def measure_placed(
     return measure_faces(picture, placed, engine)
 
 
-def decode_for_detector(
-    data: bytes, *, detect_px: int, max_pixels: int = limits.MAX_PIXELS
-) -> Picture:
+def decode_for_detector(data: bytes, *, detect_px: int, max_pixels: int | None = None) -> Picture:
     """Decode a picture as large as the detector and the thumbnail need it. Raises PictureError."""
     min_long_px = max(detect_px, crop.THUMBNAIL_PX)
     return decode_picture(data, min_long_px=min_long_px, max_pixels=max_pixels)
 
 
-def decode_larger(data: bytes, larger_px: int, *, max_pixels: int = limits.MAX_PIXELS) -> Picture:
+def decode_larger(data: bytes, larger_px: int, *, max_pixels: int | None = None) -> Picture:
     """Decode the picture larger, after releasing the smaller one's memory. Raises PictureError."""
     release_memory()
     return decode_picture(data, min_long_px=larger_px, max_pixels=max_pixels)
@@ -194,4 +193,5 @@ def _describe_photo(picture: Picture) -> Photo:
         latitude=exif.latitude,
         longitude=exif.longitude,
         thumbnail=crop.make_thumbnail(picture),
+        damage=picture.damage,
     )

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from ..errors import FacesError, MissingExtra, ModelError, PictureError
-from ..media import decode, limits
+from ..media import decode
 from ..shapes import Analysis, Detection, Face, ManualBox, ModelInfo, QueryAnalysis
 from . import pipeline, subprocesses
 from .base import EXTRA_MEND, Engine, FaceModel
@@ -37,10 +37,13 @@ LARGE_BYTES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """What one picture may cost: seconds, pixels, bytes; nice: of its worker (0..19)."""
+    """What one picture may cost: seconds, pixels, bytes; nice: of its worker (0..19).
+
+    max_pixels: None for those that a picture's format may have.
+    """
 
     seconds: float
-    max_pixels: int = limits.MAX_PIXELS
+    max_pixels: int | None = None
     memory_bytes: int = MEMORY_BYTES
     nice: int = 0
     load_seconds: float = LOAD_SECONDS

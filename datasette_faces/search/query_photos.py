@@ -35,6 +35,7 @@ class Example:
     """A query photo: its faces from left to right, and the one to search with.
 
     unlike: whether it is a counter-example. reason: why there is no face; None where there is one.
+    damage: what of the picture could not be read.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Example:
     faces: tuple[Face, ...] = field(default=(), repr=False)
     face: Face | None = field(default=None, repr=False)
     reason: str | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,15 @@ def _analyse(path: str, unlike: bool, pool: ModelPool) -> Example:
     faces = analysed.analysis.faces
     from_left = tuple(sorted(faces, key=lambda face: face.detection.box.x))
     # An analysis gives the largest first
-    return Example(shown, unlike, sha256, from_left, faces[0] if faces else None, analysed.reason)
+    return Example(
+        shown,
+        unlike,
+        sha256,
+        from_left,
+        faces[0] if faces else None,
+        analysed.reason,
+        analysed.analysis.photo.damage,
+    )
 
 
 def _read(path: str) -> bytes:

@@ -51,7 +51,7 @@ class QueryFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryPhoto:
-    """An uploaded picture; `reason` says why it has no face, where it has none."""
+    """An uploaded picture; `reason` says why it has no face, `damage` what of it could not be read."""
 
     database: str
     model_id: str
@@ -61,6 +61,7 @@ class QueryPhoto:
     thumbnail: bytes = field(repr=False)
     face_keys: tuple[str, ...]
     reason: str | None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,6 +177,7 @@ class UploadCache:
             thumbnail=found.photo.thumbnail,
             face_keys=tuple(faces),
             reason=reason,
+            damage=found.photo.damage,
         )
         with self._lock:
             self._uploads.keep({key: photo, **faces})

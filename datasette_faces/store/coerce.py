@@ -94,6 +94,7 @@ OF_COLUMN: dict[str, Kind] = {
     "hidden": _TRUTH,
     **dict.fromkeys(("face_id", "photo_id", "person_id", "first_id", "second_id"), _ID),
     **dict.fromkeys(("path", "sha256", "format", "camera", "original_url", "name", "value"), _TEXT),
+    "damage": _TEXT,
     **dict.fromkeys(("taken_at", "modified_at", "ingested_at", "missing_since", "made_at"), _TEXT),
     **dict.fromkeys(("uid", "actor", "kind", "person_key", "other_key", "target"), _TEXT),
     **dict.fromkeys(("first_key", "second_key", "model_id", "person_source"), _TEXT),

@@ -206,6 +206,7 @@ PHOTO_COLUMNS = (
     "longitude",
     "ingested_at",
     "missing_since",
+    "damage",
     "original_url",
 )
 """A catalogue has some of them, and its own `original_url`."""

@@ -447,6 +447,12 @@ def former_faces(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0010_damaged_photos")
+def damaged_photos(db: Database) -> None:
+    """What of a photo's picture could not be read."""
+    db.execute("alter table photos add column damage text /* null: nothing is missing */")
+
+
 @migrations(name="0011_held_references")
 def hold_references(db: Database) -> None:
     """Tables that Datasette does not list have no foreign keys: triggers hold what these held.

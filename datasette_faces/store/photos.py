@@ -147,6 +147,7 @@ def _photo_values(file: File, sha256: str, analysis: Analysis) -> dict[str, obje
         "longitude": photo.longitude,
         "ingested_at": now(),
         "thumbnail": photo.thumbnail,
+        "damage": photo.damage,
     }
 
 

@@ -6,11 +6,15 @@ from typing import Any
 
 from . import vec_tables
 from .connection import Connection
-from .schema import has_tables
+from .schema import has_tables, read_schema
 
 
 def counts(conn: Connection) -> dict[str, Any]:
-    """Photos, faces, people, errors, missing photos, models, indexes: what `status --json` prints."""
+    """Photos, faces, people, errors, missing photos, models, indexes: what `status --json` prints.
+
+    And photos that are damaged, if any are.
+    """
+    count = len(damaged(conn))
     return {
         "photos": _count(conn, "photos"),
         "faces": _count(conn, "faces"),
@@ -19,6 +23,7 @@ def counts(conn: Connection) -> dict[str, Any]:
         "missing": _count(conn, "photos where missing_since is not null"),
         "models": models(conn),
         "indexes": indexes(conn),
+        **({"damaged": count} if count else {}),
     }
 
 
@@ -72,6 +77,14 @@ def errors(conn: Connection) -> list[dict[str, str]]:
     """The files that gave no photo, and why."""
     rows = conn.execute("select path, reason, seen_at from ingest_errors order by path")
     return [dict(zip(("path", "reason", "seen_at"), row, strict=True)) for row in rows]
+
+
+def damaged(conn: Connection) -> list[dict[str, str]]:
+    """The photos whose picture could not be read as a whole: their paths, and what is missing."""
+    if not read_schema(conn, "photos").has_columns("photos", "damage"):
+        return []  # an older file
+    rows = conn.execute("select path, damage from photos where damage is not null order by path")
+    return [dict(zip(("path", "reason"), row, strict=True)) for row in rows]
 
 
 def _count(conn: Connection, what: str) -> int:

@@ -136,8 +136,9 @@ def demo(database: str, model_id: str, serve: bool, port: int) -> None:
 def _as_json(report: IngestReport) -> dict[str, Any]:
     values = asdict(report)
     values["photos"] = report.pictures
-    if not report.lost:
-        del values["lost"]
+    for name in ("lost", "damaged"):
+        if not values[name]:
+            del values[name]
     return values
 
 
@@ -147,8 +148,9 @@ def _in_sentences(report: IngestReport, database: str) -> str:
         f"{found} in {counted(report.found, 'file')} ({report.seconds:.1f} s): {printable(database)}"
     ]
     lines += _list_counts(report)
-    lines += [f"    {printable(item.path)}: {item.reason}" for item in report.errors[:10]]
-    if len(report.errors) > 10:
+    told = report.errors + report.damaged
+    lines += [f"    {printable(item.path)}: {item.reason}" for item in told[:10]]
+    if len(told) > 10:
         lines.append(f"    …all of them: datasette faces status {quote_for_shell(database)}")
     lines += [f"    {printable(path)}: {printable(why)}" for path, why in report.faults[:10]]
     if len(report.faults) > 10:
@@ -186,6 +188,7 @@ def _list_counts(report: IngestReport) -> list[str]:
         (f"manual face{'' if report.drawn == 1 else 's'}, recreated", report.drawn),
         (f"face{'' if report.named == 1 else 's'} named by other programs", report.named),
         ("without a picture", len(report.errors)),
+        ("damaged, and ingested as far as they can be read", len(report.damaged)),
         ("person" if report.people == 1 else "people", report.people),
     )
     return [f"{count:>8,} {name}" for name, count in counts if count]

@@ -189,8 +189,8 @@ def find_command(
 
 
 def _say_rejected(report: IngestReport) -> None:
-    """The first files that gave no picture, and how many more there are."""
-    for rejected in report.errors[:MOST_REJECTED]:
+    """The first files that gave no picture, and how many more there are; the first damaged ones."""
+    for rejected in report.errors[:MOST_REJECTED] + report.damaged[:MOST_REJECTED]:
         _note(f"{rejected.path}: {rejected.reason}")
     if more := len(report.errors[MOST_REJECTED:]):
         _note(f"…and {counted(more, 'more file')} without a picture")
@@ -230,6 +230,8 @@ def _say(example: Example, options: _SearchOptions) -> None:
         free = len(options.images) == 1 and not example.unlike
         choice = "; --face N takes another, counted from the left" if free else ""
         _note(f"{example.path}: {len(example.faces)} faces; the largest is taken{choice}")
+    if example.face and example.damage:
+        _note(f"{example.path}: {example.damage}")
 
 
 def _show(conn: Connection, query: PhotoQuery, options: _SearchOptions, min_face_px: float) -> None:

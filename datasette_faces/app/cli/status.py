@@ -17,14 +17,16 @@ from .group import counted, faces, in_words, printable
 @click.option("--json", "as_json", is_flag=True, help="Print numbers as JSON")
 @in_words
 def status(database: str, as_json: bool) -> None:
-    """Show what is in a database, and which files failed, and why."""
+    """Show what is in a database, and which files failed or are damaged, and why."""
     with reading(database) as conn:
-        counts, errors = summary.counts(conn), summary.errors(conn)
+        counts = summary.counts(conn)
+        errors = summary.errors(conn) + summary.damaged(conn)
     if as_json:
         click.echo(json.dumps(counts))
         return
-    for name in ("photos", "faces", "people", "missing", "errors"):
-        click.echo(f"{name:<10}{counts[name]:>12,}")
+    for name in ("photos", "faces", "people", "missing", "errors", "damaged"):
+        if name in counts:
+            click.echo(f"{name:<10}{counts[name]:>12,}")
     for model in counts["models"]:
         found = counted(model["faces"], "face", width=12)
         facts = "by {id}, {dimensions} dimensions; licence: {licence}".format(**model)

@@ -185,7 +185,7 @@ async def _examples(page: Page, request: SearchRequest) -> list[dict[str, Any]]:
         rest = tuple(other for other in among if other != key)
         examples.append(
             {
-                "label": whose.get(int(key), {}).get("name") if stored else "Your photo",
+                "label": whose.get(int(key), {}).get("name") if stored else _name_upload(page, key),
                 "key": key,
                 "crop_url": page.url(path),
                 "url": page.url(f"/face/{key}") if stored else None,
@@ -194,6 +194,13 @@ async def _examples(page: Page, request: SearchRequest) -> list[dict[str, Any]]:
             }
         )
     return examples
+
+
+def _name_upload(page: Page, key: str) -> str:
+    """What an uploaded face is called, and what of its photo could not be read."""
+    face = uploads_of(page).face(key)
+    photo = uploads_of(page).photo(face.photo_key) if face else None
+    return f"Your photo ({photo.damage})" if photo and photo.damage else "Your photo"
 
 
 async def _nearest(page: Page, search: PreparedSearch) -> list[Match]:

@@ -134,6 +134,7 @@ def described(page: Page, key: str) -> dict[str, Any]:
         "width": photo.width,
         "height": photo.height,
         "reason": photo.reason,
+        **({"damage": photo.damage} if photo.damage else {}),
         "faces": [_face(page, face_key) for face_key in photo.face_keys],
     }
 

@@ -10,7 +10,7 @@ from ...media import files
 from ...media.crop import is_decodable, is_whole_jpeg
 from ...models import pipeline
 from ...shapes import Box, Landmarks
-from ...store import integrity
+from ...store import integrity, summary
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection, transaction
 from .findings import HealthFinding, report_rows
@@ -20,10 +20,21 @@ MAX_DECODED = 2_000
 
 
 def find_broken_pictures(conn: Connection) -> Iterator[HealthFinding]:
-    """Crops and thumbnails that cannot be decoded."""
+    """Crops and thumbnails that cannot be decoded; as notes, photos that were damaged already."""
     face_ids, photo_ids = list_broken(conn, "faces"), list_broken(conn, "photos")
     yield from _report_broken(conn, "crop", face_ids, integrity.photos_of(conn, face_ids))
     yield from _report_broken(conn, "thumbnail", photo_ids, photo_ids)
+    yield from _report_damaged(conn)
+
+
+def _report_damaged(conn: Connection) -> Iterator[HealthFinding]:
+    one, many = (
+        "photo was damaged when it was ingested",
+        "photos were damaged when they were ingested",
+    )
+    paths = [photo["path"] for photo in summary.damaged(conn)]
+    mend = "what can be read of it is here: replace the file by a whole copy, and ingest it again"
+    yield from report_rows("damaged", one, many, paths, mend=mend, level="note")
 
 
 def _report_broken(

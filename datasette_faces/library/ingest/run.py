@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...errors import BrokenPicture, FacesError, PictureError
 from ...media.files import as_path, read_file
@@ -30,6 +30,7 @@ from ...store.database import writing
 from ...store.edited_photos import Moves
 from . import edits
 from .lock import lock_for_ingest
+from .report import IngestReport as IngestReport
 
 BATCH_PHOTOS = 64
 BATCH_SECONDS = 1.0
@@ -46,37 +47,6 @@ MAX_REGROUPED_FACES = 100_000
 
 Progress = Callable[[int, int, File | None], None]
 """Called with files done, files in all, and the one just done."""
-
-
-@dataclass
-class IngestReport:
-    """What an ingest did, in photos; `found` counts every file, `people` all that there are now.
-
-    lost: people's faces that are not in their edited photos any more. drawn: manual faces that were added
-    or embedded by this model. named: faces that got the name that another program gave them. faults: files
-    for which one of these two failed, and why.
-    """
-
-    found: int = 0
-    new: int = 0
-    edited: int = 0
-    moved: int = 0
-    unchanged: int = 0
-    analysed_again: int = 0
-    faces: int = 0
-    lost: int = 0
-    drawn: int = 0
-    named: int = 0
-    people: int = 0
-    missing: int = 0
-    errors: list[RejectedPath] = field(default_factory=list)
-    faults: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def pictures(self) -> int:
-        """Files that are photos in the database now."""
-        return self.found - len(self.errors)
 
 
 @dataclass(slots=True)
@@ -371,6 +341,8 @@ class _Ingest:
             self._bereft.update(bereft)
         store.save_analysis(self.conn, photo_id, self.model.id)
         self.report.faces += len(analysis.faces)
+        if analysis.photo.damage:
+            self.report.damaged.append(RejectedPath(job.file.path, analysis.photo.damage))
         self._new_faces.add(photo_id)
         return photo_id
 

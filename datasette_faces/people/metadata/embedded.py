@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import warnings
@@ -12,8 +11,8 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageFile, IptcImagePlugin
 
 from ...errors import FacesError, NamesError
-from ...media import decode
-from ...media.exif import UPRIGHT, Exif, read_exif
+from ...media.exif import Exif, read_exif
+from ...media.opened import open_picture
 from .photo_facts import PhotoFacts, read_iptc_facts, read_xmp_facts
 from .regions import Frame, ParsedNames, merge_names
 from .xml_safe import MAX_BYTES
@@ -39,11 +38,11 @@ class EmbeddedXmp:
 def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
     """The XMP in a picture's bytes. Raises NamesError where they are not a picture."""
     try:
-        decode.register_heif(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=decode.list_formats()) as image:
-                return extract_xmp(image)
+            opened = open_picture(data)
+            with opened.image as image:
+                return extract_xmp(image, opened.orientation)
     except FacesError as error:
         raise NamesError(str(error)) from None
     # Pillow's parsers let any exception through that broken bytes cause
@@ -53,13 +52,10 @@ def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
         ) from None
 
 
-def extract_xmp(image: Image.Image) -> EmbeddedXmp:
-    """The XMP in a picture that is already open."""
-    # pillow-heif turns the picture upright and keeps its orientation here; regions apply to stored pixels
-    stored = image.info.get("original_orientation")
-    exif = read_exif(image)
-    orientation = (stored if stored in range(1, 9) else exif.orientation) or UPRIGHT
-    return EmbeddedXmp(_list_packets(image), orientation, exif, _read_iptc(image))
+def extract_xmp(image: Image.Image, orientation: int) -> EmbeddedXmp:
+    """The XMP in a picture that is already open; regions apply to stored pixels, of this orientation."""
+    packets = _list_packets(image)
+    return EmbeddedXmp(packets, orientation, read_exif(image), _read_iptc(image))
 
 
 def _list_packets(image: Image.Image) -> tuple[bytes, ...]:
