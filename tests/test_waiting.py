@@ -102,9 +102,12 @@ def held_until_said(database: Path, mode: str, how: str) -> Iterator[Released]:
 
 @pytest.mark.parametrize(("mode", "how"), LOCKS)
 def test_a_write_waits_until_another_one_has_ended(database: Path, mode: str, how: str) -> None:
-    with held_until_said(database, mode, how) as released:
-        with changing(str(database)) as conn, transaction(conn):
-            conn.execute("update photos set camera = 'waited'")
+    with (
+        held_until_said(database, mode, how) as released,
+        changing(str(database)) as conn,
+        transaction(conn),
+    ):
+        conn.execute("update photos set camera = 'waited'")
     # A log lets readers and writers work at once
     assert bool(released.said) == ((mode, how) != ("wal", "read"))
     assert rows(database, "select distinct camera from photos") == [("waited",)]

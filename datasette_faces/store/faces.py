@@ -12,7 +12,18 @@ from ..shapes import Box, Face
 from . import coerce
 from .connection import Connection
 
-COLUMNS = ("face_id", "photo_id", "path", "x", "y", "width", "height", "taken_at", "sha256")
+COLUMNS = (
+    "face_id",
+    "photo_id",
+    "path",
+    "x",
+    "y",
+    "width",
+    "height",
+    "taken_at",
+    "missing_since",
+    "sha256",
+)
 MEASURES = (
     "x",
     "y",
@@ -146,7 +157,8 @@ def delete_face(conn: Connection, face_id: int) -> list[str]:
 def describe_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """COLUMNS of each of these faces that is there, by its id."""
     query = """
-        select faces.id, photo_id, path, x, y, faces.width, faces.height, taken_at, sha256
+        select faces.id, photo_id, path, x, y, faces.width, faces.height, taken_at,
+            missing_since, sha256
         from faces join photos on photos.id = photo_id
         where faces.id in (select value from json_each(?))
     """
