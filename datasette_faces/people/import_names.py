@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..algorithms import geometry, name_assignment
-from ..algorithms.box_matching import match_boxes
+from ..algorithms.box_matching import match_boxes, may_be_same_face
 from ..errors import DecisionError, FacesError
 from ..media.files import as_text, read_file
 from ..models.model_pools import ModelPools
-from ..shapes import File
-from ..store import decisions, metadata_faces, models, photo_names
+from ..shapes import Area, File
+from ..store import decisions, forgotten_faces, metadata_faces, models, photo_names
 from ..store import people as store
 from ..store.connection import Connection, transaction
 from ..store.decisions import MEMBER, Decision
@@ -107,11 +107,20 @@ class _NameImporter:
         if parsed is None:
             return  # the next ingest tries again
         regions = [region for region in parsed.regions if region.kind == FACE]
+        regions = self._leave_out_forgotten(photo, regions)
         self.report.photos += bool(regions)
         if not regions or self._name_faces(photo, regions):
             self._read_photos.append((photo.id, self._list_placeless(regions), source))
         if len(self._read_photos) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
             self.save_batch()
+
+    def _leave_out_forgotten(
+        self, photo: PresentPhoto, regions: list[NamedRegion]
+    ) -> list[NamedRegion]:
+        """The regions without those of faces that were forgotten."""
+        boxes = forgotten_faces.read_boxes(self._conn, photo.id)
+        areas = [geometry.area_of(box, photo.width, photo.height) for box in boxes]
+        return [it for it in regions if it.area is None or not _meets(it.area, areas)]
 
     def save_batch(self) -> None:
         """Update the people of the faces that were named, and record which photos were read."""
@@ -253,6 +262,10 @@ class _NameImporter:
         return manual_faces.measure_face(
             self._pools.measure_manual_face, self._infos, data, manual_box
         )
+
+
+def _meets(area: Area, others: Iterable[Area]) -> bool:
+    return any(may_be_same_face(area, other) for other in others)
 
 
 def propose_names(conn: Connection) -> int:

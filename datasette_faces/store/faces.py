@@ -9,7 +9,7 @@ from typing import Any
 from ..algorithms import geometry, vectors
 from ..algorithms.box_matching import may_be_same_face
 from ..shapes import Box, Face
-from . import coerce
+from . import coerce, forgotten_faces
 from .connection import Connection
 
 COLUMNS = (
@@ -44,16 +44,19 @@ def save_faces(
 ) -> list[tuple[int, Face]]:
     """Store what a model found in a photo whose picture is as it was; `edited_photos` has the others.
 
-    A face that is there already (by its box) keeps its id and gets this model's embedding. The faces
-    with their ids.
+    A face that is there already (by its box) keeps its id and gets this model's embedding; one that was
+    forgotten is left out. The faces with their ids.
     """
     known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)
+    forgotten = forgotten_faces.read_boxes(conn, photo_id)
     saved: list[tuple[int, Face]] = []
     for face in faces:
         face_id = geometry.find_same_face(face.detection.box, known)
         if face_id is None:
             face_id = _drawn_face(face.detection.box, known, drawn)
         if face_id is None:
+            if forgotten_faces.is_among(face.detection.box, forgotten):
+                continue
             face_id = insert_face(conn, photo_id, face)
         else:
             del known[face_id]

@@ -20,6 +20,8 @@ AS_PRIVATE = {
     "said_names": "people",
     "name_proposals": "people",
     "decisions": "people",
+    "forgotten_faces": "people",
+    "forget_runs": "people",
     SECRETS: SECRETS,
 }
 """Tables that tell what another one holds, and which. That one tells of no third: Datasette 1.0 shows to

@@ -364,9 +364,21 @@ def find_boxes_to_blur(conn: Connection, *, others: bool) -> dict[int, list[tupl
         """
     )
     found: dict[int, list[tuple[Any, ...]]] = {}
-    for photo_id, *box in rows:
+    for photo_id, *box in [*rows, *_forgotten_places(conn)]:
         found.setdefault(photo_id, []).append(tuple(box))
     return found
+
+
+def _forgotten_places(conn: Connection) -> list[tuple[Any, ...]]:
+    """By published photo, the boxes of people who were forgotten: its original shows them still."""
+    if not has_tables(conn, "forgotten_faces"):
+        return []  # a file of an earlier version
+    return list(
+        conn.execute(
+            "select photos.id, x, y, forgotten_faces.width, forgotten_faces.height from photos "
+            "join forgotten_faces using (sha256) where photos.id in (select photo_id from chosen)"
+        )
+    )
 
 
 def read_paths(conn: Connection) -> Iterator[tuple[int, str, str | None, str]]:
