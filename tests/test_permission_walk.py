@@ -175,6 +175,8 @@ NOT_SHOWN = (
     "names_read",
     "said_names",
     "face_keys",
+    "forgotten_faces",
+    "forget_runs",
 )
 """Tables that no page needs."""
 ROUTES += [core_page(table) for table in sorted({*TABLES, *NOT_SHOWN, *OF_VECTORS})]

@@ -131,6 +131,8 @@ def save_moves(
             faces.save_embedding(conn, face_id, model.id, vectors.encode(face.embedding))
             if lost:
                 lost_faces.find_again(conn, lost.id, face_id)
+    if watched:
+        forgotten_faces.redact_pictures(conn, moves.photo_id)
     lost_faces.forget_unplaced(conn, moves.photo_id)
     if is_undone:
         lost_faces.expect_no_longer(conn, moves.photo_id)

@@ -65,6 +65,8 @@ def save_faces(
                 conn.execute("delete from face_drawings where face_id = ?", [face_id])
         save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
         saved.append((face_id, face))
+    if forgotten:
+        forgotten_faces.redact_pictures(conn, photo_id)
     return saved
 
 

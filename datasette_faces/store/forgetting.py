@@ -16,7 +16,6 @@ from . import coerce, decisions, people
 from .connection import Connection
 from .decisions import APART, COVER, DRAWN, MEMBER, MERGE, FaceRef
 from .people import NOT_A_FACE
-from .photos import now
 from .schema import read_schema
 
 CHOSEN = {
@@ -70,7 +69,7 @@ TELLS_NOTHING = frozenset(
 )
 """Tables without a row of any one photo or person."""
 MADE_AGAIN = frozenset({"face_indexes", "face_index_parts", "face_changes"})
-"""Tables of indexes, which are removed and built anew from the embeddings that stay; so are vec0's."""
+"""Tables of indexes, which are removed and rebuilt from the embeddings that stay; so are vec0's."""
 OF_CONTENTS = ("decision_faces", "decisions", "forgotten_faces")
 """Tables that are kept where decisions are kept for when a file comes back."""
 _SAYS_WHOSE = (MEMBER, APART, COVER, DRAWN)
@@ -363,28 +362,6 @@ def kept_photos(conn: Connection) -> list[int]:
         )
     )
     return sorted(row[0] for row in rows)
-
-
-def begin_run(conn: Connection, photos: int, faces: int) -> int:
-    """Keep that a run has begun, which the file's bytes are not yet searched after; its number."""
-    cursor = conn.execute(
-        "insert into forget_runs(started_at, photos, faces) values (?, ?, ?)",
-        [now(), photos, faces],
-    )
-    return int(cursor.lastrowid)
-
-
-def finish_runs(conn: Connection) -> None:
-    """Keep that all runs are finished."""
-    conn.execute("update forget_runs set finished_at = ? where finished_at is null", [now()])
-
-
-def count_unfinished(conn: Connection) -> int:
-    """How many runs were stopped before their end."""
-    if not read_schema(conn, "forget_runs").has("forget_runs"):
-        return 0
-    sql = "select count(*) from forget_runs where finished_at is null"
-    return int(conn.execute(sql).fetchone()[0])
 
 
 def _sql(text: str) -> str:

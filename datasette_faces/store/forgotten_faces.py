@@ -50,7 +50,7 @@ def mark(conn: Connection, contents: Iterable[str], box: Box) -> None:
 def follow_edit(conn: Connection, photo_id: int, width: int, height: int, sha256: str) -> bool:
     """Bring the places of a former picture into the present one, where that has the same shape.
 
-    width, height, sha256: of the former picture. Whether anybody was forgotten in this photo.
+    width, height, sha256: of the former picture. Whether a face was forgotten in this photo.
     """
     now = conn.execute("select width, height, sha256 from photos where id = ?", [photo_id])
     new_width, new_height, new_sha256 = now.fetchone()

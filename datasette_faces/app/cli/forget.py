@@ -132,6 +132,11 @@ def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
     if planned.kept_photos:
         kept = counted(len(planned.kept_photos), "photo stays", "photos stay")
         lines.append(f"{kept}, blurred where the person is (--photos removes them as well)")
+    if planned.named_in_paths:
+        named = counted(planned.named_in_paths, "photo that stays has", "photos that stay have")
+        lines.append(
+            f"{named} the name in the path, where it stays too: rename the folder, and ingest"
+        )
     if planned.files:
         there = counted(len(planned.files), "file is", "files are")
         lines.append(
@@ -168,6 +173,7 @@ def _as_json(
         "rows": planned.rows,
         "names": planned.names,
         "kept_photos": planned.kept_photos,
+        "named_in_paths": planned.named_in_paths,
         "files": planned.files,
         "search": {**asdict(search), "found": found},
         "seconds": seconds,

@@ -45,13 +45,15 @@ class ForgetRequest:
 class ForgetPlan:
     """What goes: rows by table; the people's names; files of these photos that are on the disk still.
 
-    kept_photos: photos that stay, with the person's faces blurred.
+    kept_photos: photos that stay, with the person's faces blurred. named_in_paths: those of the photos
+    that stay whose path has one of the names.
     """
 
     rows: dict[str, int]
     names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     kept_photos: tuple[int, ...] = field(default=(), repr=False)
+    named_in_paths: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -72,6 +74,7 @@ def make_plan(conn: Connection, request: ForgetRequest) -> ForgetPlan:
         tuple(row[0] for row in names),
         tuple(_list_files(conn)),
         tuple(forgetting.kept_photos(conn)),
+        _count_named_paths(conn),
     )
 
 
@@ -140,6 +143,16 @@ def find_person(conn: Connection, text: str) -> str:
     if found.key == NOT_A_FACE:
         raise FacesError("What is marked as not a face is no person; name the photos to forget")
     return found.key
+
+
+def _count_named_paths(conn: Connection) -> int:
+    """The photos that stay whose path has a name that goes: a folder may be called so."""
+    found = conn.execute(
+        "select count(distinct photo_id) from photo_paths join temp.forget_names "
+        "on instr(lower(path), lower(name)) "
+        "where photo_id not in (select id from temp.forget_photos)"
+    )
+    return int(found.fetchone()[0])
 
 
 def _list_files(conn: Connection) -> Sequence[str]:

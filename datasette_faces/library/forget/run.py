@@ -1,4 +1,4 @@
-"""Forget photos or a person for good: rows deleted, the file written anew, its bytes searched.
+"""Forget photos or a person for good: rows deleted, the file rewritten, its bytes searched.
 
 The rows go in one transaction. What is stopped after it is finished by the next run: the table
 `forget_runs` says so.
@@ -6,12 +6,13 @@ The rows go in one transaction. What is stopped after it is finished by the next
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ...errors import PictureError, StillThere
 from ...search import index_upkeep
-from ...store import forgetting, forgotten_faces
+from ...store import forget_runs, forgetting, forgotten_faces
 from ...store.connection import Connection, transaction
 from ...store.database import changing, reading
 from ..ingest.lock import lock_for_ingest
@@ -36,7 +37,7 @@ def plan(database: str, request: ForgetRequest) -> ForgetPlan:
 def is_unfinished(database: str) -> bool:
     """Whether a run was stopped before its end."""
     with reading(database) as conn:
-        return forgetting.count_unfinished(conn) > 0
+        return forget_runs.count_unfinished(conn) > 0
 
 
 def forget(database: str, request: ForgetRequest) -> ForgetReport:
@@ -51,7 +52,7 @@ def forget(database: str, request: ForgetRequest) -> ForgetReport:
             if not request.is_empty():
                 with transaction(conn):
                     planned, sought = _delete(conn, request)
-            _write_anew(conn)
+            _rewrite_file(conn)
         # The file is closed: what is in it, and beside it, now is what stays
         with reading(database) as conn:
             report = traces.search(database, sought, conn)
@@ -61,7 +62,7 @@ def forget(database: str, request: ForgetRequest) -> ForgetReport:
                 _explain(report, left, database), ForgetReport(**vars(planned), search=report)
             )
         with changing(database) as conn, transaction(conn):
-            forgetting.finish_runs(conn)
+            forget_runs.finish_runs(conn)
     return ForgetReport(**vars(planned), search=report)
 
 
@@ -79,15 +80,15 @@ def _delete(conn: Connection, request: ForgetRequest) -> tuple[ForgetPlan, Trace
         with suppress(PictureError):
             forgotten_faces.redact_pictures(conn, photo_id)
     left = forgetting.count_chosen(conn, keep_decisions=request.keep_decisions)
-    del left["forgotten_faces"]
+    left.pop("forgotten_faces", None)
     assert not any(left.values()), left
     sought.subtract_left(conn)
     index_upkeep.drop_within(conn)
-    forgetting.begin_run(conn, photos, faces)
+    forget_runs.begin_run(conn, photos, faces)
     return planned, sought
 
 
-def _write_anew(conn: Connection) -> None:
+def _rewrite_file(conn: Connection) -> None:
     """Build the indexes of what stays, and write the file without free pages."""
     with transaction(conn):
         index_upkeep.follow(conn)
@@ -97,9 +98,10 @@ def _write_anew(conn: Connection) -> None:
 
 def _find_unwritten(conn: Connection, database: str) -> str | None:
     """Why the file may hold pages of before; None where it cannot."""
-    if conn.execute("pragma journal_mode").fetchone()[0] == "wal":
+    log = f"{database}-wal"
+    if os.path.exists(log) and os.path.getsize(log):
         return (
-            f"another process reads {database} all the while, so that its log {database}-wal stays; "
+            f"another process reads {database} all the while, so that its log {log} stays; "
             "end that process (Datasette, perhaps)"
         )
     free = conn.execute("pragma freelist_count").fetchone()[0]

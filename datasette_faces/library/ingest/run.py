@@ -24,7 +24,7 @@ from ...models.pipeline import MIN_FACE_PX
 from ...people import grouping, import_names, manual_faces
 from ...search import index_upkeep
 from ...shapes import Analysis, File
-from ...store import edited_photos, embeddings, faces, forgotten_faces, models, people, scans
+from ...store import edited_photos, embeddings, faces, models, people, scans
 from ...store import photos as store
 from ...store.connection import Connection, transaction
 from ...store.database import writing
@@ -375,7 +375,6 @@ class _Ingest:
             )
             self.report.lost += len(bereft)
             self._bereft.update(bereft)
-        forgotten_faces.redact_pictures(self.conn, photo_id)
         store.save_analysis(self.conn, photo_id, self.model.id)
         self.report.faces += len(analysis.faces)
         self._new_faces.add(photo_id)
