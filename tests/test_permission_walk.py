@@ -84,6 +84,8 @@ TELL_OF = {
     "decisions": ("people",),
     "said_names": ("people",),
     "name_proposals": ("people",),
+    "forgotten_faces": ("people",),
+    "forget_runs": ("people",),
     "names_read": ("photo_paths",),
     "ingest_errors": ("photo_paths",),
     **dict.fromkeys(OF_VECTORS, ("face_embeddings",)),
