@@ -16,6 +16,7 @@ FacesError                 one line for a person: names the thing, and the mend
 ├── WorkerEnded            a process that helped is gone; nothing was done
 ├── CatalogueError         a catalogue cannot be made, or not be audited
 │   └── Leak               what was made holds what it should not
+├── StillThere             what was forgotten is among the file's bytes still
 ├── DecisionError          what somebody decided about people cannot be
 │   ├── NameTaken
 │   ├── SeveralOfName
@@ -133,6 +134,15 @@ class Leak(CatalogueError):
     def __init__(self, report: Any) -> None:
         """report: an audit's."""
         super().__init__("The catalogue holds what must not be in it: it was not kept")
+        self.report = report
+
+
+class StillThere(FacesError):
+    """What was forgotten is, or may be, among the bytes of the file; report: what was done and found."""
+
+    def __init__(self, message: str, report: Any) -> None:
+        """report: of the forgetting."""
+        super().__init__(message)
         self.report = report
 
 

@@ -235,7 +235,7 @@ def test_a_watermark_makes_no_name_public(private, plain, tmp_path):
 
 def test_numbers_are_written_as_python_writes_them():
     raw = np.random.default_rng(3).normal(0, 0.3, (500, 8)).astype("<f4")
-    written = list(kept._encode_vectors([row.tobytes() for row in raw]))
+    written = list(kept.encode_vectors([row.tobytes() for row in raw]))
     said = [{bytes(row) for row in some} for some in written]
     for row in raw:
         assert row.tobytes()[:8].hex().encode() in said[2]

@@ -101,6 +101,8 @@ TELL_OF = {
     "names_read": ("photo_paths", "photos"),
     "ingest_errors": ("photo_paths", "photos"),
     **dict.fromkeys(OF_INDEXES, ("face_embeddings",)),
+    "forgotten_faces": ("people", "faces", "photos"),
+    "forget_runs": ("people",),
 }
 """Tables that tell what others hold: who may not see all of those may not see them."""
 SECRET = "face_keys"
@@ -189,6 +191,8 @@ NOT_SHOWN = (
     "names_read",
     "said_names",
     "face_keys",
+    "forgotten_faces",
+    "forget_runs",
 )
 """Tables that no page needs."""
 ROUTES += [core_page(table) for table in sorted({*TABLES, *NOT_SHOWN, *OF_INDEXES})]
@@ -347,6 +351,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "data": VECTOR,
     },
     "face_changes": {"model_id": "toy", "face_id": 1},
+    "forgotten_faces": {"sha256": CONTENT, **_BOX},
+    "forget_runs": {"started_at": "2024-01-01", "photos": 1, "faces": 1},
     "analyses": {"photo_id": 1, "model_id": "toy"},
     "calibrations": {
         "model_id": "toy",

@@ -25,11 +25,7 @@ from datasette_faces.store import connection, lock_holders, patience
 from datasette_faces.store.connection import connect_to_write, sqlite, transaction
 from datasette_faces.store.database import changing, reading, writing
 
-LOCKS = [
-    (mode, how)
-    for mode in ("delete", "wal", "truncate", "persist")
-    for how in ("immediate", "exclusive", "read")
-]
+LOCKS = [(mode, how) for mode in ("delete", "wal") for how in ("immediate", "exclusive", "read")]
 needs_locks = pytest.mark.skipif(
     not lock_holders.SYSTEM_LOCKS.exists(), reason="this system does not tell who locks a file"
 )
@@ -124,13 +120,11 @@ def test_reading_waits_for_who_keeps_the_file_to_itself(database: Path, mode: st
 COMMANDS: list[tuple[object, ...]] = [
     ("people", "DB", "name", 1, "Ada"),
     ("people", "DB", "merge", 1, 2),
-    ("people", "DB", "hide", 1),
     ("people", "DB", "rebuild"),
     ("people", "DB", "import", os.devnull),
     ("people", "DB", "import-names"),
     ("cluster", "DB"),
     ("index", "DB"),
-    ("index", "DB", "--drop"),
     ("calibrate", "DB"),
     ("status", "DB"),
 ]

@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ..algorithms import name_assignment
-from ..algorithms.box_matching import match_boxes
+from ..algorithms import geometry, name_assignment
+from ..algorithms.box_matching import match_boxes, may_be_same_face
 from ..algorithms.spelling import fold
 from ..errors import DecisionError, FacesError
 from ..media.files import as_text, read_file
 from ..models.model_pools import ModelPools
-from ..shapes import File
-from ..store import decisions, metadata_faces, models, photo_names
+from ..shapes import Area, File
+from ..store import decisions, forgotten_faces, metadata_faces, models, photo_names
 from ..store import people as store
 from ..store.connection import Connection, transaction
 from ..store.decisions import MEMBER, Decision
@@ -126,10 +126,19 @@ class _NameImporter:
         """Name the faces of a photo; returns the names without a place, None if a face has to wait."""
         parsed = self._read_names(photo, xmp)
         regions = [region for region in parsed.regions if region.kind == FACE]
+        regions = self._leave_out_forgotten(photo, regions)
         self.report.photos += bool(regions)
         if regions and not self._name_faces(photo, regions):
             return None
         return self._list_placeless(regions)
+
+    def _leave_out_forgotten(
+        self, photo: PresentPhoto, regions: list[NamedRegion]
+    ) -> list[NamedRegion]:
+        """The regions without those of faces that were forgotten."""
+        boxes = forgotten_faces.read_boxes(self._conn, photo.id)
+        areas = [geometry.area_of(box, photo.width, photo.height) for box in boxes]
+        return [it for it in regions if it.area is None or not _meets(it.area, areas)]
 
     def save_batch(self) -> None:
         """Update the people of the faces that were named, and record which photos were read."""
@@ -285,6 +294,10 @@ class _NameImporter:
         return manual_faces.measure_face(
             self._pools.measure_manual_face, self._infos, data, manual_box
         )
+
+
+def _meets(area: Area, others: Iterable[Area]) -> bool:
+    return any(may_be_same_face(area, other) for other in others)
 
 
 def propose_names(conn: Connection) -> int:

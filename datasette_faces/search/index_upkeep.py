@@ -44,13 +44,18 @@ def settle(conn: Connection) -> None:
 def drop(conn: Connection) -> None:
     """Remove every index; `face_embeddings` has all that was in them."""
     with transaction(conn):
-        for model in models.every(conn):
-            for kind in registry.indexes():
-                kind.drop(conn, model)
-        # Also one of a model that is gone: a file without indexes opens anywhere
-        for name in vec_tables.list_tables(conn):
-            integrity.drop_table(conn, name)
-        indexes.remove_indexes(conn)
+        drop_within(conn)
+
+
+def drop_within(conn: Connection) -> None:
+    """Remove every index, within a transaction."""
+    for model in models.every(conn):
+        for kind in registry.indexes():
+            kind.drop(conn, model)
+    # Also one of a model that is gone: a file without indexes opens anywhere
+    for name in vec_tables.list_tables(conn):
+        integrity.drop_table(conn, name)
+    indexes.remove_indexes(conn)
 
 
 def rebuild(conn: Connection) -> None:

@@ -86,6 +86,8 @@ class PhotoMatch:
     width: float
     height: float
     taken_at: str | None
+    missing_since: str | None = None
+    """Since when its file is missing."""
 
 
 def choose_model(

@@ -18,7 +18,7 @@ from ..algorithms import face_matching, geometry, vectors
 from ..algorithms.face_matching import FaceMatches, PlacedFace, Version
 from ..errors import FacesError
 from ..shapes import Analysis, Box, Detection, Face, FloatArray, ModelInfo, Photo
-from . import coerce, faces, former_faces, lost_faces, manual_faces, models
+from . import coerce, faces, forgotten_faces, former_faces, lost_faces, manual_faces, models
 from .connection import Connection
 from .lost_faces import LostFace
 from .photos import Picture
@@ -114,15 +114,25 @@ def save_moves(
         if face_id not in measured
         for key in _part_with(conn, face_id, moves.before.sha256)
     ]
+    before = moves.before
+    watched = forgotten_faces.follow_edit(
+        conn, moves.photo_id, before.width, before.height, before.sha256
+    )
     for place, face in enumerate(found):
         # A detector sees something in a face that lies on its side, but not what it is
         if place not in moves.moved.values() and not _is_among(face, moves.seen.values()):
             lost = moves.found_again.get(place)
+            if watched and lost is None:
+                # It may be the face that was forgotten
+                forgotten_faces.mark_present(conn, moves.photo_id, face.detection.box)
+                continue
             number = lost.face_id if lost else None
             face_id = faces.insert_face(conn, moves.photo_id, face, number)
             faces.save_embedding(conn, face_id, model.id, vectors.encode(face.embedding))
             if lost:
                 lost_faces.find_again(conn, lost.id, face_id)
+    if watched:
+        forgotten_faces.redact_pictures(conn, moves.photo_id)
     lost_faces.forget_unplaced(conn, moves.photo_id)
     if is_undone:
         lost_faces.expect_no_longer(conn, moves.photo_id)

@@ -9,10 +9,21 @@ from typing import Any
 from ..algorithms import geometry, vectors
 from ..algorithms.box_matching import may_be_same_face
 from ..shapes import Box, Face
-from . import coerce
+from . import coerce, forgotten_faces
 from .connection import Connection
 
-COLUMNS = ("face_id", "photo_id", "path", "x", "y", "width", "height", "taken_at", "sha256")
+COLUMNS = (
+    "face_id",
+    "photo_id",
+    "path",
+    "x",
+    "y",
+    "width",
+    "height",
+    "taken_at",
+    "missing_since",
+    "sha256",
+)
 MEASURES = (
     "x",
     "y",
@@ -33,16 +44,19 @@ def save_faces(
 ) -> list[tuple[int, Face]]:
     """Store what a model found in a photo whose picture is as it was; `edited_photos` has the others.
 
-    A face that is there already (by its box) keeps its id and gets this model's embedding. The faces
-    with their ids.
+    A face that is there already (by its box) keeps its id and gets this model's embedding; one that was
+    forgotten is left out. The faces with their ids.
     """
     known, drawn = _boxes(conn, photo_id), _drawn(conn, photo_id)
+    forgotten = forgotten_faces.read_boxes(conn, photo_id)
     saved: list[tuple[int, Face]] = []
     for face in faces:
         face_id = geometry.find_same_face(face.detection.box, known)
         if face_id is None:
             face_id = _drawn_face(face.detection.box, known, drawn)
         if face_id is None:
+            if forgotten_faces.is_among(face.detection.box, forgotten):
+                continue
             face_id = insert_face(conn, photo_id, face)
         else:
             del known[face_id]
@@ -51,6 +65,8 @@ def save_faces(
                 conn.execute("delete from face_drawings where face_id = ?", [face_id])
         save_embedding(conn, face_id, model_id, vectors.encode(face.embedding))
         saved.append((face_id, face))
+    if forgotten:
+        forgotten_faces.redact_pictures(conn, photo_id)
     return saved
 
 
@@ -146,7 +162,8 @@ def delete_face(conn: Connection, face_id: int) -> list[str]:
 def describe_faces(conn: Connection, face_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """COLUMNS of each of these faces that is there, by its id."""
     query = """
-        select faces.id, photo_id, path, x, y, faces.width, faces.height, taken_at, sha256
+        select faces.id, photo_id, path, x, y, faces.width, faces.height, taken_at,
+            missing_since, sha256
         from faces join photos on photos.id = photo_id
         where faces.id in (select value from json_each(?))
     """

@@ -7,6 +7,7 @@ link **View and edit SQL** run the same.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -234,6 +235,18 @@ def photo_paths(conn: Connection, photo_id: int) -> list[Row]:
         return []  # a catalogue
     query = "select path, missing_since from photo_paths where photo_id = :id order by path"
     return rows(conn, Query(query, {"id": photo_id}))
+
+
+def missing_since(conn: Connection, photo_ids: Iterable[int]) -> dict[int, str]:
+    """Since when the files of these photos are missing, by the id of each that is."""
+    if not _there(conn, "photos", ("missing_since",)):
+        return {}  # a catalogue
+    found = conn.execute(
+        "select id, missing_since from photos where missing_since is not null "
+        "and id in (select value from json_each(?))",
+        [json.dumps(list(photo_ids))],
+    )
+    return {photo_id: coerce.text(since) or "" for photo_id, since in found}
 
 
 def photos_beside(conn: Connection, photo_id: int) -> tuple[int | None, int | None]:

@@ -469,6 +469,33 @@ def hold_references(db: Database) -> None:
         held_references.hold(db.conn, held)
 
 
+@migrations(name="0012_forgotten_faces")
+def forgotten_faces(db: Database) -> None:
+    """Where people were who were forgotten, so that no face is stored there again; and each such run."""
+    for statement in (
+        """
+        create table forgotten_faces ( -- nothing of the face itself
+            sha256 text not null, -- of the photo that was kept
+            x real not null, -- pixels of that picture
+            y real not null,
+            width real not null,
+            height real not null
+        )
+        """,
+        "create index forgotten_faces_content on forgotten_faces(sha256)",
+        """
+        create table forget_runs (
+            id integer primary key,
+            started_at text not null,
+            finished_at text, -- null: the file's bytes were not searched to the end
+            photos integer not null,
+            faces integer not null
+        )
+        """,
+    ):
+        db.execute(statement)
+
+
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
     return f"""
         create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin

@@ -45,6 +45,12 @@ CARRIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "name_proposals": {"people": ("person_key", "name")},
     "names_read": {"photos": ("sha256",), "photo_paths": ("sidecars",)},
     "ingest_errors": {"photo_paths": ("path", "reason", "bytes", "modified_ns")},
+    "forgotten_faces": {
+        "photos": ("sha256",),
+        "faces": ("x", "y", "width", "height"),
+        "people": ("x", "y", "width", "height"),
+    },
+    "forget_runs": {"people": ("photos", "faces")},
 }
 """The columns of each table that carry what other tables hold: who may not see all of those may not see it.
 

@@ -6,6 +6,7 @@ import re
 
 from ..shapes import ModelInfo
 from .connection import Connection
+from .schema import quote_name
 
 PREFIX = "vec_faces_"
 MAX_K = 4096
@@ -25,6 +26,12 @@ def list_tables(conn: Connection) -> list[str]:
         "select name from sqlite_master where type = 'table' and sql like '%using vec0%' order by 1"
     )
     return [row[0] for row in rows]
+
+
+def open_all(conn: Connection) -> None:
+    """Have SQLite read the schema, and make each vec0 table ready: raises what it says of damaged ones."""
+    for table in list_tables(conn):
+        conn.execute(f"pragma table_info({quote_name(table)})")
 
 
 def has_table(conn: Connection, model: ModelInfo) -> bool:

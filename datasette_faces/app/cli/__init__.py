@@ -12,6 +12,7 @@ from . import (  # noqa: F401
     drawing,
     embed,
     export,
+    forget,
     index,
     ingest,
     names,

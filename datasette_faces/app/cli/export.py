@@ -34,6 +34,7 @@ LEFT_OUT = {
     "hidden": "of hidden people",
     "resembling": "without a confirmed person that may be of hidden people: they are blurred",
     "unaccounted": "in edited photos in which a hidden person is not found any more (--edited)",
+    "missing": "in photos whose files are missing (--missing)",
     "unnamed": "without a person, or of people without a name (--unnamed)",
     "others": "not among those chosen",
 }
@@ -86,6 +87,7 @@ model_check_option = click.option(
     is_flag=True,
     help="Publish also edited photos in which a hidden person is not found any more: look at them first",
 )
+@click.option("--missing", is_flag=True, help="Publish also photos whose files are missing")
 @click.option("--replace", is_flag=True, help="Replace OUT if it exists")
 @model_check_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")

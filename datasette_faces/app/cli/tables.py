@@ -22,7 +22,7 @@ def as_json(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
             "model": query.model.id,
             "threshold": query.model.threshold,
             "queries": [_example(item) for item in query.examples],
-            "matches": [_row(item) for item in found],
+            "matches": [_match(item) for item in found],
         }
     )
 
@@ -48,6 +48,8 @@ def as_table(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
             lines.append(f"--- below the threshold of {model.id}, {model.threshold:g} ---")
             above = False
         path = printable(item.path)
+        if item.missing_since:
+            path += f" (file missing since {item.missing_since[:10]})"
         chance = percent(item.probability)
         line = f"{item.similarity:>10.3f}  {chance:>6}  {item.face_id:>8}  {box:<{width}}  {path}"
         lines.append(line)
@@ -66,6 +68,11 @@ def percent(probability: float) -> str:
     if probability >= 0.995:
         return ">99%"
     return "<1%" if probability < 0.005 else f"{probability:.0%}"
+
+
+def _match(item: PhotoMatch) -> dict[str, Any]:
+    """A row of JSON; `missing_since` only where the file is missing."""
+    return {k: v for k, v in _row(item).items() if v is not None or k != "missing_since"}
 
 
 def _row(item: PhotoMatch) -> dict[str, Any]:

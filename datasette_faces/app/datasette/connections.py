@@ -10,7 +10,6 @@ import click
 from ...errors import NoVectorExtension
 from ...store import vec_tables
 from ...store.connection import Connection, explain_damage, is_damaged, sqlite
-from ...store.schema import quote_name
 from ..sql import errors, functions
 from . import hidden_tables, log_filter
 from .state import state_of
@@ -40,8 +39,7 @@ def prepare(datasette: Any, conn: Any, name: str) -> None:
 
 def _check_schema(conn: Connection, file_name: str) -> None:
     try:
-        for table in vec_tables.list_tables(conn):
-            conn.execute(f"pragma table_info({quote_name(table)})")
+        vec_tables.open_all(conn)
     except (sqlite().DatabaseError, UnicodeDecodeError) as error:
         # Whatever else is wrong, as a file in use, is for whoever asks for something
         if is_damaged(error):

@@ -24,6 +24,7 @@ from .page import (
     row_id,
     web_address,
     with_links,
+    with_missing,
     with_name,
 )
 from .people_of_faces import person_in_json, photo_title, sees_people, with_people
@@ -50,6 +51,7 @@ async def gallery(page: Page) -> Response:
     chosen = {name: getattr(filters, name) for name in filters.__slots__}
     chosen["hidden"] = "1" if filters.hidden else None
     next_url = page.url(**chosen, after=faces[-1]["face_id"]) if more else None
+    faces = await with_missing(page, faces)
     if page.as_json:
         return _gallery_json(page, faces, next_url)
     context = {
@@ -160,12 +162,13 @@ async def face(page: Page) -> Response:
     found = await _found(page, browse.face, "face", face_id)
     if page.request.method == "POST":
         return await _decided(page)
-    [found] = await with_people(page, [found])
+    [found] = await with_missing(page, await with_people(page, [found]))
     model = page.request.args.get("model") or next(iter(found["models"]), None)
     if model is not None and model not in found["models"]:
         raise BadRequest(f"Face {face_id} has no embedding by {model!r}; it has: {found['models']}")
     query = browse.nearest_query(model, face_id, NEAREST_FACES) if model else None
     nearest = await page.read(browse.rows, browse.lean(query)) if query else []
+    nearest = await with_missing(page, nearest)
     why = await _why(page, face_id, model)
     if page.as_json:
         linked = [with_links(page, other) for other in nearest]

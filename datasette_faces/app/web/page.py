@@ -284,6 +284,15 @@ def with_name(row: Row) -> Row:
     return {**row, "file_name": os.path.basename(row.get("path") or "")}
 
 
+async def with_missing(page: Page, rows: list[Row]) -> list[Row]:
+    """Rows, those of photos whose file is missing with `missing_since`: when that was found."""
+    known = await page.read(gallery.missing_since, [row["photo_id"] for row in rows])
+    return [
+        {**row, "missing_since": known[row["photo_id"]]} if row["photo_id"] in known else row
+        for row in rows
+    ]
+
+
 def add_footer(env: Any, datasette: Any) -> None:
     """Give templates `faces_footer()`, also to error pages, which get no other variables."""
 

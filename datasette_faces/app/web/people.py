@@ -14,7 +14,7 @@ from ...store.people import NOT_A_FACE, Person
 from ...store.people_pages import After
 from ..datasette import permissions
 from . import decision_post, decision_text
-from .page import BadRequest, Page, page_view, read_id, row_id, with_links
+from .page import BadRequest, Page, page_view, read_id, row_id, with_links, with_missing
 
 PAGE_PEOPLE = 60
 PAGE_FACES = 90
@@ -137,7 +137,8 @@ async def person(page: Page) -> Response:
     together = (
         [] if concealed else await page.read(people_pages.seen_together, found.id, limit=COMPANY)
     )
-    values = {"faces": faces[:PAGE_FACES], "next_url": next_url, "together": together}
+    shown = await with_missing(page, faces[:PAGE_FACES])
+    values = {"faces": shown, "next_url": next_url, "together": together}
     if page.as_json:
         return _person_json(page, found, values)
     return await page.html(

@@ -20,7 +20,7 @@ from ...store.vec_tables import MAX_K
 from ..datasette import compat, csp, permissions
 from ..datasette.state import state_of
 from .calibration import calibration_url
-from .page import BadRequest, Page, page_view, with_links, with_name
+from .page import BadRequest, Page, page_view, with_links, with_missing, with_name
 from .people_of_faces import named_in_json, people_of, with_people
 from .search_query import (
     NoSuchQuery,
@@ -102,7 +102,7 @@ async def _show(page: Page, request: SearchRequest, error: Base400 | None = None
 
 async def _results(page: Page, search: PreparedSearch) -> dict[str, Any]:
     """What a search finds, and how similar all the rest is."""
-    rows = await _rows(page, search)
+    rows = await with_missing(page, await _rows(page, search))
     nearest = await _nearest(page, search)
     own_faces = search.request.own_faces()
     spread = [match for match in nearest if match.face_id not in own_faces]
@@ -267,7 +267,7 @@ async def _data(
         raise BadRequest(
             "Name what to search with: ?face=<id> or ?key=<key of an upload>, or POST a picture"
         )
-    rows = await with_people(page, await _rows(page, search))
+    rows = await with_people(page, await with_missing(page, await _rows(page, search)))
     results = [_with_photo(page, named_in_json(row)) for row in rows]
     if page.format == "csv":
         return _csv(results)

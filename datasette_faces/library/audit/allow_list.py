@@ -28,6 +28,7 @@ KNOWN_NOTES = {
     "watermark": r"[^\0]{1,200}",
     "portable": r"yes",
     "edited": r"yes",
+    "missing": r"yes",
     "chosen": r"people|query|people and query",
     "seal": r"[0-9a-f]{64}",
 }

@@ -167,11 +167,12 @@ def vectors(conn: Connection, allowed: Iterable[int]) -> Iterator[ByteRows]:
     stored = conn.execute("select face_id, embedding from face_embeddings")
     rest = (raw for face_id, raw in stored if face_id not in allowed_ids)
     while batch := list(islice(rest, BATCH)):
-        yield from _encode_vectors(batch)
-    yield from _encode_vectors([*_undone_vectors(conn), *_lost_vectors(conn)])
+        yield from encode_vectors(batch)
+    yield from encode_vectors([*_undone_vectors(conn), *_lost_vectors(conn)])
 
 
-def _encode_vectors(raws: list[Any]) -> Iterator[ByteRows]:
+def encode_vectors(raws: list[Any]) -> Iterator[ByteRows]:
+    """Embeddings in all encodings that a file may hold."""
     long = [raw for raw in raws if isinstance(raw, bytes) and len(raw) >= 2 * MAX_NEEDLE_BYTES]
     for length in {len(raw) // 4 * 4 for raw in long}:
         rows = _rows([raw[:length] for raw in long if len(raw) // 4 * 4 == length])

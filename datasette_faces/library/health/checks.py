@@ -25,6 +25,7 @@ from .row_faults import (
     find_lost_decisions,
     find_missing_schema,
     find_rows,
+    find_stopped_runs,
     rebuild_table_indexes,
     repair_counts,
     repair_covers,
@@ -113,6 +114,7 @@ CHECKS = (
     Check("keys", find_rows("keys", "person has no key", "people share a key, or have none")),
     Check("files", find_missing_files, mark_missing_files),
     Check("decisions", find_lost_decisions),
+    Check("forgetting", find_stopped_runs),
 )
 """All checks, in the order in which their findings are listed."""
 

@@ -10,7 +10,7 @@ from ...media import files
 from ...media.crop import is_decodable, is_whole_jpeg
 from ...models import pipeline
 from ...shapes import Box, Landmarks
-from ...store import integrity, summary
+from ...store import forgotten_faces, integrity, summary
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection, transaction
 from .findings import HealthFinding, report_rows
@@ -116,3 +116,4 @@ def _recrop(
             integrity.set_thumbnail(conn, photo_id, small)
         for face_id, crop in zip(landmarks, crops, strict=True):
             integrity.set_crop(conn, face_id, crop)
+        forgotten_faces.redact_pictures(conn, photo_id)

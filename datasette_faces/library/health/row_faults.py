@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ...store import integrity
+from ...store import forget_runs, integrity
 from ...store import people as store
 from ...store.connection import Connection, transaction
 from .findings import HealthFinding, report_rows
@@ -109,6 +109,15 @@ def _choose_covers(conn: Connection, person_ids: Iterable[int]) -> None:
     for person_id in person_ids:
         best = store.faces_of(conn, person_id, limit=1)
         integrity.set_cover(conn, person_id, best[0] if best else None)
+
+
+def find_stopped_runs(conn: Connection) -> Iterator[HealthFinding]:
+    """Runs of `forget` after which the file's bytes were not searched to the end."""
+    count = forget_runs.count_unfinished(conn)
+    if count:
+        many = "runs of forget were stopped before their end"
+        one = "run of forget was stopped before its end"
+        yield HealthFinding("forgetting", many, count, one=one, then=("forget", ""))
 
 
 def find_lost_decisions(conn: Connection) -> Iterator[HealthFinding]:

@@ -13,15 +13,15 @@ from ...store.lock_holders import LOCK_SUFFIX, read_holder, write_holder
 
 
 @contextmanager
-def lock_for_ingest(database: str) -> Iterator[None]:
+def lock_for_ingest(database: str, *, what: str = "Ingesting") -> Iterator[None]:
     """Keep other ingests out of a database; the lock ends with the process, however it ends.
 
-    Raises DatabaseBusy, DatabaseNotWritable, MissingExtra.
+    what: needs it. Raises DatabaseBusy, DatabaseNotWritable, MissingExtra.
     """
     try:
         from filelock import FileLock, Timeout
     except ImportError:
-        raise MissingExtra(f"Ingesting needs filelock: {EXTRA_MEND}") from None
+        raise MissingExtra(f"{what} needs filelock: {EXTRA_MEND}") from None
     folder = os.path.dirname(os.path.abspath(database))
     if not os.path.isdir(folder):
         raise DatabaseNotWritable(f"There is no folder {folder}; create it, or name another one")

@@ -19,6 +19,7 @@ class ExportOptions:
 
     people: only these names or numbers. query: only the faces whose ids this SQL gives.
     edited: also photos that were edited, and in which a hidden person is not found any more.
+    missing: also photos whose files are missing.
     originals_url: where the originals are, with {id} for a photo's public name. names: a file for the
     publisher alone, with the path of each photo beside its public name, as CSV.
     """
@@ -33,6 +34,7 @@ class ExportOptions:
     watermark: str | None = None
     portable: bool = False
     edited: bool = False
+    missing: bool = False
     names: str | None = None
 
     def notes(self) -> dict[str, str]:
@@ -47,6 +49,7 @@ class ExportOptions:
             "watermark": self.watermark or "",
             "portable": "yes" if self.portable else "",
             "edited": "yes" if self.edited else "",
+            "missing": "yes" if self.missing else "",
             "chosen": " and ".join(name for name, value in chosen_by if value),
         }
         today = datetime.now(timezone.utc).date().isoformat()
@@ -66,7 +69,11 @@ def choose_faces(private: Connection, options: ExportOptions) -> None:
     face_ids = _run_query(private, options.query) if options.query else None
     people = _find_people(private, options.people) if options.people else None
     if not selection.choose_faces(
-        private, people=people, face_ids=face_ids, unnamed=options.unnamed
+        private,
+        people=people,
+        face_ids=face_ids,
+        unnamed=options.unnamed,
+        missing=options.missing,
     ):
         raise CatalogueError(_explain_nothing(private, options))
 
@@ -75,7 +82,8 @@ def redact_hidden_faces(private: Connection, options: ExportOptions) -> None:
     """Take what may be of hidden people out of what is published. Raises CatalogueError if none is left."""
     hidden_faces.redact(private, edited=options.edited)
     if not selection.count_chosen(private)["faces"]:
-        withheld = sum(selection.count_withheld(private).values())
+        reasons = selection.count_withheld(private)
+        withheld = sum(reasons.values()) - reasons.get("missing", 0)
         raise CatalogueError(
             f"There is no face to publish: all {withheld:,} that are chosen may show a hidden person: "
             "they resemble one and no person confirmed who they are, or their photo was edited and the "
@@ -120,6 +128,11 @@ def _run_query(private: Connection, query: str) -> list[int]:
 
 def _explain_nothing(private: Connection, options: ExportOptions) -> str:
     """Why no face can be published, and what helps."""
+    if missing := selection.count_withheld(private).get("missing"):
+        return (
+            f"There is no face to publish: the photos of all {missing:,} that are chosen are missing "
+            "from their places; bring their files back and ingest again, or add --missing"
+        )
     count = selection.count_publishable(private, unnamed=options.unnamed)
     if count:
         return f"There is no face to publish: none of the {count:,} publishable faces is chosen"

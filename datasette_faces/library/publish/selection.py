@@ -106,11 +106,13 @@ def choose_faces(
     people: Iterable[int] | None = None,
     face_ids: Iterable[int] | None = None,
     unnamed: bool = False,
+    missing: bool = False,
 ) -> int:
     """Put the faces to publish into the temporary table `chosen`, and count them.
 
     Faces of hidden people are never chosen. people: only faces of these. face_ids: only these.
-    unnamed: also faces without a person, or of a person without a name.
+    unnamed: also faces without a person, or of a person without a name. missing: also of photos
+    whose files are missing; the others go into the temporary table `withheld`.
     """
     _make_tables(conn)
     conditions, params = [_is_publishable(unnamed)], {}
@@ -129,11 +131,22 @@ def choose_faces(
         params,
     )
     conn.execute("create index temp.chosen_photo on chosen(photo_id)")
+    if not missing:
+        _withhold_missing(conn)
     return int(conn.execute("select count(*) from chosen").fetchone()[0])
 
 
+def _withhold_missing(conn: Connection) -> None:
+    """Leave out the chosen faces of photos whose files are missing."""
+    conn.execute(
+        "insert into withheld select chosen.id, photo_id, 'missing' from chosen "
+        "join photos on photos.id = photo_id where missing_since is not null"
+    )
+    conn.execute("delete from chosen where id in (select id from withheld)")
+
+
 def _make_tables(conn: Connection) -> None:
-    """Make the tables of the faces to publish, and those that `hidden_faces.redact` fills."""
+    """Make the tables of the faces to publish, of further ones to blur, and of those that are withheld."""
     conn.execute("create temp table chosen(id integer primary key, photo_id integer)")
     conn.execute("create temp table redacted(id integer primary key)")
     conn.execute(
@@ -198,7 +211,7 @@ def count_left_out(conn: Connection) -> dict[str, int]:
 
 
 def count_withheld(conn: Connection) -> dict[str, int]:
-    """How many chosen faces are withheld as they may show a hidden person, by the reasons there are."""
+    """How many faces are withheld that would be chosen otherwise, by the reasons there are."""
     return dict(conn.execute("select reason, count(*) from withheld group by reason").fetchall())
 
 
@@ -351,9 +364,21 @@ def find_boxes_to_blur(conn: Connection, *, others: bool) -> dict[int, list[tupl
         """
     )
     found: dict[int, list[tuple[Any, ...]]] = {}
-    for photo_id, *box in rows:
+    for photo_id, *box in [*rows, *_forgotten_places(conn)]:
         found.setdefault(photo_id, []).append(tuple(box))
     return found
+
+
+def _forgotten_places(conn: Connection) -> list[tuple[Any, ...]]:
+    """By published photo, the boxes of people who were forgotten: its original shows them still."""
+    if not has_tables(conn, "forgotten_faces"):
+        return []  # a file of an earlier version
+    return list(
+        conn.execute(
+            "select photos.id, x, y, forgotten_faces.width, forgotten_faces.height from photos "
+            "join forgotten_faces using (sha256) where photos.id in (select photo_id from chosen)"
+        )
+    )
 
 
 def read_paths(conn: Connection) -> Iterator[tuple[int, str, str | None, str]]:

@@ -1,0 +1,118 @@
+"""Forget photos or a person for good: rows deleted, the file rewritten, its bytes searched.
+
+The rows go in one transaction. What is stopped after it is finished by the next run: the table
+`forget_runs` says so.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ...errors import PictureError, StillThere
+from ...search import index_upkeep
+from ...store import forget_runs, forgetting, forgotten_faces
+from ...store.connection import Connection, transaction
+from ...store.database import changing, reading
+from ..ingest.lock import lock_for_ingest
+from . import traces
+from .plan import ForgetPlan, ForgetRequest, make_plan
+from .traces import SearchReport, Traces
+
+
+@dataclass(frozen=True)
+class ForgetReport(ForgetPlan):
+    """What went, and the search of the file's bytes after it."""
+
+    search: SearchReport = field(default_factory=SearchReport)
+
+
+def plan(database: str, request: ForgetRequest) -> ForgetPlan:
+    """What a request would do; not a byte changes. Raises FacesError."""
+    with reading(database) as conn:
+        return make_plan(conn, request)
+
+
+def is_unfinished(database: str) -> bool:
+    """Whether a run was stopped before its end."""
+    with reading(database) as conn:
+        return forget_runs.count_unfinished(conn) > 0
+
+
+def forget(database: str, request: ForgetRequest) -> ForgetReport:
+    """Forget what a request names, and show that it is gone; or only finish what was stopped.
+
+    Raises DatabaseBusy while an ingest runs; StillThere where something is found among the file's bytes.
+    """
+    sought, planned = Traces({kind: set() for kind in traces.QUERIES}), ForgetPlan({})
+    with lock_for_ingest(database, what="Forgetting"):
+        with changing(database) as conn:
+            conn.execute("pragma secure_delete = on")
+            if not request.is_empty():
+                with transaction(conn):
+                    planned, sought = _delete(conn, request)
+            _rewrite_file(conn)
+        # The file is closed: what is in it, and beside it, now is what stays
+        with reading(database) as conn:
+            report = traces.search(database, sought, conn)
+            left = _find_unwritten(conn, database)
+        if report.found or left:
+            raise StillThere(
+                _explain(report, left, database), ForgetReport(**vars(planned), search=report)
+            )
+        with changing(database) as conn, transaction(conn):
+            forget_runs.finish_runs(conn)
+    return ForgetReport(**vars(planned), search=report)
+
+
+def _delete(conn: Connection, request: ForgetRequest) -> tuple[ForgetPlan, Traces]:
+    """Delete the rows, keep where faces were in photos that stay, blur those; what was deleted."""
+    planned = make_plan(conn, request)
+    sought = traces.gather(conn, planned.kept_photos)
+    photos, faces = planned.rows["photos"], planned.rows["faces"]
+    places = forgetting.list_places(conn)
+    forgetting.delete_chosen(conn, keep_decisions=request.keep_decisions)
+    for sha256, box in places:
+        forgotten_faces.mark(conn, [sha256], box)
+    for photo_id in planned.kept_photos:
+        # A stored picture that is broken shows nobody
+        with suppress(PictureError):
+            forgotten_faces.redact_pictures(conn, photo_id)
+    left = forgetting.count_chosen(conn, keep_decisions=request.keep_decisions)
+    left.pop("forgotten_faces", None)
+    assert not any(left.values()), left
+    sought.subtract_left(conn)
+    index_upkeep.drop_within(conn)
+    forget_runs.begin_run(conn, photos, faces)
+    return planned, sought
+
+
+def _rewrite_file(conn: Connection) -> None:
+    """Build the indexes of what stays, and write the file without free pages."""
+    with transaction(conn):
+        index_upkeep.follow(conn)
+    index_upkeep.settle(conn)
+    conn.execute("vacuum")
+
+
+def _find_unwritten(conn: Connection, database: str) -> str | None:
+    """Why the file may hold pages of before; None where it cannot."""
+    log = f"{database}-wal"
+    if os.path.exists(log) and os.path.getsize(log):
+        return (
+            f"another process reads {database} all the while, so that its log {log} stays; "
+            "end that process (Datasette, perhaps)"
+        )
+    free = conn.execute("pragma freelist_count").fetchone()[0]
+    return f"{database} has {free:,} free pages" if free else None
+
+
+def _explain(report: SearchReport, left: str | None, database: str) -> str:
+    found = [str(trace) for trace in report.found[:5]]
+    more = f" and {len(report.found) - 5:,} more" if len(report.found) > 5 else ""
+    where = f"still there: {', '.join(found)}{more}" if found else ""
+    return (
+        "The rows are deleted, but it is not shown that their bytes are gone: "
+        f"{'; '.join(filter(None, (left, where)))}; then run: datasette faces forget {database}"
+    )
