@@ -684,7 +684,8 @@ class TestSearch:
         """Another file with the same pixels has the same vectors, crops and thumbnail."""
         with changing(str(family)) as conn, transaction(conn):
             conn.execute(
-                "insert into photos select 99, '/copy/of-it.png', 'ab12', bytes, modified_at, width, "
+                "insert into photos(id, path, sha256, bytes, modified_at, width, height, format, taken_at, "
+                "camera, latitude, longitude, ingested_at, missing_since, thumbnail) select 99, '/copy/of-it.png', 'ab12', bytes, modified_at, width, "
                 "height, format, taken_at, camera, latitude, longitude, ingested_at, missing_since, "
                 "thumbnail from photos where path like '%alone-of-ada%'"
             )

@@ -318,7 +318,11 @@ def test_they_do_so_where_foreign_keys_are_off(
         expected = outcome(before, tmp_path / "off.db", statement, "off")
     found = outcome(migrated, tmp_path / "after.db", statement, "off")
     if isinstance(expected, str):
-        assert found == expected
+        # What refers to another row has to find it; that one may change and go
+        refers = statement.startswith(
+            ("update face_drawings", "update names_read", "update face_in")
+        )
+        assert isinstance(found, str) == (refers and "index_id = 'pq'" not in statement)
         return
     # The faces of a photo stay when it goes: that is a foreign key still
     same = TABLES[4:] if " photos " in f"{statement} " else TABLES[3:]
@@ -332,3 +336,24 @@ def test_a_file_is_filled_in_any_order_where_foreign_keys_are_off(
         found = outcome(migrated, tmp_path / f"{place}.db", statement, "off")
         assert found != content(migrated)
         assert not isinstance(found, str)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from photos",
+        "delete from faces",
+        "delete from face_indexes",
+        "insert or replace into faces select * from faces",
+        "insert or replace into photos select * from photos",
+        "update faces set sharpness = 2",
+    ],
+)
+def test_a_program_that_trusts_no_schema_changes_photos_and_faces(
+    migrated: Path, tmp_path: Path, statement: str
+) -> None:
+    """As the shell of SQLite does since 3.42: it lets no trigger ask a pragma."""
+    copy = shutil.copy(migrated, tmp_path / "file.db")
+    with closing(connect_to_write(str(copy))) as conn:
+        conn.execute("pragma trusted_schema = off")
+        conn.execute(statement)

@@ -59,13 +59,14 @@ def without_foreign_keys(sql: str) -> str:
 
 
 def triggers(held: HeldReference) -> Iterator[str]:
-    """The triggers that hold a reference as a foreign key would: what they clear also where those are off.
+    """The triggers that hold a reference as a foreign key would; what follows a row that goes, always.
 
-    A row that refers to nothing is refused, and so is it to take away, or to rename, what is referred to.
-    Where foreign keys are off that may be done: whoever changes a file in any order turns them off.
+    What a foreign key refuses they refuse where foreign keys are on: a row that refers to nothing,
+    another key for a row that is referred to. Whoever turns them off may change rows in any order.
     """
     yield _trigger(held, "inserted", "insert", f"{_dangling(held, 'new')} and {ENFORCED}", FAILED)
-    # Does not ask whether they are on: a program that trusts no schema may clear rows, too
+    # Refused in any case: it is compiled into each `delete from faces`, also for a program that trusts
+    # no schema (the sqlite3 shell), and there the pragma cannot be asked
     changed = f"update of {', '.join(held.columns)}"
     yield _trigger(held, "updated", changed, _dangling(held, "new"), FAILED)
     mine = _equal(held.columns, "old", held.key)
@@ -108,7 +109,8 @@ def _consequence(held: HeldReference, where: str) -> str:
         return f"update {held.table} set {cleared} where {where};"
     if held.on_delete == REMOVE:
         return f"delete from {held.table} where {where};"
-    return f"{FAILED[:-1]} where exists (select 1 from {held.table} where {where}) and {ENFORCED};"
+    referred = f"exists (select 1 from {held.table} where {where})"
+    return f"{FAILED[:-1]} where {referred} and {ENFORCED};"
 
 
 def count_dangling(conn: Connection, held: HeldReference) -> int:
