@@ -95,6 +95,66 @@ def in_slack(content: Callable[[Path], bytes]) -> Plant:
     return plant
 
 
+def over_byte(place: int, content: bytes) -> Plant:
+    """Plant bytes over those at an offset of the file."""
+
+    def plant(out: Path, private: Path) -> None:
+        data = bytearray(out.read_bytes())
+        assert data[place : place + len(content)] != content
+        data[place : place + len(content)] = content
+        out.write_bytes(data)
+
+    return plant
+
+
+def as_one_whole(*statements: str) -> Plant:
+    """Plant by statements, and have SQLite write the file as one whole: nothing is left between rows."""
+    return sql(*statements, "vacuum", "pragma journal_mode = delete")
+
+
+def reordered(kind: str) -> Plant:
+    """The same schema in another order, which could be a message; the file is whole again."""
+
+    def plant(out: Path, private: Path) -> None:
+        with closing(sqlite().connect(str(out), isolation_level=None)) as conn:
+            rows = conn.execute(
+                "select name, sql from sqlite_master where type = ? and sql != '' "
+                "and name not like 'sqlite%' order by rowid",
+                [kind],
+            ).fetchall()
+            for name, _ in rows:
+                conn.execute(f"drop {kind} {name}")
+            for _, statement in reversed(rows):
+                conn.execute(statement)
+            conn.execute("vacuum")
+
+    return plant
+
+
+def with_longer_values(out: Path, private: Path) -> None:
+    """A record says a number in more bytes than it needs: SQLite keeps that when it copies rows."""
+    data = bytearray(out.read_bytes())
+    with closing(sqlite().connect(str(out))) as conn:
+        name, value = conn.execute("select name, value from catalogue order by rowid").fetchone()
+    record = bytes((3, 13 + 2 * len(name), 13 + 2 * len(value))) + (name + value).encode()
+    assert (name, len(record)) == ("format", 10)
+    place = data.index(record)
+    # The length of the head in two bytes, which is one more than it needs: over the row's own number
+    data[place - 2 : place] = b"\x0b\x01"
+    longer = b"\x80\x04" + record[1:]
+    size = int.from_bytes(data[16:18], "big")
+    page = place // size * size
+    start = place - 2 - 1
+    moved = bytes((len(longer), 1)) + longer
+    data[start : start + len(moved)] = moved
+    cells = [page + 8 + 2 * n for n in range(int.from_bytes(data[page + 3 : page + 5], "big"))]
+    [cell] = [it for it in cells if page + int.from_bytes(data[it : it + 2], "big") == place - 2]
+    data[cell : cell + 2] = (start - page).to_bytes(2, "big")
+    if int.from_bytes(data[page + 5 : page + 7], "big") == place - 2 - page:
+        data[page + 5 : page + 7] = (start - page).to_bytes(2, "big")
+    out.write_bytes(data)
+
+
 def beside(ending: str) -> Plant:
     def plant(out: Path, private: Path) -> None:
         Path(f"{out}{ending}").write_bytes(b"x")
@@ -243,6 +303,28 @@ PLANTS: dict[str, tuple[str, Plant]] = {
     "a log beside": (BESIDE, beside("-wal")),
     "a journal beside": (BESIDE, beside("-journal")),
     "a number in the header": (HEADER, sql("pragma user_version = 7")),
+    "text in the room of the header": (HEADER, over_byte(72, b"Ann, 12 Elm Road")),
+    "a count of changes": (FREE, over_byte(24, b"Elm ")),
+    "a count of changes that is nearly right": (FREE, over_byte(27, b"\x07")),
+    "a count of changes of the schema": (FREE, over_byte(40, b"Elm ")),
+    "a version of SQLite that is none": (FREE, over_byte(96, b"Elm ")),
+    "the size of pages": (FREE, as_one_whole("pragma page_size = 16384")),
+    "a vacuum of itself": (HEADER, as_one_whole("pragma auto_vacuum = 1")),
+    "numbers of rows of the notes": (
+        FREE,
+        as_one_whole("update catalogue set rowid = 12 + rowid * 1001"),
+    ),
+    "an order of the notes": (FREE, as_one_whole("update catalogue set rowid = 100 - rowid")),
+    "an order of indexes": (FREE, reordered("index")),
+    "a value that is longer than it needs to be": (FREE, with_longer_values),
+    "a comment in a table of ours": (
+        SCHEMA,
+        as_one_whole(
+            "pragma writable_schema = on",
+            "update sqlite_master set sql = replace(sql, '-- jpeg', '-- Ann') where name = 'faces'",
+            "pragma writable_schema = off",
+        ),
+    ),
     "EXIF in a picture": (JPEGS, picture(with_segment(0xE1, b"Exif\0\0MM"))),
     "XMP in a photo": (
         JPEGS,
@@ -383,6 +465,12 @@ SEARCHABLE: dict[str, tuple[str, Plant]] = {
         INDEXES,
         sql("insert into sqlite_sequence values ('Bo', 1559305391)"),
     ),
+    "another number there": (
+        INDEXES,
+        as_one_whole("update sqlite_sequence set seq = seq + 12345678"),
+    ),
+    "numbers of rows of models": (VECTORS, as_one_whole("update models set rowid = 1234567")),
+    "an order of triggers": (FREE, reordered("trigger")),
     "one in slack": (OF_VECTORS, in_slack(VECTOR)),
     "a table like vec0's": (SCHEMA, sql("create table vec_faces_sface_extra(t)")),
     "a further chunk of vec0": (

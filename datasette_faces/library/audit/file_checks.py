@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
-from ...store.connection import explained, load_vector_extension, sqlite
-from ...store.schema import quote_name
 from .. import atomic_file
 from .findings import AuditFinding, CatalogueFile
 
-PIECE_BYTES = 1 << 20
 HEADER_BYTES = 100
-PROBED_COLUMNS = 64
-"""Places behind the last column of each table where a value could be."""
-COUNTERS = ((24, 28), (40, 44), (92, 100))
-"""Counters of changes, and the version of SQLite: SQLite's "Database File Format", 1.3."""
 ZERO_BYTES = ((20, 21), (48, 56), (60, 92))
-"""Reserved bytes, cache size, vacuum settings, user_version, application_id, bytes for expansion."""
+"""Reserved bytes, cache size, vacuum settings, user_version, application_id, bytes for expansion: SQLite's
+"Database File Format", 1.3."""
 
 
 def find_files_beside(catalogue: CatalogueFile) -> list[AuditFinding]:
@@ -55,62 +45,3 @@ def check_pages(catalogue: CatalogueFile) -> list[AuditFinding]:
     lines = [row[0] for row in catalogue.conn.execute("pragma integrity_check(20)")]
     pages = catalogue.conn.execute("pragma page_count").fetchone()[0]
     return [AuditFinding.of("unused or inconsistent pages", pages, set(lines) - {"ok"})]
-
-
-def check_free_space(catalogue: CatalogueFile) -> list[AuditFinding]:
-    """Nothing is between rows or on free pages: a copy of the rows alone is the same file."""
-    with atomic_file.scratch_folder_beside(catalogue.path) as folder, explained(catalogue.path):
-        copy = folder / "copy"
-        catalogue.conn.execute("vacuum into ?", [str(copy)])
-        places = [f"at byte {place:,}" for place in _differing_bytes(Path(catalogue.path), copy)]
-        places += _values_behind_columns(copy)
-    return [
-        AuditFinding.of("free pages, and bytes that belong to no row", len(catalogue.data), places)
-    ]
-
-
-def _values_behind_columns(copy: Path) -> Iterator[str]:
-    """Values of rows behind the last column of their table, which added columns show."""
-    columns = [f"c{number}_{secrets.token_hex(8)}" for number in range(PROBED_COLUMNS)]
-    ordinary = "type = 'table' and rootpage > 0 and name not like 'sqlite~_%' escape '~'"
-    with closing(sqlite().connect(str(copy), isolation_level=None)) as conn:
-        load_vector_extension(conn)
-        conn.execute("begin")
-        tables = conn.execute(f"select name from sqlite_master where {ordinary}").fetchall()
-        for table in (quote_name(row[0]) for row in tables):
-            try:
-                for column in columns:
-                    conn.execute(f"alter table {table} add column {column}")
-                some = f"coalesce({', '.join(columns)}) is not null"
-                count = conn.execute(f"select count(*) from {table} where {some}").fetchone()[0]
-            except sqlite().OperationalError as error:
-                yield f"{table} cannot be checked ({error})"
-                continue
-            if count:
-                yield f"{count:,} rows of {table} with more values than it has columns"
-        conn.execute("rollback")
-
-
-def _differing_bytes(one: Path, other: Path) -> Iterator[int]:
-    """The first offset in each piece where two files differ, but for the counters of their headers."""
-    if one.stat().st_size != other.stat().st_size:
-        yield min(one.stat().st_size, other.stat().st_size)
-        return
-    with one.open("rb") as left, other.open("rb") as right:
-        start = 0
-        while piece := left.read(PIECE_BYTES):
-            twin = right.read(PIECE_BYTES)
-            if start == 0:
-                piece, twin = _without_counters(piece), _without_counters(twin)
-            if piece != twin:
-                yield start + next(
-                    n for n in range(len(piece)) if piece[n : n + 1] != twin[n : n + 1]
-                )
-            start += len(piece)
-
-
-def _without_counters(piece: bytes) -> bytes:
-    kept = bytearray(piece)
-    for begin, end in COUNTERS:
-        kept[begin:end] = bytes(end - begin)
-    return bytes(kept)

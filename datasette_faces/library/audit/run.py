@@ -27,6 +27,7 @@ from . import (
     file_checks,
     model_check,
     picture_checks,
+    rebuild_check,
     schema_check,
 )
 from .findings import AuditFinding, AuditReport, Catalogue, CatalogueFile
@@ -61,7 +62,7 @@ FILE_CHECKS: tuple[Callable[[CatalogueFile], list[AuditFinding]], ...] = (
 """Checks of the file alone that write nothing."""
 CHECKS: tuple[Callable[[Catalogue], list[AuditFinding]], ...] = (
     # Writes a copy, so it runs where the copy is removed, whatever happens
-    file_checks.check_free_space,
+    rebuild_check.check_free_space,
     schema_check.check_schema,
     allow_list.check_notes,
     allow_list.check_barred_faces,

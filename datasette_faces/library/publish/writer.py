@@ -23,8 +23,6 @@ Advance = Callable[[str, int, int], None]
 """Called with the name of a step, how much of it is done, and of how much."""
 
 BATCH_ROWS = 64
-PAGE_BYTES = 32_768
-"""Rows with pictures of 3 to 7 kB: on pages of 8 kB a fifth of the file is room between them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,11 @@ def write_catalogue(private: Connection, path: Path, job: ExportJob) -> None:
     conn = sqlite().connect(str(draft), isolation_level=None)
     with closing(conn), explained(str(path)):
         load_vector_extension(conn)
-        for pragma in (f"page_size = {PAGE_BYTES}", "journal_mode = off", "synchronous = off"):
+        for pragma in (
+            f"page_size = {tables.PAGE_BYTES}",
+            "journal_mode = off",
+            "synchronous = off",
+        ):
             conn.execute(f"pragma {pragma}")
         conn.execute("begin")
         tables.make(conn, job.notes)
