@@ -17,8 +17,10 @@ MAGIC = b"SQLite format 3\x00"
 HEADER_BYTES = 100
 TABLE_INTERIOR, TABLE_LEAF, INDEX_INTERIOR, INDEX_LEAF = 5, 13, 2, 10
 INTERIORS, LEAVES = (TABLE_INTERIOR, INDEX_INTERIOR), (TABLE_LEAF, INDEX_LEAF)
-MIN_RECORD_CELL = 4
-"""SQLite gives no cell fewer bytes."""
+SAMPLE_PAGES = 40
+"""So many pages from the beginning tell how a file is divided."""
+BROKEN_BYTES = 120
+"""So much of a row that cannot be read may tell what it was."""
 INTEGER_BYTES = (0, 1, 2, 3, 4, 6, 8)
 """Of an integer, by its serial type."""
 FLOAT, ZERO, ONE, FIRST_BLOB = 7, 8, 9, 12
@@ -68,6 +70,16 @@ class PagedFile:
     def kind(self, number: int) -> int:
         """What a page is, by the byte that it begins with."""
         return self.page(number)[HEADER_BYTES if number == 1 else 0]
+
+    def read_leaf(self, number: int) -> list[Record]:
+        """All rows of a page of a table; none where one cannot be read, or it is another page."""
+        if not self.holds(number) or self.kind(number) != TABLE_LEAF:
+            return []
+        page = self.page(number)
+        try:
+            return [read_cell(self, page, at, TABLE_LEAF)[0] for at in list_cells(page, number)]
+        except Unreadable:
+            return []
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
@@ -199,8 +211,8 @@ def _read_value(data: bytes, serial: int) -> tuple[Any, bool]:
 class TreeWalk:
     """Reads a table or an index from its root on, and counts what cannot be read.
 
-    seen: the pages that belong to it; unread: how many pages below it cannot be read; cells: and how many
-    rows on pages that can.
+    seen: the pages that belong to it; unread: how many pages below it cannot be read; broken: what is where
+    a row of a page begins that makes no sense.
     """
 
     def __init__(self, file: PagedFile, root: int, *, of_index: bool) -> None:
@@ -208,7 +220,8 @@ class TreeWalk:
         self.file, self.root = file, root
         self.kinds = (INDEX_INTERIOR, INDEX_LEAF) if of_index else (TABLE_INTERIOR, TABLE_LEAF)
         self.seen: set[int] = set()
-        self.unread = self.cells = 0
+        self.unread = 0
+        self.broken: list[bytes] = []
 
     def records(self) -> Iterator[Record]:
         """All that can be read, page by page."""
@@ -242,7 +255,7 @@ class TreeWalk:
             try:
                 record, more = read_cell(self.file, page, cell, kind)
             except Unreadable:
-                self.cells += 1
+                self.broken.append(page[cell : cell + BROKEN_BYTES])
                 continue
             self.seen.update(more)
             yield record
@@ -266,17 +279,13 @@ def open_pages(data: Bytes, page_bytes: int = 0) -> PagedFile:
     return max((PagedFile(data, *way) for way in ways), key=_count_sound)
 
 
-SAMPLE_PAGES = 40
-"""So many pages from the beginning tell how a file is divided."""
-
-
 def _count_sound(file: PagedFile) -> float:
-    """How many bytes of the first pages make sense as cells."""
+    """How many cells of the first pages make sense."""
     sound = 0
     for number in range(1, min(file.count, SAMPLE_PAGES) + 1):
         try:
             page, kind = file.page(number), file.kind(number)
-            if kind in (TABLE_LEAF, *LEAVES, INDEX_INTERIOR):
+            if kind in (*LEAVES, INDEX_INTERIOR):
                 sound += sum(
                     1 for cell in list_cells(page, number) if read_cell(file, page, cell, kind)
                 )

@@ -10,6 +10,7 @@ from typing import Any
 from . import integrity
 from .connection import Connection, connect_to_write, load_vector_extension, sqlite, transaction
 from .database import PAGE_BYTES
+from .held_references import HELD
 from .migrations import migrations
 from .pages import Record
 from .salvage import TableShape, shape_of
@@ -155,7 +156,9 @@ def _remove_referring(conn: Connection, table: str, parent: str) -> None:
     for row in conn.execute(f"pragma foreign_key_list({quote_name(table)})"):
         if row[2] == parent:
             keys.setdefault(row[0], []).append((row[3], row[4] or "rowid"))
-    for pairs in keys.values():
+    held = [it for it in HELD if (it.table, it.parent) == (table, parent)]
+    found = [*keys.values(), *(list(zip(it.columns, it.key, strict=True)) for it in held)]
+    for pairs in found:
         mine = ", ".join(quote_name(own) for own, _ in pairs)
         theirs = ", ".join(quote_name(other) for _, other in pairs)
         conn.execute(

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from .connection import Connection, sqlite
-from .pages import TABLE_LEAF, PagedFile, Record, TreeWalk, Unreadable, list_cells, read_cell
+from .pages import PagedFile, Record, TreeWalk
 from .schema import quote_name
 from .vec_tables import PREFIX
 
@@ -122,39 +122,55 @@ class DamagedFile:
     known: Collection[str]
     """The tables that it should have."""
     unread: int = field(default=0, init=False)
-    """Pages and rows of the schema that cannot be read."""
+    """How many pages of the schema cannot be read."""
+    broken: list[bytes] = field(default_factory=list, init=False)
+    """What is where rows of the schema begin that cannot be read."""
 
     @cached_property
     def entries(self) -> list[Entry]:
         """The schema; a name that is damaged is taken from where it stands again."""
         walk = TreeWalk(self.file, 1, of_index=False)
-        found = [
-            entry
-            for record in walk.records()
-            if (entry := _as_entry(record, self.known)) is not None
-        ]
-        self.unread = walk.unread + walk.cells
+        found = [entry for record in walk.records() if (entry := _as_entry(record, self.known))]
+        self.unread, self.broken = walk.unread, walk.broken
+        if walk.unread or not set(self.known) <= {entry.name for entry in found}:
+            found += self._find_stray_entries(walk.seen | self._free_pages)
         return found
+
+    def _find_stray_entries(self, seen: Collection[int]) -> Iterator[Entry]:
+        """What is on pages of the schema to which nothing leads any more."""
+        for number in range(2, self.file.count + 1):
+            if number not in seen and (page := self.file.read_leaf(number)):
+                entries = [_as_entry(record, self.known) for record in page]
+                if all(entry and entry.kind in KINDS and entry.name for entry in entries):
+                    self.unread = self.unread or 1
+                    yield from (entry for entry in entries if entry)
+
+    def lacks_schema(self, ours: Collection[str]) -> bool:
+        """Whether something may have been in the file of which nobody knows; ours: the names of what is."""
+        names = {entry.name for entry in self.entries} | self.tables.keys()
+        known = [name.encode() for name in (*ours, PREFIX, "sqlite_")]
+        if any(not any(name in row for name in known) for row in self.broken):
+            return True
+        return bool(self.unread) and not set(ours) <= names
 
     @cached_property
     def tables(self) -> dict[str, Entry]:
         """The tables by name, also those of which only traces are in the schema."""
         found = {entry.name: entry for entry in reversed(self.entries) if entry.kind == "table"}
-        missing = [name for name in self.known if name not in found]
-        for name in missing if self.unread else ():
-            if trace := self._find_trace(name):
-                found[name] = trace
+        taken = {entry.root for entry in self.entries} | self._free_pages
+        for name in set(self.known) - found.keys():
+            if (root := self._find_trace(name)) and root not in taken:
+                found[name] = Entry("table", name, name, root, "")
         return found
 
-    def _find_trace(self, name: str) -> Entry | None:
-        """A table of which the row in the schema is damaged at its beginning."""
+    def _find_trace(self, name: str) -> int | None:
+        """The page where a table begins of which the row in the schema cannot be read at its beginning."""
         text = re.escape(name.encode())
         # Type, name and table's name, the number of the page, and the SQL
         pattern = rb"table%b%b(.{1,4}?)CREATE TABLE [\"'\[`]?%b\b" % (text, text, text)
         for match in re.finditer(pattern, self.file.data, re.DOTALL):
-            root = int.from_bytes(match[1], "big")
-            if 1 < root <= self.file.count:
-                return Entry("table", name, name, root, "")
+            if 1 < (root := int.from_bytes(match[1], "big")) <= self.file.count:
+                return root
         return None
 
     def foreign(self, ours: Mapping[str, str]) -> Iterator[Entry]:
@@ -185,18 +201,18 @@ class DamagedFile:
                 walk = TreeWalk(self.file, entry.root, of_index=True)
                 ids = [record.values[-1] for record in walk.records() if len(record.values) > 1]
                 found.update(rowid for rowid in ids if isinstance(rowid, int))
-                is_whole |= not walk.unread and not walk.cells
+                is_whole |= not walk.unread and not walk.broken
         return found, is_whole
 
     @property
     def is_schema_whole(self) -> bool:
         """Whether every row of the schema could be read."""
-        return bool(self.entries) and not self.unread
+        return bool(self.entries) and not self.unread and not self.broken
 
     def stray_pages(self) -> Iterator[list[Record]]:
         """The rows of each page of a table to which nothing leads, and which is not free."""
         for number in range(2, self.file.count + 1):
-            if number not in self._reached and (page := self._read_leaf(number)):
+            if number not in self._reached and (page := self.file.read_leaf(number)):
                 yield page
 
     @cached_property
@@ -215,17 +231,7 @@ class DamagedFile:
             if entry.root:
                 yield entry.root, entry.kind == "index" or bool(WITHOUT_ROWID.search(entry.sql))
 
-    def _read_leaf(self, number: int) -> list[Record]:
-        if not self.file.holds(number) or self.file.kind(number) != TABLE_LEAF:
-            return []
-        page = self.file.page(number)
-        try:
-            cells = list_cells(page, number)
-            return [read_cell(self.file, page, cell, TABLE_LEAF)[0] for cell in cells]
-        except Unreadable:
-            return []
-
-    @property
+    @cached_property
     def _free_pages(self) -> set[int]:
         """The pages that hold nothing, or what was deleted: that is not brought back."""
         found: set[int] = set()

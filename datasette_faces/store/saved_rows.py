@@ -73,7 +73,7 @@ class SavedRows:
             self.lost = len(missing)
             return
         unread = walk.unread if walk else 0
-        self.lost = max(len(missing), unfit + unread + (walk.cells if walk else 0))
+        self.lost = max(len(missing), unfit + unread + (len(walk.broken) if walk else 0))
         self.is_certain = not unread and (walk is not None or not self._was_there())
 
     def _was_there(self) -> bool:

@@ -50,7 +50,7 @@ def _as_json(recovered: RecoveredFile, out: str, seconds: float) -> dict[str, ob
 
 def _in_lines(recovered: RecoveredFile, out: str) -> list[str]:
     lines = [printable(_in_words(it)) for it in recovered.tables if it.saved or not it.is_complete]
-    lines += [f"{printable(name)}: lost, make it anew" for name in recovered.not_made]
+    lines += [f"not saved: {printable(name)}" for name in recovered.not_made]
     lines.append(
         f"{printable(out)} has all that was in the file."
         if recovered.is_complete

@@ -30,10 +30,13 @@ NEW_FILE, COPY = "recovered.db", "damaged.db"
 """What the files are called that are worked on."""
 MADE_ANEW = ("face_indexes", "face_index_parts", "face_changes")
 """What the rebuilt indexes bring."""
+REBUILT = ("people", "models")
+"""Tables of which a lost row is made anew: a person of decisions, a model of the one that is here."""
 MENDED = ("references", "dates", "counts", "covers", "pictures")
 """The checks of which a loss makes faults that are repaired."""
 ONLY_OURS = {"photo_paths", "analyses", "ingest_errors", "face_embeddings", "decisions"}
 """Tables that hardly any other database has, and a catalogue at most one of."""
+OTHERS = "what else somebody had made in the file"
 VERSIONS, VERSION = "_sqlite_migrations", re.compile(r"\d{4}_")
 """The table of migrations, and what the names of ours begin with."""
 
@@ -92,6 +95,8 @@ def recover(database: str, out: str) -> RecoveredFile:
             read, not_made = _fill(damaged, str(to))
             findings, saved = _finish(str(to), read)
         _refuse_existing(out)
+        with suppress(OSError):
+            shutil.copymode(database, to)
         atomic_file.move_into_place(to, out)
     has_loss = any(rows.has_loss for rows in read.values())
     tables = [
@@ -101,8 +106,13 @@ def recover(database: str, out: str) -> RecoveredFile:
 
 
 def _tally(rows: SavedRows, saved: int, *, has_loss: bool) -> SavedTable:
-    lost = max(rows.lost + rows.refused, rows.lost + rows.count - saved if has_loss else 0)
-    return SavedTable(rows.shape.name, saved, lost, rows.incomplete, rows.is_certain)
+    name, lost = rows.shape.name, 0
+    if has_loss:
+        # Also what went with lost rows of others
+        lost = rows.lost + rows.count - saved
+    if name not in REBUILT:
+        lost = max(lost, rows.lost + rows.refused)
+    return SavedTable(name, saved, max(lost, 0), rows.incomplete, rows.is_certain)
 
 
 def _refuse_existing(out: str) -> None:
@@ -182,10 +192,10 @@ def _fill(damaged: DamagedFile, path: str) -> tuple[dict[str, SavedRows], list[s
         for shape in refill.read_shapes(conn).values():
             if shape.name not in MADE_ANEW:
                 read[shape.name] = _copy(conn, damaged, _own_shape(conn, damaged, shape))
-        not_made = []
+        not_made = [OTHERS] if damaged.lacks_schema(ours) else []
         for entry in damaged.foreign(ours):
-            made = refill.make(conn, entry.sql)
-            if not made:
+            is_virtual = entry.kind == "table" and not entry.root
+            if is_virtual or not refill.make(conn, entry.sql):
                 not_made.append(f"{entry.kind} {entry.name}")
             elif entry.kind == "table" and (own := shape_of_sql(entry.name, entry.sql)):
                 read[entry.name] = _copy(conn, damaged, own)
@@ -217,7 +227,9 @@ def _finish(path: str, read: dict[str, SavedRows]) -> tuple[list[HealthFinding],
     with writing(path) as conn:
         with transaction(conn):
             for model_id, dimensions in refill.unknown_models(conn).items():
-                models.register(conn, _describe_model(model_id, dimensions))
+                info = _describe_model(model_id)
+                read["models"].incomplete += info is None
+                models.register(conn, info or _unknown(model_id, dimensions))
         if any(it.has_loss for it in read.values()):
             refill.remove_unowned(conn)
             if "people" in read and read["people"].has_loss:
@@ -229,8 +241,12 @@ def _finish(path: str, read: dict[str, SavedRows]) -> tuple[list[HealthFinding],
         return checks.examine(conn), refill.count_rows(conn, read)
 
 
-def _describe_model(model_id: str, dimensions: int) -> ModelInfo:
-    """A model of which the file does not know any more what it is, as it is registered here."""
+def _describe_model(model_id: str) -> ModelInfo | None:
+    """A model of which the file does not say any more what it is, as it is registered here."""
     with suppress(FacesError):
         return registry.model(model_id).load().info
+    return None
+
+
+def _unknown(model_id: str, dimensions: int) -> ModelInfo:
     return ModelInfo(model_id, model_id, dimensions, models.STRICTEST, "unknown", "")
