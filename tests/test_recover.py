@@ -20,12 +20,11 @@ from datasette_faces.store import people as store
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
 
-FACES = 240
+FACES = 60
 """So many that their tables have several pages."""
+THUMBNAIL = b"long" * 5000
 NAMED = 5
 PAGE = 8192
-HEADER = range(16, 100)
-"""The header of a file after its first words, which say that it is SQLite's."""
 SCHEMA = (
     "CREATE TABLE photos",
     "CREATE TABLE faces",
@@ -42,6 +41,9 @@ SCHEMA = (
 )
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """People of four faces, some with names; and a table, a view and an index of somebody else's."""
@@ -54,13 +56,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.rebuild(conn)
         conn.execute("insert into analyses select id, 'toy' from photos")
         # A picture that goes on on other pages
-        conn.execute("update photos set thumbnail = zeroblob(9000) || x'ffd9' where id = 7")
+        conn.execute("update faces set crop = ?", [b"crop" * 200])
+        conn.execute("update photos set thumbnail = ?", [b"thumbnail" * 90])
+        conn.execute("update photos set thumbnail = ? where id = 7", [THUMBNAIL])
         conn.execute("create table notes (at text, note text)")
         conn.executemany("insert into notes values (?, ?)", [(str(n), "seen") for n in range(9)])
         conn.execute("create view named as select id from people where name is not null")
         conn.execute("create index notes_at on notes(at)")
     for person in range(1, NAMED + 1):
         assert faces("people", path, "name", person, f"Name {person}").exit_code == 0
+    assert faces("index", path).exit_code == 0
     with closing(sqlite().connect(str(path))) as conn:
         conn.execute("pragma journal_mode = delete")
         conn.execute("vacuum")
@@ -129,13 +134,15 @@ def test_a_sound_file_is_saved_as_it_is(whole: Path, tmp_path: Path) -> None:
     assert rows(out, made) == rows(whole, made)
 
 
-@pytest.mark.parametrize("where", [-1, 9, 30])
-@pytest.mark.parametrize("sql", SCHEMA)
-def test_everything_comes_back_of_a_file_with_a_byte_of_its_schema_damaged(
-    whole: Path, tmp_path: Path, sql: str, where: int
+@pytest.mark.parametrize("where", [-1, 9, 30], ids=["page", "word", "column"])
+def test_everything_comes_back_of_a_file_with_bytes_of_its_schema_damaged(
+    whole: Path, tmp_path: Path, where: int
 ) -> None:
-    place = whole.read_bytes().index(sql.encode())
-    result, out = recovered(with_bytes(whole, place + where, b"\xff"), tmp_path)
+    data = whole.read_bytes()
+    for sql in SCHEMA:
+        place = data.index(sql.encode()) + where
+        data = data[:place] + b"\xff" + data[place + 1 :]
+    result, out = recovered(data, tmp_path)
     assert result.is_complete
     assert rows_of(out) == rows_of(whole)
 
@@ -143,7 +150,7 @@ def test_everything_comes_back_of_a_file_with_a_byte_of_its_schema_damaged(
 @pytest.mark.parametrize("seed", range(2))
 def test_so_it_does_wherever_that_byte_is(whole: Path, tmp_path: Path, seed: int) -> None:
     rng, spans = random.Random(seed), schema_of(whole)
-    for n in range(4):
+    for n in range(3):
         start, length = rng.choice(spans)
         # In the SQL, or around it: numbers of pages, lengths, types
         place = start + rng.randrange(-24, length)
@@ -155,7 +162,7 @@ def test_so_it_does_wherever_that_byte_is(whole: Path, tmp_path: Path, seed: int
         assert rows_of(out) | {"notes": ours["notes"]} == ours, place
 
 
-@pytest.mark.parametrize("place", [16, 17, 20, 21, 44, 47, 56, 59, 100])
+@pytest.mark.parametrize("place", [16, 20, 47, 59, 100])
 def test_everything_comes_back_of_a_file_with_a_damaged_header(
     whole: Path, tmp_path: Path, place: int
 ) -> None:
@@ -199,7 +206,7 @@ def test_all_but_a_damaged_page_comes_back_and_the_loss_is_counted(
     assert not result.is_complete
 
 
-@pytest.mark.parametrize("table", ["faces", "photos", "face_embeddings"])
+@pytest.mark.parametrize("table", ["faces", "photos"])
 def test_nothing_is_lost_with_the_page_that_leads_to_the_others(
     whole: Path, tmp_path: Path, table: str
 ) -> None:
@@ -230,7 +237,7 @@ def test_a_small_table_that_is_lost_is_said_to_be(whole: Path, tmp_path: Path, t
 
 def test_a_photo_stays_whose_thumbnail_is_cut_off(whole: Path, tmp_path: Path) -> None:
     data = whole.read_bytes()
-    place = data.index(b"\xff\xd9", data.index(bytes(4000))) // PAGE * PAGE
+    place = data.index(THUMBNAIL[:5000]) // PAGE * PAGE
     result, out = recovered(with_bytes(whole, place, bytes(PAGE)), tmp_path)
     assert rows(out, "select count(*) from photos") == [(FACES,)]
     assert {table.table: table.incomplete for table in result.tables if table.incomplete} == {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 Bytes: TypeAlias = Any
@@ -17,8 +18,8 @@ MAGIC = b"SQLite format 3\x00"
 HEADER_BYTES = 100
 TABLE_INTERIOR, TABLE_LEAF, INDEX_INTERIOR, INDEX_LEAF = 5, 13, 2, 10
 INTERIORS, LEAVES = (TABLE_INTERIOR, INDEX_INTERIOR), (TABLE_LEAF, INDEX_LEAF)
-SAMPLE_PAGES = 40
-"""So many pages from the beginning tell how a file is divided."""
+SAMPLE_BYTES = 160_000
+"""So much from the beginning tells how a file is divided into pages."""
 BROKEN_BYTES = 120
 """So much of a row that cannot be read may tell what it was."""
 INTEGER_BYTES = (0, 1, 2, 3, 4, 6, 8)
@@ -85,6 +86,8 @@ class PagedFile:
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """A number of one to nine bytes, and where it ends. Raises Unreadable."""
     value = 0
+    if at < len(data) and data[at] < 0x80:
+        return data[at], at + 1
     for place in range(at, min(at + 8, len(data))):
         byte = data[place]
         value = value << 7 | byte & 0x7F
@@ -147,16 +150,19 @@ def _count_local(size: int, usable: int, kind: int) -> int:
 
 def _read_overflow(file: PagedFile, number: int, size: int) -> tuple[bytes, list[int], bool]:
     """What a record has on further pages, as far as it can be read."""
+    page = b""
     found: list[bytes] = []
     seen: dict[int, None] = {}
     while size > 0:
-        if not file.holds(number) or number in seen or not any(page := file.page(number)):
+        if not file.holds(number) or number in seen:
             return b"".join(found), list(seen), False
+        page = file.page(number)
         seen[number] = None
         number = int.from_bytes(page[:4], "big")
         found.append(page[4 : 4 + min(size, file.usable_bytes - 4)])
         size -= len(found[-1])
-    return b"".join(found), list(seen), True
+    # SQLite has no page of zeros but at the end of such a value
+    return b"".join(found), list(seen), any(page)
 
 
 def _read_values(payload: bytes, size: int) -> tuple[tuple[Any, ...], bool]:
@@ -164,22 +170,29 @@ def _read_values(payload: bytes, size: int) -> tuple[tuple[Any, ...], bool]:
     end, at = read_varint(payload, 0)
     if not at <= end <= len(payload):
         raise Unreadable("a record begins with a wrong length")
-    types = []
-    while at < end:
-        serial, at = read_varint(payload, at)
-        types.append(serial)
+    types, length = _read_types(payload[at:end])
+    if end + length != size:
+        raise Unreadable("a record has another length than its values")
     place, values, is_whole = end, [], True
-    for serial in types:
-        length = _count_bytes(serial)
-        value, is_sound = _read_value(payload[place : place + length], serial)
+    for serial, count in types:
+        value, is_sound = _read_value(payload[place : place + count], serial)
         is_whole &= is_sound
         values.append(value)
-        place += length
-        if place > len(payload) and (serial < FIRST_BLOB or serial % 2 or len(values) < len(types)):
-            raise Unreadable("a record is cut off")
-    if at != end or place != size:
-        raise Unreadable("a record has another length than its values")
+        place += count
+    last, count = types[-1] if types else (0, 0)
+    if place > len(payload) and (last < FIRST_BLOB or last % 2 or place - count > len(payload)):
+        raise Unreadable("a record is cut off")
     return tuple(values), is_whole
+
+
+@lru_cache(maxsize=4096)
+def _read_types(data: bytes) -> tuple[tuple[tuple[int, int], ...], int]:
+    """The type and length of each value of a record, and of all together; rows of a table share them."""
+    found, at = [], 0
+    while at < len(data):
+        serial, at = read_varint(data, at)
+        found.append((serial, _count_bytes(serial)))
+    return tuple(found), sum(length for _, length in found)
 
 
 def _count_bytes(serial: int) -> int:
@@ -282,7 +295,7 @@ def open_pages(data: Bytes, page_bytes: int = 0) -> PagedFile:
 def _count_sound(file: PagedFile) -> float:
     """How many cells of the first pages make sense."""
     sound = 0
-    for number in range(1, min(file.count, SAMPLE_PAGES) + 1):
+    for number in range(1, min(file.count, -(-SAMPLE_BYTES // file.page_bytes)) + 1):
         try:
             page, kind = file.page(number), file.kind(number)
             if kind in (*LEAVES, INDEX_INTERIOR):
