@@ -17,6 +17,8 @@ Bytes: TypeAlias = Any
 MAGIC = b"SQLite format 3\x00"
 HEADER_BYTES = 100
 TABLE_INTERIOR, TABLE_LEAF, INDEX_INTERIOR, INDEX_LEAF = 5, 13, 2, 10
+OF_TABLE, OF_INDEX = (TABLE_LEAF,), (INDEX_INTERIOR, INDEX_LEAF)
+"""The pages that hold rows."""
 INTERIORS, LEAVES = (TABLE_INTERIOR, INDEX_INTERIOR), (TABLE_LEAF, INDEX_LEAF)
 SAMPLE_BYTES = 160_000
 """So much from the beginning tells how a file is divided into pages."""
@@ -72,13 +74,13 @@ class PagedFile:
         """What a page is, by the byte that it begins with."""
         return self.page(number)[HEADER_BYTES if number == 1 else 0]
 
-    def read_leaf(self, number: int) -> list[Record]:
-        """All rows of a page of a table; none where one cannot be read, or it is another page."""
-        if not self.holds(number) or self.kind(number) != TABLE_LEAF:
+    def read_rows(self, number: int, kinds: tuple[int, ...] = OF_TABLE) -> list[Record]:
+        """All rows of a page of these kinds; none where one cannot be read, or it is another page."""
+        if not self.holds(number) or (kind := self.kind(number)) not in kinds:
             return []
         page = self.page(number)
         try:
-            return [read_cell(self, page, at, TABLE_LEAF)[0] for at in list_cells(page, number)]
+            return [read_cell(self, page, at, kind)[0] for at in list_cells(page, number)]
         except Unreadable:
             return []
 
@@ -231,7 +233,7 @@ class TreeWalk:
     def __init__(self, file: PagedFile, root: int, *, of_index: bool) -> None:
         """of_index: also of a table without rowid, which is kept as one."""
         self.file, self.root = file, root
-        self.kinds = (INDEX_INTERIOR, INDEX_LEAF) if of_index else (TABLE_INTERIOR, TABLE_LEAF)
+        self.kinds = OF_INDEX if of_index else (TABLE_INTERIOR, TABLE_LEAF)
         self.seen: set[int] = set()
         self.unread = 0
         self.broken: list[bytes] = []

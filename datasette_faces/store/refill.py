@@ -39,7 +39,7 @@ def filling(path: str, applied: Collection[str]) -> Iterator[tuple[Connection, d
     """A new file with the tables of that version, and on leaving with its triggers too.
 
     applied: the migrations that the damaged file had; none where that is not known: then it is of
-    today. No row that is written changes another one. Yields the SQL of all that is ours, too, by name.
+    today. No row that is written changes another one. Yields the names of all that is ours, too, by SQL.
     """
     from sqlite_utils import Database
 
@@ -58,7 +58,7 @@ def filling(path: str, applied: Collection[str]) -> Iterator[tuple[Connection, d
         triggers = [(name, sql) for kind, name, sql in made if kind == "trigger"]
         for name, _ in triggers:
             conn.execute(f"drop trigger {quote_name(name)}")
-        yield conn, {name: sql for _, name, sql in made}
+        yield conn, {sql: name for _, name, sql in made}
         for _, sql in triggers:
             conn.execute(sql)
 
@@ -85,7 +85,7 @@ def make(conn: Connection, sql: str) -> bool:
     """Make something that is not ours; False where that cannot be done."""
     try:
         conn.execute(sql)
-    except sqlite().DatabaseError:
+    except (sqlite().DatabaseError, ValueError):
         return False
     return True
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from .connection import Connection, sqlite
-from .pages import PagedFile, Record, TreeWalk
+from .pages import OF_INDEX, OF_TABLE, PagedFile, Record, TreeWalk
 from .schema import quote_name
 from .vec_tables import PREFIX
 
@@ -109,7 +109,7 @@ def shape_of_sql(table: str, sql: str) -> TableShape | None:
         try:
             conn.execute(sql)
             shape = shape_of(conn, table, sql)
-        except sqlite().Error:
+        except (sqlite().Error, ValueError):
             return None
     return shape if shape.columns else None
 
@@ -139,7 +139,7 @@ class DamagedFile:
     def _find_stray_entries(self, seen: Collection[int]) -> Iterator[Entry]:
         """What is on pages of the schema to which nothing leads any more."""
         for number in range(2, self.file.count + 1):
-            if number not in seen and (page := self.file.read_leaf(number)):
+            if number not in seen and (page := self.file.read_rows(number)):
                 entries = [_as_entry(record, self.known) for record in page]
                 if all(entry and entry.kind in KINDS and entry.name for entry in entries):
                     self.unread = self.unread or 1
@@ -174,11 +174,11 @@ class DamagedFile:
         return None
 
     def foreign(self, ours: Mapping[str, str]) -> Iterator[Entry]:
-        """What somebody else made in the file, tables first; ours: the SQL of what is ours, by name."""
+        """What somebody else made in the file, tables first; ours: the names of what is ours, by SQL."""
         places = [*self.tables.values(), *(it for it in self.entries if it.kind != "table")]
         virtual = tuple(f"{it.name}_" for it in places if it.kind == "table" and not it.root)
         for entry in sorted(places, key=lambda it: KINDS.index(it.kind) if it.kind in KINDS else 0):
-            known = entry.name in ours or any(_is_like(entry.sql, it) for it in ours.values())
+            known = entry.name in ours.values() or any(_is_like(entry.sql, it) for it in ours)
             hidden = entry.name.startswith(("sqlite_", PREFIX, *virtual))
             if entry.sql and not known and not hidden:
                 yield entry
@@ -209,10 +209,11 @@ class DamagedFile:
         """Whether every row of the schema could be read."""
         return bool(self.entries) and not self.unread and not self.broken
 
-    def stray_pages(self) -> Iterator[list[Record]]:
+    def stray_pages(self, *, of_index: bool) -> Iterator[list[Record]]:
         """The rows of each page of a table to which nothing leads, and which is not free."""
+        kinds = OF_INDEX if of_index else OF_TABLE
         for number in range(2, self.file.count + 1):
-            if number not in self._reached and (page := self.file.read_leaf(number)):
+            if number not in self._reached and (page := self.file.read_rows(number, kinds)):
                 yield page
 
     @cached_property
@@ -273,7 +274,6 @@ def find_strays(
     damaged: DamagedFile, shape: TableShape, wanted: Collection[int] | None
 ) -> Iterator[Record]:
     """Rows of a table on pages to which nothing leads any more; wanted: their rowids, where known."""
-    if shape.has_rowid:
-        for page in damaged.stray_pages():
-            if all(map(shape.fits, page)):
-                yield from (row for row in page if wanted is None or row.rowid in wanted)
+    for page in damaged.stray_pages(of_index=not shape.has_rowid):
+        if all(map(shape.fits, page)):
+            yield from (row for row in page if wanted is None or row.rowid in wanted)

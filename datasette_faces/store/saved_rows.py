@@ -42,7 +42,7 @@ class SavedRows:
         if walk is not None:
             rows = walk.records()
             first = list(islice(rows, SAMPLE_ROWS))
-            has_root = not first or any(map(self.shape.fits, first))
+            has_root = any(map(self.shape.fits, first)) if first else not walk.unread
             for record in chain(first, rows) if has_root else ():
                 if self.shape.takes(record):
                     yield self._count(record)
@@ -74,7 +74,9 @@ class SavedRows:
             return
         unread = walk.unread if walk else 0
         self.lost = max(len(missing), unfit + unread + (len(walk.broken) if walk else 0))
-        self.is_certain = not unread and (walk is not None or not self._was_there())
+        self.is_certain = not unread and (
+            walk is not None or self.count > 0 or not self._was_there()
+        )
 
     def _was_there(self) -> bool:
         """Whether the table was in the file, for all that is known."""

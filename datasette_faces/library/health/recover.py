@@ -192,7 +192,7 @@ def _fill(damaged: DamagedFile, path: str) -> tuple[dict[str, SavedRows], list[s
         for shape in refill.read_shapes(conn).values():
             if shape.name not in MADE_ANEW:
                 read[shape.name] = _copy(conn, damaged, _own_shape(conn, damaged, shape))
-        not_made = [OTHERS] if damaged.lacks_schema(ours) else []
+        not_made = [OTHERS] if damaged.lacks_schema(ours.values()) else []
         for entry in damaged.foreign(ours):
             is_virtual = entry.kind == "table" and not entry.root
             if is_virtual or not refill.make(conn, entry.sql):
