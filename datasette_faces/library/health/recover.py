@@ -36,7 +36,7 @@ MENDED = ("references", "dates", "counts", "covers", "pictures")
 """The checks of which a loss makes faults that are repaired."""
 ONLY_OURS = {"photo_paths", "analyses", "ingest_errors", "face_embeddings", "decisions"}
 """Tables that hardly any other database has, and a catalogue at most one of."""
-OTHERS = "what else somebody had made in the file"
+OTHERS = "tables of others, which may have been in the file"
 VERSIONS, VERSION = "_sqlite_migrations", re.compile(r"\d{4}_")
 """The table of migrations, and what the names of ours begin with."""
 
