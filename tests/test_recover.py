@@ -19,6 +19,7 @@ from datasette_faces.library.health.recover import MADE_ANEW, RecoveredFile, rec
 from datasette_faces.store import people as store
 from datasette_faces.store.connection import sqlite, transaction
 from datasette_faces.store.database import writing
+from datasette_faces.store.migrations import migrations
 
 FACES = 60
 """So many that their tables have several pages."""
@@ -170,6 +171,24 @@ def test_so_it_does_wherever_that_byte_is(whole: Path, tmp_path: Path, seed: int
         assert rows_of(out) | {"notes": ours["notes"]} == ours, (sql, where, byte)
 
 
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    from sqlite_utils import Database
+
+    file = tmp_path / "early.db"
+    with closing(sqlite().connect(str(file), isolation_level=None)) as conn:
+        migrations.apply(Database(conn), stop_before="0003_people_decisions")
+        conn.execute("insert into people(name) values ('Ada'), ('Bob')")
+    place = file.read_bytes().index(b"CREATE TABLE people")
+    data = with_bytes(file, place, b"\xff")
+    file.unlink()
+    result, out = recovered(data, tmp_path)
+    assert result.is_complete
+    assert rows(out, "select name, length(key) from people") == [("Ada", 16), ("Bob", 16)]
+    assert not rows(
+        out, "select 1 from sqlite_master where name = 'people' and sql not like '%key%'"
+    )
+
+
 @pytest.mark.parametrize("place", [16, 20, 47, 59, 100])
 def test_everything_comes_back_of_a_file_with_a_damaged_header(
     whole: Path, tmp_path: Path, place: int
@@ -281,7 +300,8 @@ def test_what_was_deleted_does_not_come_back(whole: Path, tmp_path: Path) -> Non
     assert not rows_of(out)["notes"]
 
 
-def test_what_is_only_in_the_log_is_saved_too(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["", "create trigger faces_moved", "header"])
+def test_what_is_only_in_the_log_is_saved_too(whole: Path, tmp_path: Path, damage: str) -> None:
     file, out = tmp_path / "file.db", tmp_path / "out.db"
     file.write_bytes(whole.read_bytes())
     with closing(sqlite().connect(str(file))) as conn:
@@ -292,6 +312,9 @@ def test_what_is_only_in_the_log_is_saved_too(whole: Path, tmp_path: Path) -> No
         copy = tmp_path / "copy.db"
         for end in "", "-wal":
             Path(f"{copy}{end}").write_bytes(Path(f"{file}{end}").read_bytes())
+        if damage:
+            found = copy.read_bytes().lower().find(damage.encode())
+            copy.write_bytes(with_bytes(copy, max(found, 0) + 3, b"\xff"))
         data, log = copy.read_bytes(), Path(f"{copy}-wal").read_bytes()
         recover(str(copy), str(out))
     assert rows(out, "select name from people where id = 1") == [("Ada",)]

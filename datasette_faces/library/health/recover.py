@@ -28,6 +28,8 @@ from .findings import HealthFinding
 
 NEW_FILE, COPY = "recovered.db", "damaged.db"
 """What the files are called that are worked on."""
+LOGS = ("-wal", "-journal")
+"""The ends of the names of files in which SQLite keeps changes that are not in the file yet."""
 MADE_ANEW = ("face_indexes", "face_index_parts", "face_changes")
 """What the rebuilt indexes bring."""
 REBUILT = ("people", "models")
@@ -125,7 +127,7 @@ def _refuse_existing(out: str) -> None:
 def _open_damaged(database: str, folder: Path) -> Iterator[DamagedFile]:
     """The pages of a file; of a copy where a log lies beside it, which SQLite merges into that."""
     path = Path(os.path.realpath(database))
-    if any(_has_bytes(Path(f"{path}{end}")) for end in ("-wal", "-journal")):
+    if any(_has_bytes(Path(f"{path}{end}")) for end in LOGS):
         path = _merge_log(path, folder / COPY)
     try:
         with path.open("rb") as file:
@@ -142,10 +144,16 @@ def _has_bytes(path: Path) -> bool:
 
 
 def _merge_log(path: Path, copy: Path) -> Path:
-    for end in ("", "-wal", "-journal"):
+    for end in ("", *LOGS):
         if os.path.isfile(f"{path}{end}"):
             shutil.copyfile(f"{path}{end}", f"{copy}{end}")
     refill.merge_log(str(copy))
+    for end in LOGS:
+        if _has_bytes(Path(f"{copy}{end}")):
+            raise DatabaseDamaged(
+                f"{path}{end} holds changes that SQLite cannot add to the damaged file; to save the rest "
+                "without them, move it elsewhere"
+            )
     return copy
 
 
