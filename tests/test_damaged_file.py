@@ -107,8 +107,8 @@ def test_every_command_says_that_a_schema_is_damaged_and_the_way_out(
     said = result.stderr.strip().splitlines()[-1]
     assert said.startswith((f"Error: {file} is damaged (", f"Error: {file}.copy is damaged ("))
     assert "malformed database schema" in said
-    assert ".recover" in said
-    assert "datasette faces doctor" in said
+    assert f"datasette faces doctor {file}" in said
+    assert "--recover" in said
     assert file.read_bytes() == before
 
 
@@ -122,7 +122,7 @@ def test_every_page_says_so_without_the_folder(whole: Path, tmp_path: Path, word
             answer = served.get(page)
             assert answer.status_code == 500, page
             assert "file.db is damaged (malformed database schema" in answer.text
-            assert ".recover" in answer.text
+            assert "doctor file.db --recover file-recovered.db" in answer.text
             assert str(tmp_path) not in answer.text
 
 

@@ -141,7 +141,7 @@ def explain_damage(path: str, error: Exception | str) -> str:
     file, saved = shlex.quote(path), shlex.quote(f"{os.path.splitext(path)[0]}-recovered.db")
     return (
         f"{path} is damaged ({reason}). Use a copy of the file if there is one; or save what can be read: "
-        f"sqlite3 {file} .recover | sqlite3 {saved}, then: datasette faces doctor {saved}"
+        f"datasette faces doctor {file} --recover {saved}"
     )
 
 

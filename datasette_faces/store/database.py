@@ -100,7 +100,7 @@ def _check(path: str, mend: str) -> bool:
             applied = conn.execute("select migration_set, name from _sqlite_migrations").fetchall()
     ours = {name for migration_set, name in applied if migration_set == MIGRATION_SET}
     if not ours and (applied or tables - {"_sqlite_migrations"}):
-        raise NotAFacesDatabase(_whose(path, mend, published=published))
+        raise NotAFacesDatabase(describe_other(path, mend, published=published))
     known = {step.name for step in migrations._migrations}
     if newer := ours - known:
         raise NewerSchema(
@@ -110,7 +110,7 @@ def _check(path: str, mend: str) -> bool:
     return bool(ours)
 
 
-def _whose(path: str, mend: str, *, published: bool) -> str:
+def describe_other(path: str, mend: str, *, published: bool) -> str:
     """What a database is that is not ours."""
     if published:
         return (

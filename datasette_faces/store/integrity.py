@@ -109,9 +109,13 @@ def find_missing_schema(conn: Connection) -> dict[str, dict[str, str]]:
 
 def missing_tables(conn: Connection) -> list[str]:
     """The tables that a new file has and this one has not, as it is older or was changed."""
-    made, _ = _made_by_migrations()
-    tables = [name for kind, name, *_ in made if kind == "table"]
-    return sorted(set(tables) - read_schema(conn, *tables).tables.keys())
+    tables = known_tables()
+    return sorted(tables - read_schema(conn, *tables).tables.keys())
+
+
+def known_tables() -> set[str]:
+    """The tables that a new file has."""
+    return {name for kind, name, *_ in _made_by_migrations()[0] if kind == "table"}
 
 
 @cache

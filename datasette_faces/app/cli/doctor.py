@@ -16,19 +16,31 @@ from ...store.database import reading, writing
 from ...store.file_names import quote_for_shell
 from .group import counted, faces, in_words, printable
 from .people import tell_faults
+from .recover import save_recovered
 
 
 @faces.command()
 @click.argument("database", type=click.Path(dir_okay=False))
 @click.option("--fix", is_flag=True, help="Repair what can be repaired without loss")
+@click.option(
+    "--recover",
+    "out",
+    metavar="OUT",
+    type=click.Path(),
+    help="Save what can be read of a damaged database into a new one, OUT",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, nothing else")
 @in_words
-def doctor(database: str, fix: bool, as_json: bool) -> None:
+def doctor(database: str, fix: bool, out: str | None, as_json: bool) -> None:
     """Find faults in a database, and repair them.
 
     Exit status 0 if it has no faults, 1 if faults are left. Decisions and names are never removed, with
-    or without --fix.
+    or without --fix. --recover does not change DATABASE, and exits with 0 if nothing is lost.
     """
+    if out is not None:
+        if fix:
+            raise click.UsageError("--recover makes a new database: use --fix on that one")
+        save_recovered(database, out, as_json=as_json)
     started = time.monotonic()
     faults: list[tuple[str, str]] = []
     with reading(database) as conn:
