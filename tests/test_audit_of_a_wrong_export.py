@@ -52,6 +52,11 @@ def returning(module: Any, name: str, change: Callable[..., Any]) -> Patch:
     return patch
 
 
+def doing_nothing(module: Any, name: str) -> Patch:
+    """A mistake: a step of the export is left out."""
+    return lambda monkeypatch: monkeypatch.setattr(module, name, lambda *args, **kw: None)
+
+
 def replacing(module: Any, name: str, old: str, new: str) -> Patch:
     """A mistake in a text of SQL."""
 
@@ -225,3 +230,56 @@ def test_a_box_that_is_blurred_is_none_that_shows_wherever_it_lies(what):
         shown += picture_checks._shows(plain, stored, areas)
     assert wrong == 0
     assert shown > 70
+
+
+@pytest.fixture
+def lost_and_forgotten(private: Path, tmp_path: Path) -> Path:
+    """The private file, in one of whose photos someone was forgotten; another one's file is missing."""
+    path = Path(shutil.copy(private, tmp_path / "lost.db"))
+    with writing(str(path)) as conn, transaction(conn):
+        first, second = (
+            row[0]
+            for row in conn.execute(
+                "select distinct photo_id from faces join people on people.id = person_id "
+                "where name is not null and not hidden order by photo_id"
+            )
+        )
+        conn.execute(
+            "update photos set missing_since = '2020-01-01T00:00:00Z' where id = ?", [first]
+        )
+        conn.execute(
+            "insert into forgotten_faces select sha256, 1, 1, 9, 9 from photos where id = ?",
+            [second],
+        )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mistake", "options", "check"),
+    [
+        (
+            doing_nothing(selection, "_withhold_missing"),
+            ExportOptions(),
+            "faces of photos whose files are missing",
+        ),
+        (
+            returning(selection, "_forgotten_places", lambda *_: []),
+            ExportOptions(originals_url="https://photos.example/{id}", missing=True),
+            CELLS,
+        ),
+    ],
+    ids=["of a missing file", "with a link to who was forgotten"],
+)
+def test_a_photo_that_should_be_left_alone_is_a_leak(
+    lost_and_forgotten: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mistake: Patch,
+    options: ExportOptions,
+    check: str,
+) -> None:
+    export(str(lost_and_forgotten), str(tmp_path / "right.db"), options)
+    mistake(monkeypatch)
+    with pytest.raises(Leak) as caught:
+        export(str(lost_and_forgotten), str(tmp_path / "wrong.db"), options)
+    assert check in {it.check for it in caught.value.report.findings if it.found}

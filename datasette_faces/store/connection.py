@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..errors import (
     NoVectorExtension,
 )
 from . import patience
+from .file_names import quote_for_shell
 
 Connection: TypeAlias = Any
 """A connection of pysqlite3 or sqlite3, whichever Datasette uses."""
@@ -138,7 +138,7 @@ def is_damaged(error: Exception) -> bool:
 def explain_damage(path: str, error: Exception | str) -> str:
     """What to do about a damaged file, in one line."""
     reason = patience.read_message(error) if isinstance(error, UnicodeDecodeError) else str(error)
-    file, saved = shlex.quote(path), shlex.quote(f"{os.path.splitext(path)[0]}-recovered.db")
+    file, saved = map(quote_for_shell, (path, f"{os.path.splitext(path)[0]}-recovered.db"))
     return (
         f"{path} is damaged ({reason}). Use a copy of the file if there is one; or save what can be read: "
         f"datasette faces doctor {file} --recover {saved}"

@@ -14,7 +14,7 @@ from ...shapes import Box
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
 from ...store.people import NOT_A_FACE
-from ...store.schema import quote_name
+from ...store.schema import quote_name, read_schema
 from .findings import AuditFinding, Catalogue, Row, pair_by_id, read_rows
 
 KNOWN_NOTES = {
@@ -94,6 +94,32 @@ def boxes_to_blur(catalogue: Catalogue) -> dict[int, list[Box]]:
     for photo_id, *box in rows:
         boxes.setdefault(photo_id, []).append(Box(*box))
     return boxes
+
+
+def _photos_of_forgotten(catalogue: Catalogue) -> set[int]:
+    """The private ids of photos in which someone was forgotten: their originals show them still."""
+    if not read_schema(catalogue.private, "forgotten_faces").has("forgotten_faces"):
+        return set()  # a file of an earlier version
+    sql = "select id from photos where sha256 in (select sha256 from forgotten_faces)"
+    return {row[0] for row in catalogue.private.execute(sql)}
+
+
+def check_missing(catalogue: Catalogue) -> list[AuditFinding]:
+    """No face is of a photo whose file was missing before the day of the export, unless the catalogue says so."""
+    if catalogue.notes.get("missing"):
+        return []
+    rows = catalogue.private.execute(
+        "select public_id from audited join faces using (id) join public_faces using (id) "
+        "join photos on photos.id = photo_id where substr(missing_since, 1, 10) < ?",
+        [catalogue.notes.get("made_on", "")],
+    )
+    return [
+        AuditFinding.of(
+            "faces of photos whose files are missing",
+            len(catalogue.faces),
+            [row[0] for row in rows],
+        )
+    ]
 
 
 def check_notes(catalogue: Catalogue) -> list[AuditFinding]:
@@ -198,7 +224,7 @@ def _is_public_path(value: Any, row: Row, private: Row) -> bool:
 def _rules(catalogue: Catalogue) -> dict[str, dict[str, Rule]]:
     """The columns that a catalogue may have, each with its rule. Pictures have checks of their own."""
     template = catalogue.notes.get("originals_url", "")
-    blurred = boxes_to_blur(catalogue) if template else {}
+    blurred = {*boxes_to_blur(catalogue), *_photos_of_forgotten(catalogue)} if template else set()
 
     def is_original(value: Any, row: Row, private: Row) -> bool:
         if value is None or not template:

@@ -25,7 +25,7 @@ CHANGES, SCHEMA_CHANGES, VALID_FOR = slice(24, 28), slice(40, 44), slice(92, 96)
 SQLite's "Database File Format", 1.3."""
 VERSION = slice(96, 100)
 """Which SQLite wrote the file."""
-VERSIONS = range(3_007_000, 3_100_000)
+VERSIONS = {3_000_000 + 1000 * minor + patch for minor in range(7, 100) for patch in range(20)}
 MAX_CHANGES = 255
 """Each change of the file counts, also one that another check reports."""
 ORDERS = {"catalogue": "name = 'seal', name"}

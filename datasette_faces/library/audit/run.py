@@ -66,6 +66,7 @@ CHECKS: tuple[Callable[[Catalogue], list[AuditFinding]], ...] = (
     schema_check.check_schema,
     allow_list.check_notes,
     allow_list.check_barred_faces,
+    allow_list.check_missing,
     allow_list.check_people,
     allow_list.check_cells,
     picture_checks.check_jpegs,
