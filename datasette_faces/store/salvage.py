@@ -86,7 +86,9 @@ def _fits(value: Any, kind: str, *, needed: bool) -> bool:
 
 def shape_of(conn: Connection, table: str, sql: str) -> TableShape:
     """How the rows of a table of a sound file are kept."""
-    info = conn.execute(f"pragma table_info({quote_name(table)})").fetchall()
+    found = conn.execute(f"pragma table_xinfo({quote_name(table)})").fetchall()
+    # A column that is computed is in no row
+    info = [row for row in found if not row[6]]
     has_rowid = WITHOUT_ROWID.search(sql) is None
     keys = sorted((row for row in info if row[5]), key=lambda row: int(row[5]))
     if not has_rowid:
