@@ -105,7 +105,7 @@ def _photos_of_forgotten(catalogue: Catalogue) -> set[int]:
 
 
 def check_missing(catalogue: Catalogue) -> list[AuditFinding]:
-    """No face is of a photo whose file was missing before the day of the export, unless the catalogue says so."""
+    """No face is of a photo whose file was missing the day before, unless the catalogue says so."""
     if catalogue.notes.get("missing"):
         return []
     rows = catalogue.private.execute(
