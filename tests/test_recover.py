@@ -264,7 +264,8 @@ def test_a_small_table_that_is_lost_is_said_to_be(whole: Path, tmp_path: Path, t
 
 def test_a_photo_stays_whose_thumbnail_is_cut_off(whole: Path, tmp_path: Path) -> None:
     data = whole.read_bytes()
-    place = data.index(THUMBNAIL[:5000]) // PAGE * PAGE
+    # A page that holds nothing else: not the one with the beginning of the row
+    place = data.index(THUMBNAIL[:8000]) // PAGE * PAGE
     result, out = recovered(with_bytes(whole, place, bytes(PAGE)), tmp_path)
     assert rows(out, "select count(*) from photos") == [(FACES,)]
     assert {table.table: table.incomplete for table in result.tables if table.incomplete} == {
