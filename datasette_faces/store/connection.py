@@ -32,6 +32,9 @@ DAMAGED = (
     "malformed database schema",
     "unsupported file format",
     "vec0 constructor error",
+    "to UTF-8 column 'sql'",
+    "to UTF-8 column 'tbl_name'",
+    "to UTF-8 column 'type'",
 )
 """What SQLite and sqlite-vec say of a file whose bytes are damaged."""
 QUOTING = ("no such ", "near ", "unrecognized token")

@@ -168,7 +168,7 @@ def _read_overflow(file: PagedFile, number: int, size: int) -> tuple[bytes, list
 
 
 def _read_values(payload: bytes, size: int) -> tuple[tuple[Any, ...], bool]:
-    """The values of a record of this size; the end of the last may be lacking where it is a blob."""
+    """The values of a record of this size: of one that is cut off in a blob, what is there, then nulls."""
     end, at = read_varint(payload, 0)
     if not at <= end <= len(payload):
         raise Unreadable("a record begins with a wrong length")
@@ -177,13 +177,15 @@ def _read_values(payload: bytes, size: int) -> tuple[tuple[Any, ...], bool]:
         raise Unreadable("a record has another length than its values")
     place, values, is_whole = end, [], True
     for serial, count in types:
-        value, is_sound = _read_value(payload[place : place + count], serial)
+        if count and place > len(payload):
+            value, is_sound = None, False  # behind the blob that is cut off
+        elif count and place + count > len(payload) and (serial < FIRST_BLOB or serial % 2):
+            raise Unreadable("a record is cut off")
+        else:
+            value, is_sound = _read_value(payload[place : place + count], serial)
         is_whole &= is_sound
         values.append(value)
         place += count
-    last, count = types[-1] if types else (0, 0)
-    if place > len(payload) and (last < FIRST_BLOB or last % 2 or place - count > len(payload)):
-        raise Unreadable("a record is cut off")
     return tuple(values), is_whole
 
 

@@ -45,7 +45,10 @@ def make_patient(base: Any) -> Any:
                     return run(*arguments)
                 except UnicodeDecodeError as error:
                     # Of a damaged schema: SQLite quotes it, and Python cannot read what it says
-                    raise self.DatabaseError(read_message(error)) from error
+                    said = read_message(error)
+                    if "malformed" not in said:
+                        said = f"malformed database schema: {said}"
+                    raise self.DatabaseError(said) from error
                 except self.OperationalError as error:
                     now = time.monotonic()
                     if not (self.patience_s and is_busy(error)) or self._is_stuck(now - attempted):

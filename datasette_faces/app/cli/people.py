@@ -191,7 +191,8 @@ def not_a_face(database: str, face: tuple[int, ...]) -> None:
 @in_words
 def hide(database: str, person: str) -> None:
     """Leave a person out of pages and searches."""
-    _decided(lambda conn: people.hide(conn, _person(conn, person)), database, f"{person} is hidden")
+    who = f"Person {person}" if person.isdigit() else person
+    _decided(lambda conn: people.hide(conn, _person(conn, person)), database, f"{who} is hidden")
 
 
 @people_group.command()
