@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -68,7 +69,8 @@ def schema_of(file: Path) -> list[tuple[int, int]]:
         made = [
             row[0].encode() for row in conn.execute("select sql from sqlite_master where sql != ''")
         ]
-    return [(data.index(sql), len(sql)) for sql in made if sql in data]
+    # A page may have an older copy, which is not read
+    return [(it.start(), len(sql)) for sql in made for it in re.finditer(re.escape(sql), data)]
 
 
 def with_byte(file: Path, to: Path, place: int, byte: int) -> Path:
@@ -81,12 +83,13 @@ def with_byte(file: Path, to: Path, place: int, byte: int) -> Path:
 def damaged(file: Path, folder: Path, words: str = PLACES[0]) -> Path:
     """A copy with a byte in its schema that is no text; whoever has it open reads the schema again."""
     data = bytearray(file.read_bytes())
-    [place, *_] = [
-        start + sql.index(words.encode()) + 1
-        for start, length in schema_of(file)
-        if words.encode() in (sql := bytes(data[start : start + length]).lower())
+    spans = [
+        (start, bytes(data[start : start + length]).lower()) for start, length in schema_of(file)
     ]
-    data[place] = 0xFF
+    [first, *_] = [sql for _, sql in spans if words.encode() in sql]
+    for start, sql in spans:
+        if sql == first:
+            data[start + sql.index(words.encode()) + 1] = 0xFF
     for counter in CHANGES, SCHEMA_COOKIE:
         data[counter] += 1
     to = folder / "file.db"
