@@ -97,8 +97,11 @@ def damaged(file: Path, folder: Path, words: str = PLACES[0]) -> Path:
     return to
 
 
-@pytest.mark.parametrize("words", PLACES)
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [*((it, PLACES[0]) for it in COMMANDS), *((COMMANDS[0], it) for it in PLACES[1:])],
+    ids=str,
+)
 def test_every_command_says_that_a_schema_is_damaged_and_the_way_out(
     whole: Path, tmp_path: Path, command: tuple[str, ...], words: str
 ) -> None:

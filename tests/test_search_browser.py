@@ -26,6 +26,11 @@ SEARCH = "/faces/-/faces/search"
 ONE, SIX = shipped("one face"), shipped("six faces")
 both_sizes = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 with_and_without = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+with_and_without_on_both = pytest.mark.parametrize(
+    ("size", "scripts"),
+    [(WIDE, True), (NARROW, True), (NARROW, False)],
+    ids=["wide", "narrow", "narrow, no scripts"],
+)
 HAND_OVER = """([how, name, type, data]) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
     const given = new DataTransfer();
@@ -101,8 +106,7 @@ def check_that_sql_gives_the_same(page: Any) -> None:
     assert [int(text) for text in cells.all_inner_texts()] == here
 
 
-@both_sizes
-@with_and_without
+@with_and_without_on_both
 def test_a_photo_that_is_picked_finds_the_same_faces_as_its_sql(
     chromium: Any, address: str, size: tuple[int, int], scripts: bool
 ) -> None:
@@ -163,8 +167,7 @@ def test_words_that_are_dragged_into_a_field_are_left_to_the_browser(
         assert page.locator(".faces-status").inner_text() != "That is not a picture."
 
 
-@both_sizes
-@with_and_without
+@with_and_without_on_both
 def test_one_chooses_among_the_faces_of_a_photo(
     chromium: Any, address: str, size: tuple[int, int], scripts: bool
 ) -> None:
