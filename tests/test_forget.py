@@ -562,6 +562,9 @@ class TestStopped:
         result = faces("forget", family, "--yes")
         assert result.exit_code == 0, result.output
         assert "An earlier run was stopped before its end" in result.stdout
+        assert "its bytes were not searched" in result.stdout
+        assert "looked for" not in result.stdout
+        assert rows(family, "select found, finished_at is null from forget_runs") == [(None, 0)]
         assert [secret for secret in secrets if secret in whole(family)] == []
         assert_sound(family)
 
@@ -725,6 +728,27 @@ def without(monkeypatch: pytest.MonkeyPatch, *statements: str) -> None:
         return conn
 
     monkeypatch.setattr(connection.patience, "connect", connect)
+
+    def test_what_it_found_is_not_finished_by_a_run_that_cannot_look_for_it(
+        self, family: Path
+    ) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute("create table notes(t)")
+            conn.execute("insert into notes values (?)", [f"{ADA} was here"])
+        assert "--even-found" in self.refused(family, ForgetRequest(person=ADA))
+        again = faces("forget", family, "--yes")
+        assert again.exit_code == 1
+        assert "An earlier run found what it had removed" in again.stderr
+        done = run.forget(str(family), ForgetRequest(photos=("*bob-by*",)))
+        assert (done.still_found, done.unsearched) == (1, 0)
+        assert "found what it had removed" in faces("doctor", family).stdout
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute("drop table notes")
+        finished = faces("forget", family, "--yes", "--even-found")
+        assert finished.exit_code == 0, finished.output
+        assert "its bytes were not searched" in finished.stdout
+        assert not run.is_unfinished(str(family))
+        assert ADA.encode() not in whole(family)
 
 
 class TestCommand:
