@@ -153,6 +153,11 @@ def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
         lines.append(
             f"{named} the name in the path, where it stays too: rename the folder, and ingest"
         )
+    if planned.hidden:
+        hidden = counted(planned.hidden, "hidden person", "hidden people")
+        lines.append(
+            f"{hidden} without a face then: faces that resemble them are blurred in no export any more"
+        )
     if planned.files:
         there = counted(len(planned.files), "file is", "files are")
         lines.append(
@@ -190,6 +195,7 @@ def _as_json(
         "names": planned.names,
         "kept_photos": planned.kept_photos,
         "named_in_paths": planned.named_in_paths,
+        "hidden": planned.hidden,
         "files": planned.files,
         "search": {**asdict(search), "found": found},
         "unsearched": getattr(planned, "unsearched", 0),

@@ -12,13 +12,13 @@ from glob import has_magic
 from ...errors import FacesError
 from ...media.files import as_path
 from ...people import decide
-from ...store import forgetting, people
+from ...store import forget_choice, forgetting, people
 from ...store.connection import Connection
 from ...store.people import NOT_A_FACE
 from ...store.schema import read_schema
 
-NEEDED = [tie.table for tie in forgetting.TIES if tie.table != "forgotten_faces"]
-"""What a file of an earlier version may lack; the table of this command alone is made by it."""
+NEEDED = [tie.table for tie in forgetting.TIES]
+"""What a file of an earlier version may lack."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ForgetPlan:
     """What goes: rows by table; the people's names; files of these photos that are on the disk still.
 
     kept_photos: photos that stay, with the person's faces blurred. named_in_paths: those of the photos
-    that stay whose path has one of the names.
+    that stay whose path has one of the names. hidden: people who are hidden of whom no face stays.
     """
 
     rows: dict[str, int]
@@ -54,6 +54,7 @@ class ForgetPlan:
     files: tuple[str, ...] = ()
     kept_photos: tuple[int, ...] = field(default=(), repr=False)
     named_in_paths: int = 0
+    hidden: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -75,6 +76,7 @@ def make_plan(conn: Connection, request: ForgetRequest) -> ForgetPlan:
         tuple(_list_files(conn)),
         tuple(forgetting.kept_photos(conn)),
         _count_named_paths(conn),
+        len(forgetting.list_unguarded(conn)),
     )
 
 
@@ -86,7 +88,7 @@ def choose(conn: Connection, request: ForgetRequest) -> None:
             "This file is of an earlier version; any command that writes brings it up to date, such as: "
             "datasette faces index"
         )
-    forgetting.begin_choice(conn)
+    forget_choice.begin(conn)
     photo_ids = set(_find_missing(conn)) if request.missing else set()
     for text in request.photos:
         photo_ids.update(find_photos(conn, text))

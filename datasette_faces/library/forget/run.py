@@ -96,7 +96,6 @@ def _delete(conn: Connection, request: ForgetRequest) -> tuple[int, ForgetPlan, 
         with suppress(PictureError):
             forgotten_faces.redact_pictures(conn, photo_id)
     left = forgetting.count_chosen(conn, keep_decisions=request.keep_decisions)
-    left.pop("forgotten_faces", None)
     if any(left.values()):
         raise FacesError(f"Nothing was done: what was to be removed is still there: {left}")
     sought.subtract_left(conn)

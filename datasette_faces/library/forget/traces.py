@@ -60,6 +60,7 @@ LEFT: dict[str, tuple[str, ...]] = {
         "select sha256 from photo_paths",
         "select sha256 from photo_contents",
         "select sha256 from decision_faces",
+        "select sha256 from forgotten_faces",
     ),
     KEYS: ("select key from people", "select person_key from decisions"),
     LANDMARKS: ("select landmarks from faces",),
@@ -74,6 +75,12 @@ PUBLIC = (
     "select path from photos",
     "select path from photo_paths",
     "select path from ingest_errors",
+    "select reason from ingest_errors",
+    "select sql from sqlite_master where sql is not null",
+    "select camera from photos where camera is not null",
+    "select damage from photos where damage is not null",
+    "select name from models",
+    "select licence from models",
 )
 """Texts of rows that stay: a forgotten one that is a part of them cannot be told from them."""
 LIVE_PICTURES = ("select thumbnail from photos", "select crop from faces")
