@@ -474,6 +474,26 @@ def picture(data: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(data)), np.float32)
 
 
+def test_a_broken_thumbnail_keeps_no_crop_from_being_blurred(family: Path) -> None:
+    with changing(str(family)) as conn, transaction(conn):
+        conn.execute("update photos set thumbnail = x'00'")
+        # Wide enough to reach into her neighbours' crops
+        conn.execute("update faces set x = x - 30, width = width + 60 where person_id is not null")
+        [broken] = conn.execute(
+            "select min(faces.id) from faces join photos on photos.id = photo_id "
+            "where path like '%group-of-three%'"
+        ).fetchone()
+        conn.execute("update faces set crop = x'00' where id = ?", [broken])
+    sql = "select id, crop from faces"
+    before = dict(rows(family, sql))
+    run.forget(str(family), ForgetRequest(person=ADA))
+    after = dict(rows(family, sql))
+    changed = {number for number, crop in after.items() if crop != before[number]}
+    # Of each group the neighbour but the broken one
+    assert len(changed) >= 2
+    assert broken not in changed
+
+
 class TestPeople:
     def key_of(self, path: Path, name: str) -> str:
         with reading(str(path)) as conn:
@@ -518,6 +538,27 @@ class TestPeople:
         assert not {ADA, BOB} & set(done.names)
         assert rows(family, "select count(*) from lost_faces") == before
         assert rows(family, "select count(*) from decisions where person_key = ?", ada.key) > [(0,)]
+
+    def test_names_of_others_stay_and_theirs_go_in_any_spelling(self, family: Path) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            decide.name(conn, people.of_name(conn, ADA)[0].id, "Ren\u00e9e Lovelace")
+            group, orange = (find_photos(conn, it)[0] for it in ("*of-three*", "*orange*"))
+            conn.execute("delete from said_names")
+            for photo_id, name in (
+                (orange, "RENE\u0301E LOVELACE"),
+                (orange, ADA),
+                (group, ADA.upper()),
+                (group, EVE),
+            ):
+                conn.execute("insert into said_names values (?, ?, 'x')", [photo_id, name])
+        done = run.forget(str(family), ForgetRequest(person="Ren\u00e9e Lovelace"))
+        assert rows(family, "select photo_id, name from said_names order by 1") == sorted(
+            [(group, EVE), (orange, ADA)]
+        )
+        assert not done.search.found
+        data = whole(family)
+        for gone in ("RENE\u0301E LOVELACE", ADA.upper(), OLD):
+            assert gone.encode() not in data
 
     def test_of_a_merge_that_was_undone_only_the_one_goes(self, family: Path) -> None:
         with changing(str(family)) as conn, transaction(conn):
@@ -927,6 +968,41 @@ class TestCommand:
         named = {"id": str(number), "path": path, "pattern": "*/alone-*"}[form]
         with reading(str(family)) as conn:
             assert find_photos(conn, named) == [number]
+
+    def test_a_pattern_leaves_out_what_is_also_elsewhere(self, family: Path, made: Path) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            [number] = find_photos(conn, "*alone-of-ada*")
+            conn.execute(
+                "insert into photo_paths select '/copies/here.png', photo_id, bytes, modified_ns, "
+                "sha256, null, null from photo_paths where photo_id = ?",
+                [number],
+            )
+        said = faces("forget", family, "/copies/*", "--yes")
+        assert said.exit_code == 0
+        assert "1 photo stays, also being where" in said.stdout
+        assert f"    {number}: {made / 'photos' / 'alone-of-ada.png'}" in said.stdout
+        by_number = run.plan(str(family), ForgetRequest(photos=("/copies/*", str(number))))
+        assert (by_number.rows["photos"], by_number.elsewhere) == (1, {})
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute(
+                "update photo_paths set missing_since = '2024' where photo_id = ? "
+                "and path != '/copies/here.png'",
+                [number],
+            )
+        assert run.plan(str(family), ForgetRequest(photos=("/copies/*",))).rows["photos"] == 1
+
+    def test_a_pattern_without_a_beginning_is_of_the_folder_one_is_in(
+        self, family: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "[empty]").mkdir()
+        monkeypatch.chdir(tmp_path / "[empty]")
+        with reading(str(family)) as conn:
+            for pattern in ("[a-z]*.png", "?*", "./*"):
+                with pytest.raises(FacesError, match="There is no photo"):
+                    find_photos(conn, pattern)
+            monkeypatch.chdir(made)
+            assert len(find_photos(conn, "photos/group*")) == 2
+            assert len(find_photos(conn, "./[p]hotos/../photos/group*")) == 2
 
 
 def test_an_export_blurs_the_person_and_links_no_original(family: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ CHOSEN = {
     "paths": "path text primary key",
     "keys": "key text primary key",
     "names": "name text primary key",
+    "former": "name text primary key",
+    "shown": "id integer primary key",
     "refs": "id integer primary key",
     "decisions": "id integer primary key",
     "drawings": "uid text primary key",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..algorithms import geometry
 from ..shapes import Box
-from . import coerce, decisions, forget_choice, kept_decisions, people
+from . import coerce, decisions, forget_choice, forget_names, kept_decisions, people
 from .connection import Connection
 from .decisions import APART, COVER, DRAWN, MEMBER, MERGE, FaceRef
 from .people import NOT_A_FACE
@@ -33,7 +33,10 @@ TIES = (
     Tie("lost_faces", "photo_id in {photos} or id in {lost}"),
     Tie("face_drawings", "face_id in {faces} or uid in {drawings}"),
     Tie("names_read", "photo_id in {photos}"),
-    Tie("said_names", "photo_id in {photos} or name in {names}"),
+    Tie(
+        "said_names",
+        "photo_id in {photos} or name in {names} or name in {former} and photo_id in {shown}",
+    ),
     Tie("name_proposals", "person_key in {keys} or name in {names}"),
     Tie("likely_pairs", "first_key in {keys} or second_key in {keys}"),
     Tie("analyses", "photo_id in {photos}"),
@@ -185,21 +188,16 @@ def choose_people(conn: Connection, keys: Iterable[str]) -> None:
             "select faces.id from faces join people on people.id = person_id where key in {keys}",
         ),
         ("lost", "select id from lost_faces where person_key in {keys}"),
-        ("names", "select name from people where key in {keys} and name is not null"),
-        ("names", "select value from decisions where person_key in {keys} and value is not null"),
     ):
         forget_choice.choose(conn, column, sql)
-    conn.execute(
-        forget_choice.fill_in(
-            "delete from temp.forget_names where name in "
-            "(select name from people where key not in {keys} and name is not null)"
-        )
-    )
+    forget_names.choose_names(conn)
     _choose_refs(conn)
 
 
 def choose_decisions(conn: Connection) -> None:
     """Choose the decisions that say nothing any more without what is chosen; at the end."""
+    # Of such a photo, a former name is said of them; of another one, of a namesake perhaps
+    forget_choice.fill(conn, "shown", kept_photos(conn))
     about = ", ".join(f"'{kind}'" for kind in _OF_PEOPLE_ALONE)
     of_two = ", ".join(f"'{kind}'" for kind in _OF_TWO)
     roles = ", ".join(f"'{role}'" for role in _SAYS_WHOSE)

@@ -141,7 +141,7 @@ def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
         if planned.rows.get(table)
     ]
     if not lines:
-        return "There is nothing to forget."
+        return "\n".join(("There is nothing to forget.", *_describe_elsewhere(planned)))
     if planned.names:
         lines.append(f"    named {', '.join(map(printable, planned.names))}")
     lines.insert(0, "To be removed from the file for good:")
@@ -158,6 +158,7 @@ def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
         lines.append(
             f"{hidden} without a face then: faces that resemble them are blurred in no export any more"
         )
+    lines += _describe_elsewhere(planned)
     if planned.files:
         there = counted(len(planned.files), "file is", "files are")
         lines.append(
@@ -167,6 +168,20 @@ def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
         if len(planned.files) > FILES_SHOWN:
             lines.append(f"    …and {len(planned.files) - FILES_SHOWN:,} more (--json lists all)")
     return "\n".join(lines)
+
+
+def _describe_elsewhere(planned: ForgetPlan) -> list[str]:
+    """The photos that a pattern leaves out."""
+    if not planned.elsewhere:
+        return []
+    left = counted(len(planned.elsewhere), "photo stays", "photos stay")
+    shown = [f"    {it}: {printable(path)}" for it, path in sorted(planned.elsewhere.items())]
+    more = len(shown) - FILES_SHOWN
+    return [
+        f"{left}, also being where the pattern does not reach; name the number to remove it:",
+        *shown[:FILES_SHOWN],
+        *([f"    …and {more:,} more (--json lists all)"] if more > 0 else []),
+    ]
 
 
 def _finish(
@@ -196,6 +211,7 @@ def _as_json(
         "kept_photos": planned.kept_photos,
         "named_in_paths": planned.named_in_paths,
         "hidden": planned.hidden,
+        "elsewhere": planned.elsewhere,
         "files": planned.files,
         "search": {**asdict(search), "found": found},
         "unsearched": getattr(planned, "unsearched", 0),

@@ -8,10 +8,9 @@ not known any more.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from ...errors import FacesError, PictureError, StillThere
+from ...errors import FacesError, StillThere
 from ...search import index_upkeep
 from ...store import forget_runs, forgetting, forgotten_faces
 from ...store.connection import Connection, transaction
@@ -92,9 +91,7 @@ def _delete(conn: Connection, request: ForgetRequest) -> tuple[int, ForgetPlan, 
     for sha256, box in places:
         forgotten_faces.mark(conn, [sha256], box)
     for photo_id in planned.kept_photos:
-        # A stored picture that is broken shows nobody
-        with suppress(PictureError):
-            forgotten_faces.redact_pictures(conn, photo_id)
+        forgotten_faces.redact_pictures(conn, photo_id)
     left = forgetting.count_chosen(conn, keep_decisions=request.keep_decisions)
     if any(left.values()):
         raise FacesError(f"Nothing was done: what was to be removed is still there: {left}")

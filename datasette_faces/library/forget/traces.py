@@ -34,6 +34,7 @@ CHUNK_PICTURES = 4_096
 
 QUERIES: dict[str, tuple[str, ...]] = {
     NAMES: (
+        "select name from temp.forget_names",
         "select name from people where key in (select key from temp.forget_keys)",
         "select value from decisions where id in (select id from temp.forget_decisions)",
         "select name from said_names where photo_id in (select id from temp.forget_photos)",
