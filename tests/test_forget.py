@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -809,6 +810,24 @@ class TestSearch:
             assert conn.execute("select count(*) from people where name = ?", [ADA]).fetchone() == (
                 0,
             )
+
+    def test_the_bytes_are_read_while_no_connection_to_the_file_is_open(
+        self, family: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Closing a file ends the locks that the process holds on it by any other descriptor."""
+        if not (descriptors := Path("/proc/self/fd")).exists():
+            pytest.skip("this system does not list the files that are open")
+        file_bytes, counts = traces.FileBytes, []
+
+        def count(file: Any, size: int) -> Any:
+            links = [os.readlink(it) for it in descriptors.iterdir() if it.is_symlink()]
+            counts.append(sum(link.startswith(str(family)) for link in links))
+            return file_bytes(file, size)
+
+        monkeypatch.setattr(traces, "FileBytes", count)
+        run.forget(str(family), ForgetRequest(person=ADA))
+        # The file itself, and the lock beside it
+        assert set(counts) == {2}
 
     def test_a_copy_of_a_picture_that_stays_is_no_trace(self, family: Path) -> None:
         """Another file with the same pixels has the same vectors, crops and thumbnail."""

@@ -54,7 +54,7 @@ def forget(database: str, request: ForgetRequest, *, even_found: bool = False) -
     """
     run_id, planned = 0, ForgetPlan({})
     sought = Traces({kind: set() for kind in traces.QUERIES})
-    with lock_for_ingest(database, what="Forgetting"):
+    with lock_for_ingest(database, what="Forgetting", work="a run of forget"):
         with changing(database) as conn:
             conn.execute("pragma secure_delete = on")
             if not request.is_empty():
@@ -62,8 +62,8 @@ def forget(database: str, request: ForgetRequest, *, even_found: bool = False) -
                     run_id, planned, sought = _delete(conn, request)
             _rewrite_file(conn)
         # The file is closed: what is in it, and beside it, now is what stays
+        report = traces.search(database, sought)
         with reading(database) as conn:
-            report = traces.search(database, sought, conn)
             left = _find_unwritten(conn, database)
         done = ForgetReport(**vars(planned), search=report)
         if left:

@@ -17,10 +17,12 @@ from ...algorithms.needle_search import (
     MAX_NEEDLE_BYTES,
     MIN_NEEDLE_BYTES,
     ByteRows,
+    Hit,
     Needles,
     NeedleSearch,
 )
 from ...store.connection import Connection
+from ...store.database import reading
 from ..audit import needles
 from ..audit.run import FileBytes
 
@@ -161,24 +163,29 @@ def _gather_kept(conn: Connection, traces: Traces) -> None:
                 traces.values[PICTURES].add(base64.b64decode(known["face"]["crop"]))
 
 
-def search(database: str, traces: Traces, live: Connection) -> SearchReport:
-    """Look for traces in all files of a database. live: reads it, for pictures that resemble others."""
+def search(database: str, traces: Traces) -> SearchReport:
+    """Look for traces in all files of a database.
+
+    No connection to it may be open in this process: closing a file ends the locks that they hold.
+    """
     sought = _as_needles(traces)
     finder = sought.build_search()
-    found: list[Trace] = []
-    allowed: Counter[bytes] | None = None
+    hits: list[tuple[str, Hit]] = []
     for ending in ENDINGS:
         path = database + ending
         if not os.path.exists(path) or not os.path.getsize(path):
             continue
         with open(path, "rb") as file:
-            hits = finder.find_all(FileBytes(file, os.path.getsize(path)))
-        if allowed is None and any(hit.kind == PICTURES for hit in hits):
-            allowed = _count_live(finder, live)
-        for hit in hits:
-            if hit.kind == PICTURES and allowed and allowed[hit.text]:
-                allowed[hit.text] -= 1
-                continue
+            hits += ((path, it) for it in finder.find_all(FileBytes(file, os.path.getsize(path))))
+    allowed: Counter[bytes] = Counter()
+    if any(hit.kind == PICTURES for _, hit in hits):
+        with reading(database) as conn:
+            allowed = _count_live(finder, conn)
+    found: list[Trace] = []
+    for path, hit in hits:
+        if hit.kind == PICTURES and allowed[hit.text]:
+            allowed[hit.text] -= 1
+        else:
             found.append(Trace(hit.kind, path, hit.offset))
     looked_for = {kind: len(traces.values[kind]) for kind in QUERIES}
     short = {kind: count for kind, count in sought.too_short.items() if count}
