@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from running import beside, faces, ingest, rows
 from toy_model import BLUE, GREEN, RED, SQUARE_PX, YELLOW, Colour, ToyModel
 
@@ -181,8 +183,8 @@ def test_the_library_of_these_tests_has_rows_of_each_table(family: Path) -> None
     with reading(str(family)) as conn:
         for request in (ForgetRequest(person=ADA), ForgetRequest(photos=("*yellow*", "*group*"))):
             filled |= {name for name, count in make_plan(conn, request).rows.items() if count}
-    # These two are filled where they are tested
-    assert filled == {tie.table for tie in forgetting.TIES} - {"face_drawings", "forgotten_faces"}
+    # This one is filled where it is tested
+    assert filled == {tie.table for tie in forgetting.TIES} - {"face_drawings"}
 
 
 REQUESTS = {
@@ -381,6 +383,49 @@ class TestAgain:
         assert (ADA.encode() in whole(own)) == kept
         assert_sound(own)
 
+    def test_kept_decisions_find_a_photo_again_that_was_edited(
+        self, own: Path, photos: Path
+    ) -> None:
+        self.hide(own, ADA)
+        edit(photos / "alone-of-ada.png")
+        assert ingest(own, photos)["edited"] == 1
+        run.forget(str(own), ForgetRequest(photos=("*",), keep_decisions=True))
+        ingest(own, photos)
+        assert self.names(own)["alone-of-ada"] == [ADA]
+        assert rows(own, "select hidden from people where name = ?", ADA) == [(1,)]
+
+    def test_a_hidden_person_whose_photos_are_forgotten_is_hidden_when_they_come_back(
+        self, own: Path, photos: Path
+    ) -> None:
+        self.hide(own, ADA)
+        request = ForgetRequest(photos=("*ada*", "*group*"))
+        assert run.plan(str(own), request).hidden == 1
+        assert "1 hidden person without a face" in faces(
+            "forget", own, *request.photos, "--dry-run"
+        ).stdout.replace("  ", "")
+        assert run.forget(str(own), request).rows["people"] == 1  # Eve
+        assert rows(own, "select name, hidden, faces from people where hidden") == [(ADA, 1, 0)]
+        ingest(own, photos)
+        assert self.names(own)["alone-of-ada"] == [ADA]
+        assert self.names(own)["group-of-two"] == [ADA, None]
+        assert_sound(own)
+
+    @pytest.mark.parametrize("again", [("*group-of-two*",), None])
+    def test_a_place_outlives_its_photo(
+        self, own: Path, photos: Path, again: tuple[str, ...] | None
+    ) -> None:
+        run.forget(str(own), ForgetRequest(person=ADA))
+        lose(own, "*group-of-two*")
+        keep = again is not None
+        request = ForgetRequest(missing=not keep, photos=again or (), keep_decisions=keep)
+        assert not run.forget(str(own), request).search.found
+        ingest(own, photos)
+        assert len(self.names(own)["group-of-two"]) == 1
+
+    def hide(self, path: Path, name: str) -> None:
+        with changing(str(path)) as conn, transaction(conn):
+            decide.hide(conn, people.of_name(conn, name)[0].id)
+
     def test_a_region_in_a_file_does_not_bring_the_face_back(self, own: Path, photos: Path) -> None:
         run.forget(str(own), ForgetRequest(person=ADA))
         file = photos / "group-of-two.png"
@@ -390,6 +435,15 @@ class TestAgain:
         assert (report["drawn"], report["named"]) == (0, 0)
         assert self.names(own)["group-of-two"] == [EVE]
         assert ADA not in (rows(own, "select group_concat(name) from people")[0][0] or "")
+
+
+def edit(file: Path) -> None:
+    """Change a file's bytes and none of its pixels, as a caption does."""
+    with Image.open(file) as image:
+        image.load()
+        info = PngInfo()
+        info.add_text("Comment", "a caption")
+        image.save(file, pnginfo=info)
 
 
 REGION = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
@@ -421,6 +475,26 @@ def picture(data: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(data)), np.float32)
 
 
+def test_a_broken_thumbnail_keeps_no_crop_from_being_blurred(family: Path) -> None:
+    with changing(str(family)) as conn, transaction(conn):
+        conn.execute("update photos set thumbnail = x'00'")
+        # Wide enough to reach into her neighbours' crops
+        conn.execute("update faces set x = x - 30, width = width + 60 where person_id is not null")
+        [broken] = conn.execute(
+            "select min(faces.id) from faces join photos on photos.id = photo_id "
+            "where path like '%group-of-three%'"
+        ).fetchone()
+        conn.execute("update faces set crop = x'00' where id = ?", [broken])
+    sql = "select id, crop from faces"
+    before = dict(rows(family, sql))
+    run.forget(str(family), ForgetRequest(person=ADA))
+    after = dict(rows(family, sql))
+    changed = {number for number, crop in after.items() if crop != before[number]}
+    # Of each group the neighbour but the broken one
+    assert len(changed) >= 2
+    assert broken not in changed
+
+
 class TestPeople:
     def key_of(self, path: Path, name: str) -> str:
         with reading(str(path)) as conn:
@@ -439,6 +513,53 @@ class TestPeople:
             family, "select count(*) from faces where person_id in (?, ?)", ada.id, bob.id
         ) == [(0,)]
         assert_sound(family)
+
+    @pytest.mark.parametrize("left", ["a decision", "a lost face"])
+    def test_who_is_one_with_somebody_stays_while_anything_of_them_does(
+        self, family: Path, left: str
+    ) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            bob, ada = (people.of_name(conn, name)[0] for name in (BOB, ADA))
+            if left == "a lost face":
+                conn.execute("delete from decision_faces")
+            else:
+                conn.execute("delete from lost_faces")
+            decide.merge(conn, bob.id, ada.id)
+        request = ForgetRequest(photos=("*alone*", "*group-of-three*", "*bob*"))
+        run.forget(str(family), ForgetRequest(photos=("*group-of-two*",), keep_decisions=True))
+        with changing(str(family)) as conn, transaction(conn):
+            if left == "a lost face":
+                conn.execute(
+                    "insert into lost_faces(photo_id, face_id, person_key, embeddings) "
+                    "select id, 999, ?, '{}' from photos where path like '%orange%'",
+                    [ada.key],
+                )
+        before = rows(family, "select count(*) from lost_faces")
+        done = run.forget(str(family), request)
+        assert not {ADA, BOB} & set(done.names)
+        assert rows(family, "select count(*) from lost_faces") == before
+        assert rows(family, "select count(*) from decisions where person_key = ?", ada.key) > [(0,)]
+
+    def test_names_of_others_stay_and_theirs_go_in_any_spelling(self, family: Path) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            decide.name(conn, people.of_name(conn, ADA)[0].id, "Ren\u00e9e Lovelace")
+            group, orange = (find_photos(conn, it)[0] for it in ("*of-three*", "*orange*"))
+            conn.execute("delete from said_names")
+            for photo_id, name in (
+                (orange, "RENE\u0301E LOVELACE"),
+                (orange, ADA),
+                (group, ADA.upper()),
+                (group, EVE),
+            ):
+                conn.execute("insert into said_names values (?, ?, 'x')", [photo_id, name])
+        done = run.forget(str(family), ForgetRequest(person="Ren\u00e9e Lovelace"))
+        assert rows(family, "select photo_id, name from said_names order by 1") == sorted(
+            [(group, EVE), (orange, ADA)]
+        )
+        assert not done.search.found
+        data = whole(family)
+        for gone in ("RENE\u0301E LOVELACE", ADA.upper(), OLD):
+            assert gone.encode() not in data
 
     def test_of_a_merge_that_was_undone_only_the_one_goes(self, family: Path) -> None:
         with changing(str(family)) as conn, transaction(conn):
@@ -562,6 +683,9 @@ class TestStopped:
         result = faces("forget", family, "--yes")
         assert result.exit_code == 0, result.output
         assert "An earlier run was stopped before its end" in result.stdout
+        assert "its bytes were not searched" in result.stdout
+        assert "looked for" not in result.stdout
+        assert rows(family, "select found, finished_at is null from forget_runs") == [(None, 0)]
         assert [secret for secret in secrets if secret in whole(family)] == []
         assert_sound(family)
 
@@ -651,6 +775,13 @@ class TestSearch:
         assert f"{kind} at byte " in said
         assert f" of {family}" in said
 
+    @pytest.mark.parametrize("name", ["embedding", "detection", "Canon EOS", "sqlite_master"])
+    def test_not_of_a_word_of_the_file_itself(self, family: Path, name: str) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            decide.name(conn, people.of_name(conn, ADA)[0].id, name)
+            conn.execute("update photos set camera = 'Canon EOS 5D'")
+        assert not run.forget(str(family), ForgetRequest(person=name)).search.found
+
     def test_of_a_log_that_a_reader_keeps(
         self, family: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -679,6 +810,24 @@ class TestSearch:
             assert conn.execute("select count(*) from people where name = ?", [ADA]).fetchone() == (
                 0,
             )
+
+    def test_the_bytes_are_read_while_no_connection_to_the_file_is_open(
+        self, family: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Closing a file ends the locks that the process holds on it by any other descriptor."""
+        if not (descriptors := Path("/proc/self/fd")).exists():
+            pytest.skip("this system does not list the files that are open")
+        file_bytes, counts = traces.FileBytes, []
+
+        def count(file: Any, size: int) -> Any:
+            links = [os.readlink(it) for it in descriptors.iterdir() if it.is_symlink()]
+            counts.append(sum(link.startswith(str(family)) for link in links))
+            return file_bytes(file, size)
+
+        monkeypatch.setattr(traces, "FileBytes", count)
+        run.forget(str(family), ForgetRequest(person=ADA))
+        # The file itself, and the lock beside it
+        assert set(counts) == {2}
 
     def test_a_copy_of_a_picture_that_stays_is_no_trace(self, family: Path) -> None:
         """Another file with the same pixels has the same vectors, crops and thumbnail."""
@@ -725,6 +874,27 @@ def without(monkeypatch: pytest.MonkeyPatch, *statements: str) -> None:
         return conn
 
     monkeypatch.setattr(connection.patience, "connect", connect)
+
+    def test_what_it_found_is_not_finished_by_a_run_that_cannot_look_for_it(
+        self, family: Path
+    ) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute("create table notes(t)")
+            conn.execute("insert into notes values (?)", [f"{ADA} was here"])
+        assert "--even-found" in self.refused(family, ForgetRequest(person=ADA))
+        again = faces("forget", family, "--yes")
+        assert again.exit_code == 1
+        assert "An earlier run found what it had removed" in again.stderr
+        done = run.forget(str(family), ForgetRequest(photos=("*bob-by*",)))
+        assert (done.still_found, done.unsearched) == (1, 0)
+        assert "found what it had removed" in faces("doctor", family).stdout
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute("drop table notes")
+        finished = faces("forget", family, "--yes", "--even-found")
+        assert finished.exit_code == 0, finished.output
+        assert "its bytes were not searched" in finished.stdout
+        assert not run.is_unfinished(str(family))
+        assert ADA.encode() not in whole(family)
 
 
 class TestCommand:
@@ -817,6 +987,41 @@ class TestCommand:
         named = {"id": str(number), "path": path, "pattern": "*/alone-*"}[form]
         with reading(str(family)) as conn:
             assert find_photos(conn, named) == [number]
+
+    def test_a_pattern_leaves_out_what_is_also_elsewhere(self, family: Path, made: Path) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            [number] = find_photos(conn, "*alone-of-ada*")
+            conn.execute(
+                "insert into photo_paths select '/copies/here.png', photo_id, bytes, modified_ns, "
+                "sha256, null, null from photo_paths where photo_id = ?",
+                [number],
+            )
+        said = faces("forget", family, "/copies/*", "--yes")
+        assert said.exit_code == 0
+        assert "1 photo stays, also being where" in said.stdout
+        assert f"    {number}: {made / 'photos' / 'alone-of-ada.png'}" in said.stdout
+        by_number = run.plan(str(family), ForgetRequest(photos=("/copies/*", str(number))))
+        assert (by_number.rows["photos"], by_number.elsewhere) == (1, {})
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute(
+                "update photo_paths set missing_since = '2024' where photo_id = ? "
+                "and path != '/copies/here.png'",
+                [number],
+            )
+        assert run.plan(str(family), ForgetRequest(photos=("/copies/*",))).rows["photos"] == 1
+
+    def test_a_pattern_without_a_beginning_is_of_the_folder_one_is_in(
+        self, family: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "[empty]").mkdir()
+        monkeypatch.chdir(tmp_path / "[empty]")
+        with reading(str(family)) as conn:
+            for pattern in ("[a-z]*.png", "?*", "./*"):
+                with pytest.raises(FacesError, match="There is no photo"):
+                    find_photos(conn, pattern)
+            monkeypatch.chdir(made)
+            assert len(find_photos(conn, "photos/group*")) == 2
+            assert len(find_photos(conn, "./[p]hotos/../photos/group*")) == 2
 
 
 def test_an_export_blurs_the_person_and_links_no_original(family: Path, tmp_path: Path) -> None:

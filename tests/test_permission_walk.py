@@ -352,7 +352,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "face_changes": {"model_id": "toy", "face_id": 1},
     "forgotten_faces": {"sha256": CONTENT, **_BOX},
-    "forget_runs": {"started_at": "2024-01-01", "photos": 1, "faces": 1},
+    "forget_runs": {"started_at": "2024-01-01", "found": 1, "photos": 1, "faces": 1},
     "analyses": {"photo_id": 1, "model_id": "toy"},
     "calibrations": {
         "model_id": "toy",

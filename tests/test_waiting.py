@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -248,19 +249,67 @@ def test_a_second_process_that_writes_is_waited_for(database: Path) -> None:
     assert rows(database, "select name from people where id = 1") == [("Ada",)]
 
 
-def test_an_ingest_is_named_by_its_process(
-    database: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("options", "work", "refusal"),
+    [
+        ({}, "an ingest", "Another ingest into {}"),
+        ({"work": "a run of forget"}, "a run of forget", "{} is in use by a run of forget"),
+    ],
+)
+def test_what_holds_the_lock_is_named_by_its_process(
+    database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: dict[str, str],
+    work: str,
+    refusal: str,
 ) -> None:
-    with lock_for_ingest(str(database)):
-        assert Path(f"{database}.lock").read_text() == f"{os.getpid()}\n"
+    with lock_for_ingest(str(database), **options):
+        assert Path(f"{database}.lock").read_text() == f"{os.getpid()} {work}\n"
         # As another process sees it
-        monkeypatch.setattr(lock_holders.os, "getpid", lambda: 1)
+        another = SimpleNamespace(**{**vars(os), "getpid": lambda: 1})
+        monkeypatch.setattr(lock_holders, "os", another)
         said = lock_holders.describe_holder(str(database))
+        with pytest.raises(DatabaseBusy) as caught, lock_for_ingest(str(database)):
+            pass
         monkeypatch.undo()
-        assert said == f"another process (an ingest, process {os.getpid()})"
+        assert said == f"another process ({work}, process {os.getpid()})"
+        assert str(caught.value).startswith(refusal.format(database))
+        assert f"(process {os.getpid()})" in str(caught.value)
         result = faces("ingest", database, tmp_path, "--model", "toy")
         assert result.exit_code == 1
     assert beside(database) == []
+
+
+def test_a_lock_that_is_released_names_nobody_any_more(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where an open file cannot be removed
+    monkeypatch.setattr(Path, "unlink", lambda *arguments, **options: None)
+    with lock_for_ingest(str(database)):
+        pass
+    assert Path(f"{database}.lock").read_text() == ""
+
+
+def test_what_writes_many_rows_is_not_done_twice(database: Path) -> None:
+    conn = patience.connect(
+        connection.sqlite(), str(database), path=str(database), patience_s=1, isolation_level=None
+    )
+    conn.execute("create temp table kept(x)")
+    attempts: list[int] = []
+
+    def give() -> Iterator[tuple[int]]:
+        attempts.append(1)
+        yield (1,)
+        raise conn.OperationalError("database is locked")
+
+    class Rows:
+        def __iter__(self) -> Iterator[tuple[int]]:
+            return give()
+
+    with closing(conn), pytest.raises(DatabaseBusy):
+        conn.executemany("insert into kept values (?)", Rows())
+    assert attempts == [1]
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "0", "999999999", "9" * 40])

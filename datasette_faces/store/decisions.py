@@ -99,10 +99,10 @@ def append(conn: Connection, decision: Decision) -> Decision:
 
 def refs(conn: Connection, role: str, face_ids: Iterable[int]) -> tuple[FaceRef, ...]:
     """Faces as a decision names them, those that are not there left out."""
-    return tuple(replace(ref, role=role) for ref in _present_refs(conn, face_ids).values())
+    return tuple(replace(ref, role=role) for ref in present_refs(conn, face_ids).values())
 
 
-def _present_refs(conn: Connection, face_ids: Iterable[int]) -> dict[int, FaceRef]:
+def present_refs(conn: Connection, face_ids: Iterable[int]) -> dict[int, FaceRef]:
     """How these faces are named in what their photos hold now, without a role, by id."""
     rows = conn.execute(
         """
@@ -236,7 +236,7 @@ def name_by_both_contents(conn: Connection, made: Sequence[Decision]) -> list[De
     named: list[Decision] = []
     for decision in made:
         there = [face_id for _, face_id in zip(decision.faces, found, strict=False)]
-        present = _present_refs(conn, [it for it in there if it is not None])
+        present = present_refs(conn, [it for it in there if it is not None])
         known = {(ref.role, ref.sha256) for ref in decision.faces}
         also = [
             replace(present[face_id], role=ref.role)

@@ -1,7 +1,6 @@
 """All rows that tell of photos or people who are forgotten: chosen, counted, deleted, and looked for again.
 
 One list, TIES, says of each table which of its rows go; what tells of nobody is in TELLS_NOTHING.
-A choice is in temporary tables, so that it can be made on a connection that only reads.
 """
 
 from __future__ import annotations
@@ -12,25 +11,11 @@ from dataclasses import dataclass
 
 from ..algorithms import geometry
 from ..shapes import Box
-from . import coerce, decisions, people
+from . import coerce, decisions, forget_choice, forget_names, kept_decisions, people
 from .connection import Connection
 from .decisions import APART, COVER, DRAWN, MEMBER, MERGE, FaceRef
 from .people import NOT_A_FACE
 from .schema import read_schema
-
-CHOSEN = {
-    "photos": "id integer primary key",
-    "faces": "id integer primary key",
-    "lost": "id integer primary key",
-    "contents": "sha256 text primary key",
-    "paths": "path text primary key",
-    "keys": "key text primary key",
-    "names": "name text primary key",
-    "refs": "id integer primary key",
-    "decisions": "id integer primary key",
-    "drawings": "uid text primary key",
-}
-"""The temporary tables of a choice, `forget_…`: ids of rows, contents, people's keys and names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,10 @@ TIES = (
     Tie("lost_faces", "photo_id in {photos} or id in {lost}"),
     Tie("face_drawings", "face_id in {faces} or uid in {drawings}"),
     Tie("names_read", "photo_id in {photos}"),
-    Tie("said_names", "photo_id in {photos} or name in {names}"),
+    Tie(
+        "said_names",
+        "photo_id in {photos} or name in {names} or name in {former} and photo_id in {shown}",
+    ),
     Tie("name_proposals", "person_key in {keys} or name in {names}"),
     Tie("likely_pairs", "first_key in {keys} or second_key in {keys}"),
     Tie("analyses", "photo_id in {photos}"),
@@ -58,19 +46,26 @@ TIES = (
     Tie("ingest_errors", "path in {paths}"),
     Tie("decision_faces", "rowid in {refs} or decision_id in {decisions}"),
     Tie("decisions", "id in {decisions}"),
-    Tie("forgotten_faces", "sha256 in {contents}"),
     Tie("faces", "id in {faces}"),
     Tie("people", "key in {keys}"),
     Tie("photos", "id in {photos}"),
 )
 """In an order in which they can go: what points to a row before that row."""
 TELLS_NOTHING = frozenset(
-    {"models", "calibrations", "face_keys", "forget_runs", "_sqlite_migrations", "sqlite_sequence"}
+    {
+        "models",
+        "calibrations",
+        "face_keys",
+        "forget_runs",
+        "forgotten_faces",
+        "_sqlite_migrations",
+        "sqlite_sequence",
+    }
 )
-"""Tables without a row of any one photo or person."""
+"""Tables without a row of any one photo or person, or with what stays: no face is stored there again."""
 MADE_AGAIN = frozenset({"face_indexes", "face_index_parts", "face_changes"})
 """Tables of indexes, which are removed and rebuilt from the embeddings that stay; so are vec0's."""
-OF_CONTENTS = ("decision_faces", "decisions", "forgotten_faces")
+OF_CONTENTS = ("decision_faces", "decisions")
 """Tables that are kept where decisions are kept for when a file comes back."""
 _SAYS_WHOSE = (MEMBER, APART, COVER, DRAWN)
 _OF_PEOPLE_ALONE = ("name", "import", "hide", "unhide", MERGE, "apart")
@@ -83,55 +78,102 @@ def choose_photos(conn: Connection, photo_ids: Iterable[int], *, keep_decisions:
 
     keep_decisions: leave what would find the faces, and their people, again.
     """
-    _fill(conn, "photos", photo_ids)
+    forget_choice.fill(conn, "photos", photo_ids)
     for column, sql in (
         ("faces", "select id from faces where photo_id in {photos}"),
         ("lost", "select id from lost_faces where photo_id in {photos}"),
         ("paths", "select path from photo_paths where photo_id in {photos}"),
         ("paths", "select path from photos where id in {photos}"),
     ):
-        _choose(conn, column, sql)
+        forget_choice.choose(conn, column, sql)
     for table in ("photos", "photo_paths", "photo_contents", "former_pictures"):
         column = "id" if table == "photos" else "photo_id"
-        _choose(conn, "contents", f"select sha256 from {table} where {column} in {{photos}}")
+        forget_choice.choose(
+            conn, "contents", f"select sha256 from {table} where {column} in {{photos}}"
+        )
     conn.execute(
-        _sql(
+        forget_choice.fill_in(
             "delete from temp.forget_contents where "
             "sha256 in (select sha256 from photos where id not in {photos}) "
             "or sha256 in (select sha256 from photo_contents where photo_id not in {photos})"
         )
     )
-    _choose(
+    forget_choice.choose(
         conn,
         "drawings",
         "select uid from decisions join decision_faces on decision_id = decisions.id "
         f"where role = '{DRAWN}' and sha256 in {{contents}}",
     )
     if not keep_decisions:
-        _choose(conn, "refs", "select rowid from decision_faces where sha256 in {contents}")
+        forget_choice.choose(
+            conn, "refs", "select rowid from decision_faces where sha256 in {contents}"
+        )
         choose_people(conn, _bereft(conn))
+        _spare_hidden(conn)
 
 
 def _bereft(conn: Connection) -> list[str]:
-    """The keys of people of whom nothing is left beside the chosen photos."""
-    rows = conn.execute(
-        _sql(
+    """The keys of people of whom nothing is left beside the chosen photos, nor of who was merged with them.
+
+    Who is hidden stays: what hides them must hold when a photo of theirs comes back.
+    """
+    went = decisions.merged_away(conn)
+    stay = conn.execute(
+        forget_choice.fill_in(
             f"""
-            select key from people where key != '{NOT_A_FACE}'
-            and id in (select person_id from faces where id in {{faces}})
-            and not exists (
-                select 1 from faces where person_id = people.id and id not in {{faces}}
-            )
-            and key not in (
-                select person_key from lost_faces
-                where person_key is not null and id not in {{lost}}
-            )
-            and key not in (
-                select person_key from decisions join decision_faces on decision_id = decisions.id
-                where role = '{MEMBER}' and person_key is not null
-                and sha256 not in {{contents}}
-            )
+            select key from people where key = '{NOT_A_FACE}' or hidden
+            or id in (select person_id from faces where id not in {{faces}})
+            union select person_key from lost_faces where id not in {{lost}}
+            union select person_key from decisions
+            join decision_faces on decision_id = decisions.id
+            where role = '{MEMBER}' and sha256 not in {{contents}}
             """
+        )
+    )
+    ends = {people.follow_merges(key, went)[-1] for (key,) in stay if key is not None}
+    rows = conn.execute(
+        forget_choice.fill_in(
+            "select key from people where id in (select person_id from faces where id in {faces})"
+        )
+    )
+    return [key for (key,) in rows if people.follow_merges(key, went)[-1] not in ends]
+
+
+def _spare_hidden(conn: Connection) -> None:
+    """Leave which faces are of hidden people, who stay: it holds when a photo comes back."""
+    hidden = [row[0] for row in conn.execute("select key from people where hidden")]
+    rows = conn.execute(
+        forget_choice.fill_in(
+            f"""
+            select decision_faces.rowid, role, sha256, x, y, width, height from decision_faces
+            join decisions on decisions.id = decision_id where role = '{MEMBER}'
+            and decision_faces.rowid in {{refs}} and person_key not in {{keys}}
+            and person_key in (select value from json_each(?))
+            """
+        ),
+        [json.dumps(sorted(merged_with(conn, hidden)))],
+    ).fetchall()
+    named = [FaceRef(role, sha256, coerce.box(*box)) for _, role, sha256, *box in rows]
+    found = decisions.found_again(conn, named)
+    owners = conn.execute(
+        "select faces.id from faces join people on people.id = person_id where not hidden "
+        "and faces.id in (select value from json_each(?))",
+        [json.dumps(found)],
+    )
+    others = {row[0] for row in owners}
+    conn.executemany(
+        "delete from temp.forget_refs where id = ?",
+        [(row[0],) for row, face_id in zip(rows, found, strict=True) if face_id not in others],
+    )
+
+
+def list_unguarded(conn: Connection) -> list[int]:
+    """Hidden people of whom no face stays: nobody is known to resemble them any more."""
+    rows = conn.execute(
+        forget_choice.fill_in(
+            "select distinct people.id from people join faces on person_id = people.id "
+            "where hidden and faces.id in {faces} and person_id not in "
+            "(select person_id from faces where id not in {faces} and person_id is not null)"
         )
     )
     return [row[0] for row in rows]
@@ -139,38 +181,33 @@ def _bereft(conn: Connection) -> list[str]:
 
 def choose_people(conn: Connection, keys: Iterable[str]) -> None:
     """Choose people, with all who were merged into one with them, and what tells of them."""
-    _fill(conn, "keys", merged_with(conn, keys))
+    forget_choice.fill(conn, "keys", merged_with(conn, keys))
     for column, sql in (
         (
             "faces",
             "select faces.id from faces join people on people.id = person_id where key in {keys}",
         ),
         ("lost", "select id from lost_faces where person_key in {keys}"),
-        ("names", "select name from people where key in {keys} and name is not null"),
-        ("names", "select value from decisions where person_key in {keys} and value is not null"),
     ):
-        _choose(conn, column, sql)
-    conn.execute(
-        _sql(
-            "delete from temp.forget_names where name in "
-            "(select name from people where key not in {keys} and name is not null)"
-        )
-    )
+        forget_choice.choose(conn, column, sql)
+    forget_names.choose_names(conn)
     _choose_refs(conn)
 
 
 def choose_decisions(conn: Connection) -> None:
     """Choose the decisions that say nothing any more without what is chosen; at the end."""
+    # Of such a photo, a former name is said of them; of another one, of a namesake perhaps
+    forget_choice.fill(conn, "shown", kept_photos(conn))
     about = ", ".join(f"'{kind}'" for kind in _OF_PEOPLE_ALONE)
     of_two = ", ".join(f"'{kind}'" for kind in _OF_TWO)
     roles = ", ".join(f"'{role}'" for role in _SAYS_WHOSE)
-    _choose(
+    forget_choice.choose(
         conn,
         "decisions",
         "select id from decisions where person_key in {keys} "
         f"or other_key in {{keys}} and kind in ({of_two})",
     )
-    _choose(
+    forget_choice.choose(
         conn,
         "decisions",
         f"""
@@ -181,14 +218,14 @@ def choose_decisions(conn: Connection) -> None:
         )
         """,
     )
-    while _choose(
+    while forget_choice.choose(
         conn,
         "decisions",
         "select id from decisions where target in "
         "(select uid from decisions where id in {decisions})",
     ):
         pass
-    _choose(conn, "drawings", "select uid from decisions where id in {decisions}")
+    forget_choice.choose(conn, "drawings", "select uid from decisions where id in {decisions}")
 
 
 def merged_with(conn: Connection, keys: Iterable[str]) -> set[str]:
@@ -202,7 +239,7 @@ def merged_with(conn: Connection, keys: Iterable[str]) -> set[str]:
 def _choose_refs(conn: Connection) -> None:
     """Choose where decisions name faces that are chosen, or that were these people's once."""
     rows = conn.execute(
-        _sql(
+        forget_choice.fill_in(
             f"""
             select rowid, role, sha256, x, y, width, height from decision_faces where sha256 in (
                 select sha256 from photos join faces on photo_id = photos.id
@@ -230,13 +267,13 @@ def _choose_refs(conn: Connection) -> None:
             is not None
         )
     ]
-    _fill(conn, "refs", gone)
+    forget_choice.fill(conn, "refs", gone)
 
 
 def _former_places(conn: Connection) -> dict[str, list[Box]]:
     """By content, where the chosen people were said to be, or where their lost faces were."""
     rows = conn.execute(
-        _sql(
+        forget_choice.fill_in(
             f"""
             select sha256, x, y, width, height from decision_faces
             join decisions on decisions.id = decision_id
@@ -251,43 +288,36 @@ def _former_places(conn: Connection) -> dict[str, list[Box]]:
     return places
 
 
-def begin_choice(conn: Connection) -> None:
-    """Make the temporary tables of a choice, empty."""
-    for name, column in CHOSEN.items():
-        conn.execute(f"drop table if exists temp.forget_{name}")
-        conn.execute(f"create temp table forget_{name}({column}) without rowid")
-
-
 def count_chosen(conn: Connection, *, keep_decisions: bool = False) -> dict[str, int]:
     """How many rows of each table are chosen and there."""
     schema = read_schema(conn, *(tie.table for tie in TIES))
     return {
         tie.table: conn.execute(
-            f"select count(*) from {tie.table} where {_sql(tie.where)}"
+            f"select count(*) from {tie.table} where {forget_choice.fill_in(tie.where)}"
         ).fetchone()[0]
         for tie in TIES
         if schema.has(tie.table) and not (keep_decisions and tie.table in OF_CONTENTS)
     }
 
 
-def read_chosen(conn: Connection, name: str) -> list[int]:
-    """The chosen photos or faces, by id."""
-    return [row[0] for row in conn.execute(f"select id from temp.forget_{name} order by 1")]
-
-
 def delete_chosen(conn: Connection, *, keep_decisions: bool = False) -> None:
     """Delete all chosen rows, and bring what refers to them up to date; in a transaction."""
+    kept_decisions.name_by_present(conn)
     touched = _list_touched(conn)
     bereft = _keys_of_faces(conn)
     conn.execute(
-        _sql(
+        forget_choice.fill_in(
             "update decisions set other_key = null where other_key in {keys} "
             "and id not in {decisions}"
         )
     )
-    conn.execute(_sql("update face_clusters set person_key = null where person_key in {keys}"))
     conn.execute(
-        _sql(
+        forget_choice.fill_in(
+            "update face_clusters set person_key = null where person_key in {keys}"
+        )
+    )
+    conn.execute(
+        forget_choice.fill_in(
             "update face_drawings set kept = json_set(kept, '$.proposed', json('[]')) "
             "where kept is not null and exists (select 1 from json_each(kept, '$.proposed') "
             "where json_each.value in {keys})"
@@ -295,7 +325,7 @@ def delete_chosen(conn: Connection, *, keep_decisions: bool = False) -> None:
     )
     for tie in TIES:
         if not (keep_decisions and tie.table in OF_CONTENTS):
-            conn.execute(f"delete from {tie.table} where {_sql(tie.where)}")
+            conn.execute(f"delete from {tie.table} where {forget_choice.fill_in(tie.where)}")
     there = json.dumps(touched)
     rows = conn.execute(
         "select id from faces where id in (select value from json_each(?))", [there]
@@ -308,22 +338,24 @@ def delete_chosen(conn: Connection, *, keep_decisions: bool = False) -> None:
 def _list_touched(conn: Connection) -> list[int]:
     """Faces that stay, and of which decisions or clusters that go say something."""
     refs = conn.execute(
-        _sql(
+        forget_choice.fill_in(
             "select role, sha256, x, y, width, height from decision_faces "
             "where rowid in {refs} or decision_id in {decisions}"
         )
     ).fetchall()
     named = [FaceRef(role, sha256, coerce.box(*box)) for role, sha256, *box in refs]
     found = {it for it in decisions.found_again(conn, named) if it is not None}
-    rows = conn.execute(_sql("select face_id from face_clusters where person_key in {keys}"))
+    rows = conn.execute(
+        forget_choice.fill_in("select face_id from face_clusters where person_key in {keys}")
+    )
     found.update(row[0] for row in rows)
-    return sorted(found.difference(read_chosen(conn, "faces")))
+    return sorted(found.difference(forget_choice.read(conn, "faces")))
 
 
 def _keys_of_faces(conn: Connection) -> list[str]:
     """The keys of people who lose a face, and stay."""
     rows = conn.execute(
-        _sql(
+        forget_choice.fill_in(
             "select distinct key from people join faces on person_id = people.id "
             "where faces.id in {faces} and key not in {keys}"
         )
@@ -334,7 +366,7 @@ def _keys_of_faces(conn: Connection) -> list[str]:
 def list_places(conn: Connection) -> list[tuple[str, Box]]:
     """Where the chosen faces are, or were, in photos that stay: content, box."""
     rows = conn.execute(
-        _sql(
+        forget_choice.fill_in(
             """
             select photos.sha256, x, y, faces.width, faces.height from faces
             join photos on photos.id = photo_id
@@ -356,29 +388,9 @@ def list_places(conn: Connection) -> list[tuple[str, Box]]:
 def kept_photos(conn: Connection) -> list[int]:
     """The photos that stay, of which faces are chosen."""
     rows = conn.execute(
-        _sql(
+        forget_choice.fill_in(
             "select distinct photo_id from faces where id in {faces} and photo_id not in {photos} "
             "union select photo_id from lost_faces where id in {lost} and photo_id not in {photos}"
         )
     )
     return sorted(row[0] for row in rows)
-
-
-def _sql(text: str) -> str:
-    """A condition with the temporary tables of the choice in the place of their names."""
-    chosen = {
-        name: f"(select {column.split()[0]} from temp.forget_{name})"
-        for name, column in CHOSEN.items()
-    }
-    return text.format(**chosen)
-
-
-def _choose(conn: Connection, name: str, sql: str) -> int:
-    """Add what a query gives to a temporary table; how many are new."""
-    return int(conn.execute(f"insert or ignore into temp.forget_{name} {_sql(sql)}").rowcount)
-
-
-def _fill(conn: Connection, name: str, values: Iterable[int | str]) -> None:
-    conn.executemany(
-        f"insert or ignore into temp.forget_{name} values (?)", [(value,) for value in values]
-    )

@@ -7,9 +7,11 @@ another picture no face is stored that was not known before, as that may be the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from ..algorithms import geometry
 from ..algorithms.box_matching import may_be_same_face
+from ..errors import PictureError
 from ..media import redact
 from ..media.crop import CROP_PX, JPEG_QUALITY, THUMBNAIL_PX
 from ..media.redact import JpegSpec
@@ -76,7 +78,10 @@ def mark_present(conn: Connection, photo_id: int, box: Box) -> None:
 
 
 def redact_pictures(conn: Connection, photo_id: int) -> None:
-    """Blur the forgotten faces of a photo in its thumbnail, and in the crops of other faces."""
+    """Blur the forgotten faces of a photo in its thumbnail, and in the crops of other faces.
+
+    A stored picture that is broken shows nobody, and stays as it is.
+    """
     boxes = read_boxes(conn, photo_id)
     if not boxes:
         return
@@ -84,15 +89,17 @@ def redact_pictures(conn: Connection, photo_id: int) -> None:
         "select width, height, thumbnail from photos where id = ?", [photo_id]
     ).fetchone()
     blurred = [redact.locate_in_photo(box, width, height) for box in boxes]
-    small = redact.redact_with_pillow(
-        thumbnail, JpegSpec(THUMBNAIL_PX, JPEG_QUALITY), blurred=blurred
-    )
-    conn.execute("update photos set thumbnail = ? where id = ?", [small, photo_id])
+    with suppress(PictureError):
+        small = redact.redact_with_pillow(
+            thumbnail, JpegSpec(THUMBNAIL_PX, JPEG_QUALITY), blurred=blurred
+        )
+        conn.execute("update photos set thumbnail = ? where id = ?", [small, photo_id])
     crops = conn.execute("select id, landmarks, crop from faces where photo_id = ?", [photo_id])
     for face_id, text, crop in crops.fetchall():
         landmarks = geometry.parse_landmarks(text)
         areas = [redact.locate_in_crop(box, landmarks) for box in boxes]
         if shown := [area for area in areas if area is not None]:
             spec = JpegSpec(CROP_PX, JPEG_QUALITY)
-            data = redact.redact_with_pillow(crop, spec, blurred=shown)
-            conn.execute("update faces set crop = ? where id = ?", [data, face_id])
+            with suppress(PictureError):
+                data = redact.redact_with_pillow(crop, spec, blurred=shown)
+                conn.execute("update faces set crop = ? where id = ?", [data, face_id])

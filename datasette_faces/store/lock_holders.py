@@ -1,14 +1,17 @@
-"""Which process uses a file: the ingest that its lock file names, or whom the system knows."""
+"""Which process uses a file: the one that its lock file names, or whom the system knows."""
 
 from __future__ import annotations
 
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 LOCK_SUFFIX = ".lock"
-"""The file next to a database that an ingest locks; its process writes its number into it."""
+"""The file next to a database that an ingest locks; its process writes its number and work into it."""
+HOLDER_LINE = re.compile(r"(?P<process>[1-9]\d*)(?: (?P<work>[a-z ]{1,40}))?\s*")
+AN_INGEST = "an ingest"
 SYSTEM_LOCKS = Path("/proc/locks")
 """The locks of all files, on Linux."""
 LOCK_LINE = re.compile(
@@ -17,11 +20,19 @@ LOCK_LINE = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a database's lock file, and what it does: "an ingest"."""
+
+    process: int
+    work: str = AN_INGEST
+
+
 def describe_holder(path: str) -> str:
     """Who uses a database, as far as it can be known: "another process" at least."""
-    ingest = read_holder(path)
-    if ingest is not None:
-        return f"another process (an ingest, process {ingest})"
+    holder = read_holder(path)
+    if holder is not None:
+        return f"another process ({holder.work}, process {holder.process})"
     found = find_processes(path)
     if not found:
         return "another process"
@@ -29,19 +40,26 @@ def describe_holder(path: str) -> str:
     return f"{'other processes' if many else 'another process'} ({', '.join(map(str, found))})"
 
 
-def write_holder(lock_file: str) -> None:
-    """Write this process's number into the lock file that it holds."""
+def write_holder(lock_file: str, work: str) -> None:
+    """Write this process's number, and what it does, into the lock file that it holds."""
     # Windows lets nobody write into a file that is locked
     with suppress(OSError):
-        Path(lock_file).write_text(f"{os.getpid()}\n")
+        Path(lock_file).write_text(f"{os.getpid()} {work}\n")
 
 
-def read_holder(path: str) -> int | None:
-    """The process that ingests into a database; None where there is none, or it cannot be known."""
+def clear_holder(lock_file: str) -> None:
+    """Take this process's number out of the lock file that it still holds: numbers are used again."""
+    with suppress(OSError):
+        Path(lock_file).write_text("")
+
+
+def read_holder(path: str) -> Holder | None:
+    """The process that holds a database's lock; None where there is none, or it cannot be known."""
     with suppress(OSError, ValueError):
-        process = int(Path(path + LOCK_SUFFIX).read_text())
-        if process > 0 and process != os.getpid() and _is_alive(process):
-            return process
+        found = HOLDER_LINE.fullmatch(Path(path + LOCK_SUFFIX).read_text())
+        process = int(found["process"]) if found else 0
+        if found and process != os.getpid() and _is_alive(process):
+            return Holder(process, found["work"] or AN_INGEST)
     return None
 
 

@@ -487,7 +487,8 @@ def forgotten_faces(db: Database) -> None:
         create table forget_runs (
             id integer primary key,
             started_at text not null,
-            finished_at text, -- null: the file's bytes were not searched to the end
+            finished_at text, -- null: the file was not rewritten, or the search found something
+            found integer, -- traces that the search found; null: it was not made
             photos integer not null,
             faces integer not null
         )

@@ -23,8 +23,8 @@ def make_patient(base: Any) -> Any:
     """SQLite's class of connections, each statement of which waits while the file is in use.
 
     SQLite's own waiting leaves out the switch to a write-ahead log, and says nothing. The
-    connections have a `path`, `patience_s`, how long they wait in all, 0 for not at all, and
-    `attempt_s`, how long SQLite itself waits.
+    connections have a `path`, `patience_s`, how long each statement waits, 0 for not at all, and
+    `attempt_s`, how long SQLite itself waits; `executemany` waits for that alone.
     """
 
     class PatientConnection(base):  # type: ignore[misc]
@@ -35,9 +35,12 @@ def make_patient(base: Any) -> Any:
             return self._wait(super().execute, arguments)
 
         def executemany(self, *arguments: Any) -> Any:
-            return self._wait(super().executemany, arguments)
+            # Not twice: rows of a first attempt may be there
+            return self._wait(super().executemany, arguments, is_repeatable=False)
 
-        def _wait(self, run: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        def _wait(
+            self, run: Callable[..., Any], arguments: tuple[Any, ...], *, is_repeatable: bool = True
+        ) -> Any:
             started = attempted = time.monotonic()
             is_said = False
             while True:
@@ -53,6 +56,8 @@ def make_patient(base: Any) -> Any:
                     now = time.monotonic()
                     if not (self.patience_s and is_busy(error)) or self._is_stuck(now - attempted):
                         raise
+                    if not is_repeatable:
+                        raise DatabaseBusy(_give_up(self.path, self.attempt_s)) from error
                     if not is_said and now - started >= NOTICE_SECONDS:
                         LOG.warning("%s", _announce(self.path, self.patience_s))
                         is_said = True

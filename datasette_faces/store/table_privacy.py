@@ -50,7 +50,7 @@ CARRIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "faces": ("x", "y", "width", "height"),
         "people": ("x", "y", "width", "height"),
     },
-    "forget_runs": {"people": ("photos", "faces")},
+    "forget_runs": {"people": ("photos", "faces", "found")},
 }
 """The columns of each table that carry what other tables hold: who may not see all of those may not see it.
 

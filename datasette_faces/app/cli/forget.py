@@ -31,6 +31,12 @@ WORDS = (
     ("ingest_errors", "error of an ingest", "errors of ingests"),
 )
 """What of the plan is shown: the table, and one or several of its rows in words."""
+UNFINISHED = (
+    "An earlier run was stopped before its end, or found something: this one rewrites the file. What was "
+    "removed is not known any more, so it cannot be searched for."
+)
+REMOVE = "Remove this for good? It cannot be undone"
+FINISH = "Rewrite the file?"
 
 
 @faces.command()
@@ -49,6 +55,11 @@ WORDS = (
     is_flag=True,
     help="Keep names and decisions, so that they hold again when the files come back",
 )
+@click.option(
+    "--even-found",
+    is_flag=True,
+    help="Finish also an earlier run that found something, without searching for it again",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would go")
 @click.option("--yes", is_flag=True, help="Do it without asking")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, nothing else")
@@ -60,6 +71,7 @@ def forget(
     person: str | None,
     with_photos: bool,
     keep_decisions: bool,
+    even_found: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -69,7 +81,8 @@ def forget(
     PHOTO is a photo's number, its path, or a pattern of paths. Their faces, embeddings, crops, names and
     decisions go; then the file's bytes are searched for what is left of them. The pictures on your disk
     are never touched. With a person, their faces go and the photos stay, blurred where the person is, and
-    no later ingest stores those faces again. With neither, finishes what was stopped.
+    no later ingest stores those faces again. With neither, finishes what was stopped, without that
+    search.
     """
     request = ForgetRequest(missing, photos, person, with_photos, keep_decisions)
     _check_usage(request)
@@ -79,15 +92,18 @@ def forget(
         planned = ForgetPlan({})
     else:
         planned = run.plan(database, request)
+    is_unfinished = run.is_unfinished(database)
     if not as_json:
         click.echo(_describe(planned, request))
-    if dry_run or (planned.is_empty and not request.is_empty() and not run.is_unfinished(database)):
+        if is_unfinished and planned.is_empty:
+            click.echo(UNFINISHED)
+    if dry_run or (planned.is_empty and not is_unfinished):
         _finish(planned, SearchReport(), started, dry_run=dry_run, as_json=as_json)
         return
     if not yes:
-        _confirm(as_json=as_json)
+        _confirm(FINISH if planned.is_empty else REMOVE, as_json=as_json)
     try:
-        done = run.forget(database, request)
+        done = run.forget(database, request, even_found=even_found)
     except StillThere as error:
         if as_json:
             _finish(error.report, error.report.search, started, dry_run=False, as_json=True)
@@ -107,25 +123,25 @@ def _check_unfinished(database: str) -> None:
         raise click.UsageError("Name what to forget: --missing, PHOTO… or --person PERSON")
 
 
-def _confirm(*, as_json: bool) -> None:
+def _confirm(question: str, *, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise click.ClickException(
             "Nothing was done: add --yes to do this, or --dry-run to look only"
         )
-    click.confirm("Remove this for good? It cannot be undone", abort=True)
+    click.confirm(question, abort=True)
 
 
 def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
     """What goes, what stays, and what is outside of it."""
     if request.is_empty():
-        return "An earlier run was stopped before its end: this one finishes it."
+        return "Nothing is named to be removed."
     lines = [
         f"{counted(planned.rows[table], one, many, width=10)}"
         for table, one, many in WORDS
         if planned.rows.get(table)
     ]
     if not lines:
-        return "There is nothing to forget."
+        return "\n".join(("There is nothing to forget.", *_describe_elsewhere(planned)))
     if planned.names:
         lines.append(f"    named {', '.join(map(printable, planned.names))}")
     lines.insert(0, "To be removed from the file for good:")
@@ -137,6 +153,12 @@ def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
         lines.append(
             f"{named} the name in the path, where it stays too: rename the folder, and ingest"
         )
+    if planned.hidden:
+        hidden = counted(planned.hidden, "hidden person", "hidden people")
+        lines.append(
+            f"{hidden} without a face then: faces that resemble them are blurred in no export any more"
+        )
+    lines += _describe_elsewhere(planned)
     if planned.files:
         there = counted(len(planned.files), "file is", "files are")
         lines.append(
@@ -148,6 +170,20 @@ def _describe(planned: ForgetPlan, request: ForgetRequest) -> str:
     return "\n".join(lines)
 
 
+def _describe_elsewhere(planned: ForgetPlan) -> list[str]:
+    """The photos that a pattern leaves out."""
+    if not planned.elsewhere:
+        return []
+    left = counted(len(planned.elsewhere), "photo stays", "photos stay")
+    shown = [f"    {it}: {printable(path)}" for it, path in sorted(planned.elsewhere.items())]
+    more = len(shown) - FILES_SHOWN
+    return [
+        f"{left}, also being where the pattern does not reach; name the number to remove it:",
+        *shown[:FILES_SHOWN],
+        *([f"    …and {more:,} more (--json lists all)"] if more > 0 else []),
+    ]
+
+
 def _finish(
     planned: ForgetPlan, search: SearchReport, started: float, *, dry_run: bool, as_json: bool
 ) -> None:
@@ -157,7 +193,7 @@ def _finish(
     elif dry_run:
         click.echo("Nothing was changed.")
     elif isinstance(planned, ForgetReport):
-        click.echo(_in_sentences(search, seconds))
+        click.echo(_in_sentences(planned, seconds))
 
 
 def _as_json(
@@ -174,15 +210,26 @@ def _as_json(
         "names": planned.names,
         "kept_photos": planned.kept_photos,
         "named_in_paths": planned.named_in_paths,
+        "hidden": planned.hidden,
+        "elsewhere": planned.elsewhere,
         "files": planned.files,
         "search": {**asdict(search), "found": found},
+        "unsearched": getattr(planned, "unsearched", 0),
+        "still_found": getattr(planned, "still_found", 0),
         "seconds": seconds,
     }
 
 
-def _in_sentences(search: SearchReport, seconds: float) -> str:
+def _in_sentences(done: ForgetReport, seconds: float) -> str:
+    search = done.search
     total = sum(search.looked_for.values())
     lines = [f"Removed. Among the file's bytes nothing of it is left ({total:,} looked for)."]
+    if done.is_empty:
+        lines = ["The file is rewritten, without free pages; its bytes were not searched."]
+    elif done.unsearched:
+        lines.append("What an earlier run removed, which was stopped, was not searched for.")
+    if done.still_found:
+        lines.append("An earlier run found something, and is not finished: see --even-found.")
     if short := ", ".join(f"{count:,} {kind}" for kind, count in search.too_short.items()):
         lines.append(f"Too short to be looked for: {short}; the rows that held them are gone.")
     lines.append(

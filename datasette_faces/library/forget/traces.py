@@ -17,10 +17,12 @@ from ...algorithms.needle_search import (
     MAX_NEEDLE_BYTES,
     MIN_NEEDLE_BYTES,
     ByteRows,
+    Hit,
     Needles,
     NeedleSearch,
 )
 from ...store.connection import Connection
+from ...store.database import reading
 from ..audit import needles
 from ..audit.run import FileBytes
 
@@ -34,6 +36,7 @@ CHUNK_PICTURES = 4_096
 
 QUERIES: dict[str, tuple[str, ...]] = {
     NAMES: (
+        "select name from temp.forget_names",
         "select name from people where key in (select key from temp.forget_keys)",
         "select value from decisions where id in (select id from temp.forget_decisions)",
         "select name from said_names where photo_id in (select id from temp.forget_photos)",
@@ -60,6 +63,7 @@ LEFT: dict[str, tuple[str, ...]] = {
         "select sha256 from photo_paths",
         "select sha256 from photo_contents",
         "select sha256 from decision_faces",
+        "select sha256 from forgotten_faces",
     ),
     KEYS: ("select key from people", "select person_key from decisions"),
     LANDMARKS: ("select landmarks from faces",),
@@ -74,6 +78,12 @@ PUBLIC = (
     "select path from photos",
     "select path from photo_paths",
     "select path from ingest_errors",
+    "select reason from ingest_errors",
+    "select sql from sqlite_master where sql is not null",
+    "select camera from photos where camera is not null",
+    "select damage from photos where damage is not null",
+    "select name from models",
+    "select licence from models",
 )
 """Texts of rows that stay: a forgotten one that is a part of them cannot be told from them."""
 LIVE_PICTURES = ("select thumbnail from photos", "select crop from faces")
@@ -153,24 +163,29 @@ def _gather_kept(conn: Connection, traces: Traces) -> None:
                 traces.values[PICTURES].add(base64.b64decode(known["face"]["crop"]))
 
 
-def search(database: str, traces: Traces, live: Connection) -> SearchReport:
-    """Look for traces in all files of a database. live: reads it, for pictures that resemble others."""
+def search(database: str, traces: Traces) -> SearchReport:
+    """Look for traces in all files of a database.
+
+    No connection to it may be open in this process: closing a file ends the locks that they hold.
+    """
     sought = _as_needles(traces)
     finder = sought.build_search()
-    found: list[Trace] = []
-    allowed: Counter[bytes] | None = None
+    hits: list[tuple[str, Hit]] = []
     for ending in ENDINGS:
         path = database + ending
         if not os.path.exists(path) or not os.path.getsize(path):
             continue
         with open(path, "rb") as file:
-            hits = finder.find_all(FileBytes(file, os.path.getsize(path)))
-        if allowed is None and any(hit.kind == PICTURES for hit in hits):
-            allowed = _count_live(finder, live)
-        for hit in hits:
-            if hit.kind == PICTURES and allowed and allowed[hit.text]:
-                allowed[hit.text] -= 1
-                continue
+            hits += ((path, it) for it in finder.find_all(FileBytes(file, os.path.getsize(path))))
+    allowed: Counter[bytes] = Counter()
+    if any(hit.kind == PICTURES for _, hit in hits):
+        with reading(database) as conn:
+            allowed = _count_live(finder, conn)
+    found: list[Trace] = []
+    for path, hit in hits:
+        if hit.kind == PICTURES and allowed[hit.text]:
+            allowed[hit.text] -= 1
+        else:
             found.append(Trace(hit.kind, path, hit.offset))
     looked_for = {kind: len(traces.values[kind]) for kind in QUERIES}
     short = {kind: count for kind, count in sought.too_short.items() if count}

@@ -112,12 +112,16 @@ def _choose_covers(conn: Connection, person_ids: Iterable[int]) -> None:
 
 
 def find_stopped_runs(conn: Connection) -> Iterator[HealthFinding]:
-    """Runs of `forget` after which the file's bytes were not searched to the end."""
-    count = forget_runs.count_unfinished(conn)
+    """Runs of `forget` after which the file's bytes were not searched to the end, or in vain."""
+    count = forget_runs.count_stopped(conn)
     if count:
         many = "runs of forget were stopped before their end"
         one = "run of forget was stopped before its end"
         yield HealthFinding("forgetting", many, count, one=one, then=("forget", ""))
+    if found := forget_runs.count_found(conn):
+        many = "runs of forget found what they had removed among the file's bytes"
+        one = "run of forget found what it had removed among the file's bytes"
+        yield HealthFinding("forgetting", many, found, one=one, then=("forget", ""))
 
 
 def find_lost_decisions(conn: Connection) -> Iterator[HealthFinding]:

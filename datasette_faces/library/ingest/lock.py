@@ -9,14 +9,24 @@ from pathlib import Path
 
 from ...errors import DatabaseBusy, DatabaseNotWritable, MissingExtra
 from ...models.base import EXTRA_MEND
-from ...store.lock_holders import LOCK_SUFFIX, read_holder, write_holder
+from ...store.lock_holders import (
+    AN_INGEST,
+    LOCK_SUFFIX,
+    Holder,
+    clear_holder,
+    read_holder,
+    write_holder,
+)
 
 
 @contextmanager
-def lock_for_ingest(database: str, *, what: str = "Ingesting") -> Iterator[None]:
+def lock_for_ingest(
+    database: str, *, what: str = "Ingesting", work: str = AN_INGEST
+) -> Iterator[None]:
     """Keep other ingests out of a database; the lock ends with the process, however it ends.
 
-    what: needs it. Raises DatabaseBusy, DatabaseNotWritable, MissingExtra.
+    what: needs it. work: what others are told is going on. Raises DatabaseBusy, DatabaseNotWritable,
+    MissingExtra.
     """
     try:
         from filelock import FileLock, Timeout
@@ -31,19 +41,24 @@ def lock_for_ingest(database: str, *, what: str = "Ingesting") -> Iterator[None]
     try:
         lock.acquire()
     except Timeout:
-        who = f" (process {holder})" if holder else ""
-        raise DatabaseBusy(
-            f"Another ingest into {database} is running{who}; wait until it ends"
-        ) from None
+        raise DatabaseBusy(f"{_describe(database, holder)}; wait until it ends") from None
     except OSError as error:
         raise DatabaseNotWritable(
             f"{database} cannot be written: {error.strerror} ({os.path.dirname(database) or '.'})"
         ) from None
-    write_holder(lock.lock_file)
+    write_holder(lock.lock_file, work)
     try:
         yield
     finally:
+        clear_holder(lock.lock_file)
         # Before the release, so that no one can lock a file that is about to vanish
         if os.name == "posix":
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def _describe(database: str, holder: Holder | None) -> str:
+    if holder is not None and holder.work != AN_INGEST:
+        return f"{database} is in use by {holder.work} (process {holder.process})"
+    who = f" (process {holder.process})" if holder else ""
+    return f"Another ingest into {database} is running{who}"
