@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -131,6 +132,66 @@ def test_an_ingest_reads_dates_and_places_that_came_or_changed_since(
     sidecar.unlink()
     ingest(database, photos)
     assert rows(database, FACTS) == [(None, None, None)]
+
+
+OWNED = ("1950-07-01", 48.2, 16.4)
+
+
+def set_facts(database: Path, *facts: object) -> None:
+    with sqlite3.connect(database) as conn:
+        conn.execute("update photos set taken_at = ?, latitude = ?, longitude = ?", facts)
+    conn.close()
+
+
+def test_an_owner_s_date_and_place_stay_whatever_files_say_later(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
+    draw(photos / "0.png", RED)
+    ingest(database, photos)
+    set_facts(database, *OWNED)
+    for packet in (mwg(size=(40, 40)), xmp(photoshop_DateCreated="1968"), placed("34,36.0S")):
+        sidecar.write_bytes(packet)
+        ingest(database, photos)
+        assert rows(database, FACTS) == [OWNED]
+    draw(photos / "0.png", RED, note="another caption")
+    ingest(database, photos)
+    sidecar.unlink()
+    ingest(database, photos, "--no-names")
+    assert rows(database, FACTS) == [OWNED]
+
+
+def test_an_owner_s_date_stays_beside_a_file_of_an_earlier_version(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
+    draw(photos / "0.png", RED)
+    ingest(database, photos)
+    set_facts(database, *OWNED)
+    with sqlite3.connect(database) as conn:
+        conn.execute("update names_read set sidecars = ?", ["0" * 64])
+    conn.close()
+    sidecar.write_bytes(xmp(photoshop_DateCreated="1968"))
+    ingest(database, photos)
+    assert rows(database, FACTS) == [OWNED]
+
+
+def test_a_sidecar_s_corrected_date_counts_and_what_an_owner_emptied_stays_empty(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
+    draw(photos / "0.png", RED)
+    for day in ("1968", "1969-01", "1967"):
+        sidecar.write_bytes(xmp(photoshop_DateCreated=day))
+        ingest(database, photos)
+        assert rows(database, FACTS) == [(day, None, None)]
+    set_facts(database, None, None, None)
+    sidecar.write_bytes(xmp(photoshop_DateCreated=day, photoshop_City="Graz"))
+    ingest(database, photos)
+    assert rows(database, FACTS) == [(None, None, None)]
+    sidecar.write_bytes(xmp(photoshop_DateCreated="1966"))
+    ingest(database, photos)
+    assert rows(database, FACTS) == [("1966", None, None)]
 
 
 def test_each_photo_is_read_once_for_dates_and_once_more_for_names(

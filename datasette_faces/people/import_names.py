@@ -16,6 +16,7 @@ from ..algorithms import geometry, name_assignment
 from ..algorithms.box_matching import match_boxes, may_be_same_face
 from ..algorithms.spelling import fold
 from ..errors import DecisionError, FacesError
+from ..media.exif import Exif
 from ..media.files import as_text, read_file
 from ..models.model_pools import ModelPools
 from ..shapes import Area, File
@@ -23,7 +24,7 @@ from ..store import decisions, forgotten_faces, metadata_faces, models, photo_na
 from ..store import people as store
 from ..store.connection import Connection, transaction
 from ..store.decisions import MEMBER, Decision
-from ..store.metadata_faces import PresentPhoto
+from ..store.metadata_faces import PresentPhoto, SaidFacts
 from ..store.standings import Standing, read_standings
 from . import manual_faces
 from .decide import Editor
@@ -39,6 +40,10 @@ Progress = Callable[[int, int, File | None], None]
 
 BATCH_SIZE = 500
 """Photos, or named faces, that are saved in one transaction."""
+DIGITS = 30
+"""Of a digest of sidecars, which the digests of what they said follow."""
+UNREAD = ("", "")
+"""Stands for the source of names where a face has to wait: the next ingest reads them again."""
 _ReadPhoto = tuple[int, list[tuple[str, str]] | None, tuple[str, str]]
 """A photo's id, its names without a place (None: not read), and the hash and digest of what was read."""
 
@@ -101,7 +106,7 @@ class _NameImporter:
         self._reader = NameReader()
         self._keys_by_name = store.keys_by_name(conn)
         self._read_photos: list[_ReadPhoto] = []
-        self._facts: list[tuple[int, PhotoFacts]] = []
+        self._facts: list[tuple[PresentPhoto, SaidFacts, SaidFacts]] = []
         self._named_faces: set[int] = set()
         self._named_keys: set[str] = set()
 
@@ -114,11 +119,12 @@ class _NameImporter:
         xmp = self._read_embedded(photo)
         if xmp is None:
             return  # the next ingest tries again
-        self._facts.append((photo.id, self._reader.read_facts(photo.files(), xmp)))
-        if not self._with_names:
-            self._read_photos.append((photo.id, None, dates))
-        elif (placeless := self._import_names(photo, xmp)) is not None:
-            self._read_photos.append((photo.id, placeless, names))
+        said = _said_facts(self._reader.read_facts(photo.files(), xmp))
+        self._facts.append((photo, said, _said_facts(xmp.exif)))
+        placeless = self._import_names(photo, xmp) if self._with_names else None
+        source = dates if not self._with_names else names if placeless is not None else UNREAD
+        read = (photo.sha256, f"{source[1]}:{said.digest()}")
+        self._read_photos.append((photo.id, placeless, read))
         if len(self._facts) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
             self.save_batch()
 
@@ -145,9 +151,8 @@ class _NameImporter:
         with transaction(self._conn):
             store.update_faces(self._conn, sorted(self._named_faces))
             store.show(self._conn, self._named_keys)
-            for photo_id, facts in self._facts:
-                place = (facts.latitude, facts.longitude)
-                metadata_faces.save_facts(self._conn, photo_id, facts.taken_at, place)
+            for photo, said, exif in self._facts:
+                metadata_faces.save_facts(self._conn, photo.id, said, exif=exif, before=photo.said)
             for photo_id, names, source in self._read_photos:
                 if names is None:
                     photo_names.save_read(self._conn, photo_id, source)
@@ -315,7 +320,11 @@ def propose_names(conn: Connection) -> int:
 
 def _digest_source(what: str, sidecars: list[list[object]]) -> str:
     """A digest of what was read, the names too or only the dates, and of the sidecars it was read from."""
-    return _sha256(json.dumps([what, sidecars]))
+    return _sha256(json.dumps([what, sidecars]))[:DIGITS]
+
+
+def _said_facts(facts: PhotoFacts | Exif) -> SaidFacts:
+    return SaidFacts(facts.taken_at, (facts.latitude, facts.longitude))
 
 
 def _find_names_elsewhere(
