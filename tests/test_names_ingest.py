@@ -194,6 +194,46 @@ def test_a_sidecar_s_corrected_date_counts_and_what_an_owner_emptied_stays_empty
     assert rows(database, FACTS) == [("1966", None, None)]
 
 
+@pytest.mark.parametrize("options", [(), ("--no-names",)])
+def test_a_sidecar_that_cannot_be_read_now_is_read_by_the_next_ingest(
+    toy: Any,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    from datasette_faces.people.metadata import sidecars
+
+    def fail(path: str) -> None:
+        raise OSError(5, "Input/output error", path)
+
+    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
+    draw(photos / "0.png", RED)
+    sidecar.write_bytes(xmp(photoshop_DateCreated="1968"))
+    ingest(database, photos, *options)
+    sidecar.write_bytes(xmp(photoshop_DateCreated="1968-07"))
+    with monkeypatch.context() as broken:
+        broken.setattr(sidecars, "open_without_blocking", fail)
+        report = ingest(database, photos, *options)
+    assert ["Input/output error" in fault for _, fault in report["faults"]] == [True]
+    assert rows(database, FACTS) == [("1968", None, None)]
+    assert ingest(database, photos, *options)["faults"] == []
+    assert rows(database, FACTS) == [("1968-07", None, None)]
+
+
+@pytest.mark.parametrize("name", [".picasa.ini", "0.png.json"])
+def test_names_wait_for_every_file_beside_a_photo(
+    toy: Any, photos: Path, tmp_path: Path, name: str
+) -> None:
+    database = tmp_path / "x.db"
+    draw(photos / "0.png", RED)
+    (photos / "0.png.xmp").write_bytes(mwg(("Ada", WHOLE, "Face"), size=(40, 40)))
+    (photos / name).symlink_to(photos / "gone")
+    assert ingest(database, photos)["named"] == 0
+    (photos / name).unlink()
+    assert ingest(database, photos)["named"] == 1
+
+
 def test_each_photo_is_read_once_for_dates_and_once_more_for_names(
     toy: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ..algorithms import geometry, name_assignment
 from ..algorithms.box_matching import match_boxes, may_be_same_face
 from ..algorithms.spelling import fold
-from ..errors import DecisionError, FacesError
+from ..errors import DecisionError, FacesError, UnreadableNow
 from ..media.exif import Exif
 from ..media.files import as_text, read_file
 from ..models.model_pools import ModelPools
@@ -119,18 +119,24 @@ class _NameImporter:
         xmp = self._read_embedded(photo)
         if xmp is None:
             return  # the next ingest tries again
-        said = _said_facts(self._reader.read_facts(photo.files(), xmp))
+        try:
+            said = _said_facts(self._reader.read_facts(photo.files(), xmp))
+            parsed = self._read_names(photo, xmp) if self._with_names else None
+        except UnreadableNow as error:
+            self.report.faults.append((photo.path, str(error)))
+            return  # the next ingest tries again
         self._facts.append((photo, said, _said_facts(xmp.exif)))
-        placeless = self._import_names(photo, xmp) if self._with_names else None
+        placeless = self._import_names(photo, parsed) if parsed else None
         source = dates if not self._with_names else names if placeless is not None else UNREAD
         read = (photo.sha256, f"{source[1]}:{said.digest()}")
         self._read_photos.append((photo.id, placeless, read))
         if len(self._facts) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
             self.save_batch()
 
-    def _import_names(self, photo: PresentPhoto, xmp: EmbeddedXmp) -> list[tuple[str, str]] | None:
+    def _import_names(
+        self, photo: PresentPhoto, parsed: ParsedNames
+    ) -> list[tuple[str, str]] | None:
         """Name the faces of a photo; returns the names without a place, None if a face has to wait."""
-        parsed = self._read_names(photo, xmp)
         regions = [region for region in parsed.regions if region.kind == FACE]
         regions = self._leave_out_forgotten(photo, regions)
         self.report.photos += bool(regions)
