@@ -269,3 +269,42 @@ def test_a_short_date_is_published_and_found_as_it_is(
     assert result.exit_code == 0, result.output
     published = "select taken_at from photos order by id"
     assert rows(catalogue, published) == [("1968",), ("1968-07",), ("1968-07-04",)]
+
+
+def third(place: int) -> Area:
+    return Area(place / 3, 0, 1 / 3, 1)
+
+
+def test_no_region_draws_a_forgotten_face_in_an_edited_photo(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
+    draw(photos / "0.png", RED, SHY)
+    sidecar.write_bytes(written(("Ada", LEFT), ("Sylvester", RIGHT), size=(80, 40)))
+    assert ingest(database, photos)["named"] == 2
+    assert faces("forget", database, "--person", "Sylvester", "--yes").exit_code == 0
+    for colours, regions in (
+        ((SHY, RED, WHITE), [("Sylvester", third(0)), ("Ada", third(1))]),
+        ((WHITE, RED, SHY), [("sylvester", third(2))]),
+    ):
+        draw(photos / "0.png", *colours)
+        sidecar.write_bytes(written(*regions, size=(120, 40)))
+        ingest(database, photos)
+        assert [name for _, name in rows(database, PEOPLE)] == ["Ada"]
+    draw(photos / "0.png", WHITE, RED, SHY, note="another caption")
+    ingest(database, photos)
+    assert [name for _, name in rows(database, PEOPLE)] == ["Ada"]
+
+
+def test_a_region_elsewhere_draws_its_face_where_another_one_was_forgotten(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    database, sidecar = tmp_path / "x.db", photos / "0.png.xmp"
+    draw(photos / "0.png", RED, SHY, SHY)
+    sidecar.write_bytes(written(("Ada", third(0)), ("Sylvester", third(1)), size=(120, 40)))
+    assert ingest(database, photos)["named"] == 2
+    assert faces("forget", database, "--person", "Sylvester", "--yes").exit_code == 0
+    regions = [(name, third(place)) for place, name in enumerate(("Ada", "Sylvester", "Sy"))]
+    sidecar.write_bytes(written(*regions, size=(120, 40)))
+    assert ingest(database, photos)["named"] == 1
+    assert [name for _, name in rows(database, PEOPLE)] == ["Ada", "Sy"]

@@ -224,6 +224,9 @@ class _NameImporter:
         missing = [placed[number][0] for number in matching.unmatched]
         drawn = [region for region in missing if fold(region.name) not in elsewhere]
         self.report.known += len(missing) - len(drawn)
+        if drawn and forgotten_faces.may_be_anywhere(self._conn, photo.id):
+            self.report.unmet += len(drawn)
+            return True
         settled = [self._draw_face(photo, region) for region in drawn]
         return all(settled)
 
