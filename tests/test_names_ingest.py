@@ -9,8 +9,10 @@ from typing import Any
 from unicodedata import normalize
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from packets import mwg
+from PIL import Image
 from running import faces, ingest, rows
 from serving import site
 from test_names_frames import written
@@ -308,3 +310,32 @@ def test_a_region_elsewhere_draws_its_face_where_another_one_was_forgotten(
     sidecar.write_bytes(written(*regions, size=(120, 40)))
     assert ingest(database, photos)["named"] == 1
     assert [name for _, name in rows(database, PEOPLE)] == ["Ada", "Sy"]
+
+
+@pytest.mark.parametrize("drawn_into_grey", [False, True])
+def test_a_name_in_the_lost_part_of_a_photo_waits_for_the_whole_copy(
+    toy: Any,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    drawn_into_grey: bool,
+) -> None:
+    from datasette_faces.people.import_names import metadata_faces
+
+    database, photo = tmp_path / "x.db", photos / "0.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 40, 3), np.uint8)
+    pixels[15:25, 15:25], pixels[55:65, 15:25] = RED, BLUE
+    Image.fromarray(pixels).save(photo)
+    whole = photo.read_bytes()
+    lower = Area(0, 0.5, 1, 0.5)
+    (photos / "0.png.xmp").write_bytes(written(("Eve", lower), size=(40, 80)))
+    photo.write_bytes(whole[: len(whole) * 2 // 3])
+    with monkeypatch.context() as former:
+        if drawn_into_grey:  # as an earlier version did
+            former.setattr(metadata_faces, "is_damaged", lambda *_: False)
+        assert ingest(database, photos)["named"] == int(drawn_into_grey)
+    assert rows(database, "select damage is null from photos") == [(0,)]
+    photo.write_bytes(whole)
+    assert ingest(database, photos)["named"] == 1
+    assert [name for _, name in rows(database, PEOPLE)].count("Eve") == 1
+    assert ingest(database, photos)["named"] == 0

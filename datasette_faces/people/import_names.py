@@ -224,11 +224,18 @@ class _NameImporter:
         missing = [placed[number][0] for number in matching.unmatched]
         drawn = [region for region in missing if fold(region.name) not in elsewhere]
         self.report.known += len(missing) - len(drawn)
-        if drawn and forgotten_faces.may_be_anywhere(self._conn, photo.id):
+        if drawn and not self._is_whole(photo):
             self.report.unmet += len(drawn)
-            return True
+            return True  # another content is asked again
         settled = [self._draw_face(photo, region) for region in drawn]
         return all(settled)
+
+    def _is_whole(self, photo: PresentPhoto) -> bool:
+        """Whether regions without a face show one: none is drawn into grey, nor one that was forgotten."""
+        return not (
+            metadata_faces.is_damaged(self._conn, photo.id)
+            or forgotten_faces.may_be_anywhere(self._conn, photo.id)
+        )
 
     def _is_settled(
         self, photo: PresentPhoto, region: NamedRegion, standing: Standing | None
@@ -242,10 +249,20 @@ class _NameImporter:
         return {_name_key(name), *self._keys_by_name.get(fold(name), ())}
 
     def _was_imported(self, photo: PresentPhoto, region: NamedRegion, what: str = "") -> bool:
-        """Whether this was imported before, undone or not, from any content the photo has had."""
-        contents = {photo.sha256, *metadata_faces.contents(self._conn, photo.id)}
-        uids = [_decision_uid(sha256, region, what) for sha256 in contents]
-        return any(decisions.by_uid(self._conn, uid) for uid in uids)
+        """Whether this was imported before, from any content the photo has had.
+
+        Undone or not, unless its face is lost: a damaged file may have become whole.
+        """
+        if decisions.by_uid(self._conn, _decision_uid(photo.sha256, region, what)) is not None:
+            return True
+        contents = metadata_faces.contents(self._conn, photo.id)
+        former = (
+            decisions.by_uid(self._conn, _decision_uid(sha256, region, what)) for sha256 in contents
+        )
+        return any(
+            made is not None and (not made.active or decisions.faces_of(self._conn, made))
+            for made in former
+        )
 
     def _name_face(self, photo: PresentPhoto, region: NamedRegion, face_id: int) -> None:
         """Add the decision that a face has a name, in a transaction; `save_batch` applies it."""

@@ -148,6 +148,12 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:16]
 
 
+def is_damaged(conn: Connection, photo_id: int) -> bool:
+    """Whether pixels of a photo could not be read."""
+    [damage] = conn.execute("select damage from photos where id = ?", [photo_id]).fetchone()
+    return damage is not None
+
+
 def contents(conn: Connection, photo_id: int) -> list[str]:
     """The hashes of what a photo held before it was edited."""
     rows = conn.execute("select sha256 from photo_contents where photo_id = ?", [photo_id])
