@@ -62,6 +62,25 @@ def test_a_region_of_someone_who_was_named_here_elsewhere_draws_no_face(
     assert rows(database, PEOPLE) == [(1, "Ada"), (2, "Ada")]
 
 
+def test_a_region_draws_someone_whom_grouping_alone_saw_elsewhere(
+    toy: Any, photos: Path, tmp_path: Path
+) -> None:
+    draw(photos / "0.png", RED, WHITE, SHY)
+    draw(photos / "1.png", RED)
+    database = tmp_path / "x.db"
+    ingest(database, photos)
+    assert faces("people", database, "name", 1, "Ada").exit_code == 0
+    with sqlite3.connect(database) as conn:
+        # Only the face in the other photo was named by somebody
+        conn.execute("delete from decision_faces where sha256 in "
+                     "(select sha256 from photos where path like '%0.png')")  # fmt: skip
+    conn.close()
+    assert rows(database, PEOPLE) == [(1, "Ada"), (2, "Ada")]
+    (photos / "0.png.xmp").write_bytes(written(("Ada", Area(2 / 3, 0, 1 / 3, 1)), size=(120, 40)))
+    assert ingest(database, photos)["named"] == 1
+    assert rows(database, "select x from faces where photo_id = 1 order by 1") == [(0,), (80,)]
+
+
 def test_a_person_of_two_sources_is_one_and_found_by_either_name(
     toy: Any, photos: Path, tmp_path: Path
 ) -> None:

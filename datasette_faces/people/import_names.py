@@ -220,7 +220,9 @@ class _NameImporter:
                     self.report.known += 1
                 else:
                     self._name_face(photo, region, face_id)
-        elsewhere = _find_names_elsewhere(called, pairs)
+        # Where grouping alone saw someone they may not be
+        sure = {it: name for it, name in called.items() if it in standings and standings[it].placed}
+        elsewhere = _find_names_elsewhere(sure, pairs)
         missing = [placed[number][0] for number in matching.unmatched]
         drawn = [region for region in missing if fold(region.name) not in elsewhere]
         self.report.known += len(missing) - len(drawn)

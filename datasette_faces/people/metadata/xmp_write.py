@@ -54,9 +54,9 @@ def write_regions(existing: bytes | None, regions: Sequence[NamedRegion], frame:
     """A sidecar's content with these names added to what it already holds.
 
     A region that is there already, in whichever block, by `box_matching.match`, keeps its box and
-    gets the name; the others are added. Regions of other people and of other kinds stay. Writing the same names again
-    gives the same bytes. Raises NamesError where `existing` is not XMP, or where its regions were
-    drawn on a picture of another shape.
+    gets the name; the others are added. Regions of other people and of other kinds stay. Writing the
+    same names again gives the same bytes. Raises NamesError where `existing` is not XMP, or where its
+    regions were drawn on a picture of another shape.
     """
     document = parse_xml(existing) if existing and existing.strip(b"\0 \r\n\t") else _new_document()
     properties = read_properties(document.root)
