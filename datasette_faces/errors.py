@@ -9,6 +9,7 @@ FacesError                 one line for a person: names the thing, and the mend
 │   ├── MissingWeights     the weights are not installed and could not be downloaded
 │   └── WrongWeights       the weights are not those that they should be
 ├── NamesError             names that other programs wrote cannot be read, or not be written
+│   └── UnreadableNow      the file cannot be read at present; later it may be
 ├── SearchError            a search that makes no sense: a vector, a number, a model
 │   └── UnknownFace        a face to search with is not there, or not any more
 ├── Busy                   the server has its hands full, or is ending; later it may go
@@ -68,6 +69,10 @@ class WrongWeights(ModelError):
 
 class NamesError(FacesError):
     """What another program wrote about people cannot be read, or should not be written over."""
+
+
+class UnreadableNow(NamesError):
+    """A file that may hold names is there and cannot be read at present, as on a disk that fails."""
 
 
 class SearchError(FacesError):

@@ -12,7 +12,7 @@ import pytest
 from exiftool import exiftool, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packets import DIGIKAM, LIGHTROOM, MICROSOFT, PICASA, mwg, packet
+from packets import DIGIKAM, LIGHTROOM, MICROSOFT, MP, PICASA, area, mwg, packet
 from test_names_xmp import ANN, BOB, FRAME, HERE, places
 
 from datasette_faces.algorithms.box_matching import may_be_same_face
@@ -422,3 +422,45 @@ def test_a_sidecar_that_is_too_large_or_gone_is_refused_with_a_reason(tmp_path):
     path.unlink()
     with pytest.raises(NamesError, match="cannot be read"):
         read_sidecar(Sidecar(str(path), XMP))
+
+
+def written_area(place: Area) -> str:
+    return area(place.x, place.y, place.width, place.height)
+
+
+def in_blocks(*packets: bytes) -> bytes:
+    """A packet with the descriptions of several."""
+    start, end = b"<rdf:Description", b"</rdf:RDF>"
+    head, tail = packets[0].split(start)[0], packets[0][packets[0].index(end) :]
+    inside = [data[data.index(start) : data.index(end)] for data in packets]
+    return head + b"".join(inside) + tail
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_a_region_gets_its_name_in_whichever_block_it_is(order):
+    blocks = [
+        mwg(("Ann", written_area(ANN), "Face")),
+        mwg(("Bob", written_area(BOB), "Face")),
+        packet(
+            "<MP:RegionInfo rdf:parseType='Resource'><MPRI:Regions><rdf:Bag><rdf:li "
+            f"MPReg:PersonDisplayName='Bob' MPReg:Rectangle='{BOB.x},{BOB.y},{BOB.width},{BOB.height}'"
+            "/></rdf:Bag></MPRI:Regions></MP:RegionInfo>",
+            MP,
+        ),
+    ]
+    data = in_blocks(*(blocks[number] for number in order))
+    same = write_regions(data, [region("Bob", BOB), region("Ann", ANN)], FRAME)
+    assert (same.count(b"<mwg-rs:Name>"), same.count(b"Robert")) == (2, 0)
+    renamed = write_regions(data, [region("Robert", BOB)], FRAME)
+    assert renamed.count(b"<mwg-rs:Name>") == 2
+    assert b"Bob" not in renamed
+    assert {it.name for it in xmp_read.read_xmp(renamed, FRAME).regions} == {"Ann", "Robert"}
+    again = write_regions(renamed, [region("Robert", BOB)], FRAME)
+    assert again == renamed
+
+
+def test_a_new_region_is_added_once_to_the_first_of_several_blocks():
+    data = in_blocks(mwg(("Rex", HERE, "Pet")), mwg(("Bob", written_area(BOB), "Face")))
+    added = write_regions(data, [region("Ann", ANN), region("Bob", BOB)], FRAME)
+    assert added.count(b"<mwg-rs:Name>") == 3
+    assert added.index(b">Ann<") < added.index(b">Bob<")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from exiftool import exiftool
@@ -53,7 +54,7 @@ def placed(latitude: str, longitude: str = "58,22,12W") -> bytes:
     ],
 )
 def test_the_surest_date_of_a_packet_counts(properties, taken_at):
-    assert read_xmp_facts(xmp(**properties)) == PhotoFacts(taken_at)
+    assert read_xmp_facts(xmp(**properties)).taken_at == taken_at
 
 
 def test_attributes_are_read_as_elements_are():
@@ -95,7 +96,7 @@ def test_a_direction_may_stand_in_a_property_of_its_own():
     ],
 )  # fmt: skip
 def test_iptc_s_date_is_when_it_was_created_or_else_digitized(records, taken_at):
-    assert read_iptc_facts(records) == PhotoFacts(taken_at)
+    assert read_iptc_facts(records).taken_at == taken_at
 
 
 def test_exif_comes_first_and_when_a_file_was_saved_comes_last():
@@ -105,6 +106,36 @@ def test_exif_comes_first_and_when_a_file_was_saved_comes_last():
     assert merge_facts(here, others) == PhotoFacts("1968", 5.0, 6.0)
     assert merge_facts(here, [PhotoFacts()]) == PhotoFacts("2001", 5.0, 6.0)
     assert merge_facts(Exif(), []) == PhotoFacts()
+
+
+TAKEN, SCANNED = "1968-07-04", "2022-01-10"
+
+
+@pytest.mark.parametrize("taken", ["exif", "sidecar", "xmp", "iptc", None])
+@pytest.mark.parametrize("scanned", ["exif", "sidecar", "xmp", "iptc"])
+def test_when_a_print_was_scanned_never_hides_when_it_was_taken(tmp_path, taken, scanned):
+    photo, exif = tmp_path / "a.jpg", {}
+    packets: dict[str, dict[str, str]] = {"sidecar": {}, "xmp": {}}
+    records: dict[int, str] = {}
+    for where, name, tag, record, day in (
+        (taken, "photoshop_DateCreated", ORIGINAL, 55, TAKEN),
+        (scanned, "xmp_CreateDate", DIGITIZED, 62, SCANNED),
+    ):
+        if where == "exif":
+            exif[tag] = day.replace("-", ":") + " 12:00:00"
+        elif where == "iptc":
+            records[record] = day.replace("-", "")
+        elif where:
+            packets[where][name] = day
+    (tmp_path / "a.xmp").write_bytes(xmp(**packets["sidecar"]))
+    data = with_exif(TINY, {DATE_TIME: "2023:01:01 00:00:00"}, Exif=exif)
+    photo.write_bytes(data)
+    embedded = read_embedded_xmp(data)
+    iptc = read_iptc_facts({(2, it): day.encode() for it, day in records.items()})
+    found = NameReader().read_facts(
+        [str(photo)], replace(embedded, iptc=iptc, packets=(xmp(**packets["xmp"]),))
+    )
+    assert (found.taken_at or "")[:10] == (TAKEN if taken else SCANNED)
 
 
 def iptc_jpeg(date: bytes) -> bytes:
@@ -128,11 +159,11 @@ def test_sidecar_picture_and_iptc_are_asked_in_this_order(tmp_path):
     assert taken_at(with_xmp) == "2002"
     (tmp_path / "a.xmp").write_bytes(xmp(xmp_CreateDate="2001"))
     assert taken_at(with_xmp) == "2001"
-    (tmp_path / "a.jpg.xmp").write_bytes(xmp(xmp_CreateDate="2000"))
+    (tmp_path / "a.jpg.xmp").write_bytes(xmp(photoshop_DateCreated="2000"))
     assert taken_at(iptc_jpeg(b"20040102")) == "2000"
     (tmp_path / "a.jpg.xmp").write_bytes(b"<broken")
     assert taken_at(with_xmp) == "2001"
-    assert taken_at(with_exif(TINY, {}, Exif={DIGITIZED: "1999:01"})) == "1999-01"
+    assert taken_at(with_exif(TINY, {}, Exif={ORIGINAL: "1999:01"})) == "1999-01"
     assert taken_at(with_exif(TINY, {DATE_TIME: "2020:01:01 00:00:00"})) == "2001"
     assert taken_at(iptc_jpeg(b"\xff" * 40_000)) == "2001"
 

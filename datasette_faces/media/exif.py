@@ -19,7 +19,8 @@ class Exif:
     """Facts of one photograph; None where they are missing or impossible.
 
     taken_at: ISO 8601, with as much as is given: a year, a month, a day, a time with sub-seconds and
-    offset. is_save_date: it is when the file was saved last, as nothing says when it was taken.
+    offset. is_scan_date: it is when the picture was digitized, and is_save_date, when the file was saved
+    last, as nothing here says when it was taken.
     Position in degrees, WGS 84.
     """
 
@@ -29,6 +30,7 @@ class Exif:
     latitude: float | None = None
     longitude: float | None = None
     is_save_date: bool = False
+    is_scan_date: bool = False
 
 
 def read_exif(image: Image.Image) -> Exif:
@@ -48,14 +50,16 @@ def read_exif(image: Image.Image) -> Exif:
         _or_none(tags.get, tag) for tag in (base.Orientation, base.Make, base.Model, base.DateTime)
     )
     taken_at = _or_none(_read_date, details)
-    saved_at = None if taken_at else _or_none(_read_save_date, changed_at, details)
+    scanned_at = None if taken_at else _or_none(_read_scan_date, details)
+    saved_at = None if taken_at or scanned_at else _or_none(_read_save_date, changed_at, details)
     return Exif(
         orientation=orientation if orientation in range(1, 9) else UPRIGHT,
-        taken_at=taken_at or saved_at,
+        taken_at=taken_at or scanned_at or saved_at,
         camera=_name_camera(_clean_text(make), _clean_text(model)),
         latitude=latitude,
         longitude=longitude,
         is_save_date=saved_at is not None,
+        is_scan_date=scanned_at is not None,
     )
 
 
@@ -74,11 +78,19 @@ def _clean_text(value: Any) -> str:
 
 
 def _read_date(details: dict[int, Any]) -> str | None:
-    """When the picture was taken, or else digitized."""
+    """When the picture was taken."""
     base = ExifTags.Base
-    original = (base.DateTimeOriginal, base.SubsecTimeOriginal, base.OffsetTimeOriginal)
-    digitized = (base.DateTimeDigitized, base.SubsecTimeDigitized, base.OffsetTimeDigitized)
-    return _parse_tags(details, *original) or _parse_tags(details, *digitized)
+    return _parse_tags(
+        details, base.DateTimeOriginal, base.SubsecTimeOriginal, base.OffsetTimeOriginal
+    )
+
+
+def _read_scan_date(details: dict[int, Any]) -> str | None:
+    """When the picture was digitized: of a print, when it was scanned."""
+    base = ExifTags.Base
+    return _parse_tags(
+        details, base.DateTimeDigitized, base.SubsecTimeDigitized, base.OffsetTimeDigitized
+    )
 
 
 def _read_save_date(changed_at: Any, details: dict[int, Any]) -> str | None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from ..algorithms import geometry, name_assignment
 from ..algorithms.box_matching import match_boxes, may_be_same_face
 from ..algorithms.spelling import fold
-from ..errors import DecisionError, FacesError
+from ..errors import DecisionError, FacesError, UnreadableNow
+from ..media.exif import Exif
 from ..media.files import as_text, read_file
 from ..models.model_pools import ModelPools
 from ..shapes import Area, File
@@ -23,7 +24,7 @@ from ..store import decisions, forgotten_faces, metadata_faces, models, photo_na
 from ..store import people as store
 from ..store.connection import Connection, transaction
 from ..store.decisions import MEMBER, Decision
-from ..store.metadata_faces import PresentPhoto
+from ..store.metadata_faces import PresentPhoto, SaidFacts
 from ..store.standings import Standing, read_standings
 from . import manual_faces
 from .decide import Editor
@@ -39,6 +40,10 @@ Progress = Callable[[int, int, File | None], None]
 
 BATCH_SIZE = 500
 """Photos, or named faces, that are saved in one transaction."""
+DIGITS = 30
+"""Of a digest of sidecars, which the digests of what they said follow."""
+UNREAD = ("", "")
+"""Stands for the source of names where a face has to wait: the next ingest reads them again."""
 _ReadPhoto = tuple[int, list[tuple[str, str]] | None, tuple[str, str]]
 """A photo's id, its names without a place (None: not read), and the hash and digest of what was read."""
 
@@ -101,7 +106,7 @@ class _NameImporter:
         self._reader = NameReader()
         self._keys_by_name = store.keys_by_name(conn)
         self._read_photos: list[_ReadPhoto] = []
-        self._facts: list[tuple[int, PhotoFacts]] = []
+        self._facts: list[tuple[PresentPhoto, SaidFacts, SaidFacts]] = []
         self._named_faces: set[int] = set()
         self._named_keys: set[str] = set()
 
@@ -114,17 +119,24 @@ class _NameImporter:
         xmp = self._read_embedded(photo)
         if xmp is None:
             return  # the next ingest tries again
-        self._facts.append((photo.id, self._reader.read_facts(photo.files(), xmp)))
-        if not self._with_names:
-            self._read_photos.append((photo.id, None, dates))
-        elif (placeless := self._import_names(photo, xmp)) is not None:
-            self._read_photos.append((photo.id, placeless, names))
+        try:
+            said = _said_facts(self._reader.read_facts(photo.files(), xmp))
+            parsed = self._read_names(photo, xmp) if self._with_names else None
+        except UnreadableNow as error:
+            self.report.faults.append((photo.path, str(error)))
+            return  # the next ingest tries again
+        self._facts.append((photo, said, _said_facts(xmp.exif)))
+        placeless = self._import_names(photo, parsed) if parsed else None
+        source = dates if not self._with_names else names if placeless is not None else UNREAD
+        read = (photo.sha256, f"{source[1]}:{said.digest()}")
+        self._read_photos.append((photo.id, placeless, read))
         if len(self._facts) >= BATCH_SIZE or len(self._named_faces) >= BATCH_SIZE:
             self.save_batch()
 
-    def _import_names(self, photo: PresentPhoto, xmp: EmbeddedXmp) -> list[tuple[str, str]] | None:
+    def _import_names(
+        self, photo: PresentPhoto, parsed: ParsedNames
+    ) -> list[tuple[str, str]] | None:
         """Name the faces of a photo; returns the names without a place, None if a face has to wait."""
-        parsed = self._read_names(photo, xmp)
         regions = [region for region in parsed.regions if region.kind == FACE]
         regions = self._leave_out_forgotten(photo, regions)
         self.report.photos += bool(regions)
@@ -145,9 +157,8 @@ class _NameImporter:
         with transaction(self._conn):
             store.update_faces(self._conn, sorted(self._named_faces))
             store.show(self._conn, self._named_keys)
-            for photo_id, facts in self._facts:
-                place = (facts.latitude, facts.longitude)
-                metadata_faces.save_facts(self._conn, photo_id, facts.taken_at, place)
+            for photo, said, exif in self._facts:
+                metadata_faces.save_facts(self._conn, photo.id, said, exif=exif, before=photo.said)
             for photo_id, names, source in self._read_photos:
                 if names is None:
                     photo_names.save_read(self._conn, photo_id, source)
@@ -209,12 +220,24 @@ class _NameImporter:
                     self.report.known += 1
                 else:
                     self._name_face(photo, region, face_id)
-        elsewhere = _find_names_elsewhere(called, pairs)
+        # Where grouping alone saw someone they may not be
+        sure = {it: name for it, name in called.items() if it in standings and standings[it].placed}
+        elsewhere = _find_names_elsewhere(sure, pairs)
         missing = [placed[number][0] for number in matching.unmatched]
         drawn = [region for region in missing if fold(region.name) not in elsewhere]
         self.report.known += len(missing) - len(drawn)
+        if drawn and not self._is_whole(photo):
+            self.report.unmet += len(drawn)
+            return True  # another content is asked again
         settled = [self._draw_face(photo, region) for region in drawn]
         return all(settled)
+
+    def _is_whole(self, photo: PresentPhoto) -> bool:
+        """Whether regions without a face show one: none is drawn into grey, nor one that was forgotten."""
+        return not (
+            metadata_faces.is_damaged(self._conn, photo.id)
+            or forgotten_faces.may_be_anywhere(self._conn, photo.id)
+        )
 
     def _is_settled(
         self, photo: PresentPhoto, region: NamedRegion, standing: Standing | None
@@ -228,10 +251,20 @@ class _NameImporter:
         return {_name_key(name), *self._keys_by_name.get(fold(name), ())}
 
     def _was_imported(self, photo: PresentPhoto, region: NamedRegion, what: str = "") -> bool:
-        """Whether this was imported before, undone or not, from any content the photo has had."""
-        contents = {photo.sha256, *metadata_faces.contents(self._conn, photo.id)}
-        uids = [_decision_uid(sha256, region, what) for sha256 in contents]
-        return any(decisions.by_uid(self._conn, uid) for uid in uids)
+        """Whether this was imported before, from any content the photo has had.
+
+        Undone or not, unless its face is lost: a damaged file may have become whole.
+        """
+        if decisions.by_uid(self._conn, _decision_uid(photo.sha256, region, what)) is not None:
+            return True
+        contents = metadata_faces.contents(self._conn, photo.id)
+        former = (
+            decisions.by_uid(self._conn, _decision_uid(sha256, region, what)) for sha256 in contents
+        )
+        return any(
+            made is not None and (not made.active or decisions.faces_of(self._conn, made))
+            for made in former
+        )
 
     def _name_face(self, photo: PresentPhoto, region: NamedRegion, face_id: int) -> None:
         """Add the decision that a face has a name, in a transaction; `save_batch` applies it."""
@@ -315,7 +348,11 @@ def propose_names(conn: Connection) -> int:
 
 def _digest_source(what: str, sidecars: list[list[object]]) -> str:
     """A digest of what was read, the names too or only the dates, and of the sidecars it was read from."""
-    return _sha256(json.dumps([what, sidecars]))
+    return _sha256(json.dumps([what, sidecars]))[:DIGITS]
+
+
+def _said_facts(facts: PhotoFacts | Exif) -> SaidFacts:
+    return SaidFacts(facts.taken_at, (facts.latitude, facts.longitude))
 
 
 def _find_names_elsewhere(

@@ -36,6 +36,17 @@ def read_boxes(conn: Connection, photo_id: int) -> list[Box]:
     return [coerce.box(*box) for box in rows]
 
 
+def may_be_anywhere(conn: Connection, photo_id: int) -> bool:
+    """Whether a face was forgotten in a former content of a photo: where it is now is not certain."""
+    if not has_tables(conn, "forgotten_faces"):
+        return False  # a file of an earlier version
+    found = conn.execute(
+        "select 1 from photo_contents join forgotten_faces using (sha256) where photo_id = ? limit 1",
+        [photo_id],
+    )
+    return found.fetchone() is not None
+
+
 def is_among(box: Box, boxes: Iterable[Box]) -> bool:
     """Whether a face in a box is one of those that were forgotten."""
     return any(may_be_same_face(box, other) for other in boxes if other.width and other.height)

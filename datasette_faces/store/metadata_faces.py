@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -21,8 +22,8 @@ AT_ONCE = 1000
 class PresentPhoto:
     """A photo whose file is there: path and its bytes where it is not UTF-8, upright size in pixels.
 
-    read: the content, and a digest of the sidecars, whose names were read, if any were. others: further
-    places of the same content.
+    read: the content, and a digest of the sidecars, whose names were read, if any were. said: the digest
+    of the date and place that they said then. others: further places of the same content.
     """
 
     id: int
@@ -32,6 +33,7 @@ class PresentPhoto:
     width: int
     height: int
     read: tuple[str, str] | None = None
+    said: str = ""
     others: tuple[tuple[str, bytes | None], ...] = ()
 
     def files(self) -> list[str]:
@@ -73,9 +75,10 @@ def _photos(conn: Connection, chosen: str, params: list[str]) -> Iterator[Presen
         others = _copies(conn, [row[0] for row in rows])
         for *facts, sha256, sidecars in rows:
             photo = PresentPhoto(*facts)
-            read = None if sha256 is None else (sha256, sidecars)
+            source, _, said = (sidecars or "").partition(":")
+            read = None if sha256 is None else (sha256, source)
             copies = [it for it in others.get(photo.id, ()) if it[0] != photo.path]
-            yield replace(photo, read=read, others=tuple(copies))
+            yield replace(photo, read=read, said=said, others=tuple(copies))
         if len(rows) < AT_ONCE:
             return
         last = rows[-1][0]
@@ -98,15 +101,57 @@ def _copies(conn: Connection, photo_ids: list[int]) -> dict[int, list[tuple[str,
     return {it: places for it, places in found.items() if len(places) > 1}
 
 
+@dataclass(frozen=True, slots=True)
+class SaidFacts:
+    """When and where (latitude, longitude) a photo was taken, as files say; None: not said."""
+
+    taken_at: str | None
+    place: tuple[float | None, float | None]
+
+    def digest(self) -> str:
+        """What is kept of it, to see by the next import whether a photo's row says the same."""
+        return f"{_digest(self.taken_at)}:{_digest(self.place)}"
+
+
 def save_facts(
-    conn: Connection, photo_id: int, taken_at: str | None, place: tuple[float | None, float | None]
+    conn: Connection, photo_id: int, said: SaidFacts, *, exif: SaidFacts, before: str
 ) -> None:
-    """Say when and where (latitude, longitude) a photo was taken, in a transaction; None: unknown."""
-    conn.execute(
-        "update photos set taken_at = ?1, latitude = ?2, longitude = ?3 where id = ?4 "
-        "and (taken_at is not ?1 or latitude is not ?2 or longitude is not ?3)",
-        [taken_at, *place, photo_id],
-    )
+    """Let a photo's row follow what its files say, in a transaction; what its owner wrote there stays.
+
+    exif: what EXIF says alone, as the row was made. before: the digest of what the files said when
+    they were read last; empty if that is unknown.
+    """
+    date, *place = conn.execute(
+        "select taken_at, latitude, longitude from photos where id = ?", [photo_id]
+    ).fetchone()
+    there = SaidFacts(date, (place[0], place[1]))
+    dated, placed = before.split(":") if before else ("", "")
+    if _follows((there.taken_at, said.taken_at, exif.taken_at), dated):
+        conn.execute("update photos set taken_at = ? where id = ?", [said.taken_at, photo_id])
+    if _follows((there.place, said.place, exif.place), placed):
+        conn.execute(
+            "update photos set latitude = ?, longitude = ? where id = ?", [*said.place, photo_id]
+        )
+
+
+def _follows(values: tuple[object, object, object], before: str) -> bool:
+    """Whether a value in a row has to become what is said; values: there, said, and what EXIF says."""
+    there, said, exif = values
+    if there == said:
+        return False
+    # What is not said anywhere may be filled in, but not what the owner emptied
+    is_empty = there in (None, (None, None)) and _digest(said) != before
+    return is_empty or (_digest(there) == before if before else there == exif)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:16]
+
+
+def is_damaged(conn: Connection, photo_id: int) -> bool:
+    """Whether pixels of a photo could not be read."""
+    [damage] = conn.execute("select damage from photos where id = ?", [photo_id]).fetchone()
+    return damage is not None
 
 
 def contents(conn: Connection, photo_id: int) -> list[str]:

@@ -13,6 +13,9 @@ from .connection import Connection
 Change: TypeAlias = Literal["new", "picture", "caption"]
 """What is new in a photo: all of it, its picture, or only what stands beside the pixels."""
 
+FACTS = ("taken_at", "latitude", "longitude")
+"""What an owner may correct by SQL."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownPath:
@@ -113,7 +116,10 @@ def save_photo(
         "from photos where id = :id",
         values,
     ).fetchone()
-    assignments = ", ".join(f"{name} = :{name}" for name in values)
+    # An import follows what files say, as far as the owner wrote nothing else
+    said = "select 1 from names_read where photo_id = ? and sidecars like '%:%'"
+    kept = FACTS if conn.execute(said, [photo_id]).fetchone() else ()
+    assignments = ", ".join(f"{name} = :{name}" for name in values if name not in kept)
     conn.execute(f"update photos set {assignments} where id = :id", values)
     if same_picture:
         former_faces.forget_content(conn, photo_id, sha256)

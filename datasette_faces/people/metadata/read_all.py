@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from ...errors import NamesError
+from ...errors import NamesError, UnreadableNow
 from . import picasa, takeout, xmp_read
 from .embedded import EmbeddedXmp, read_embedded_facts, read_embedded_names
 from .photo_facts import PhotoFacts, merge_facts, read_xmp_facts
@@ -35,7 +34,8 @@ class NameReader:
 
         Where several name the same face the first one counts: XMP sidecars, which programs write so
         that the photo stays as it is, then the photo itself, Picasa, and Takeout. frame: the photo's
-        upright size and detected faces, and the orientation of its pixels as in `xmp`.
+        upright size and detected faces, and the orientation of its pixels as in `xmp`. Raises
+        UnreadableNow where a sidecar cannot be read at present: others may not speak in its place.
         """
         sidecars = self.sidecars.find(path)
         contacts, fault = self._read_contacts(sidecars)
@@ -52,13 +52,17 @@ class NameReader:
     def read_facts(self, paths: Sequence[str], xmp: EmbeddedXmp) -> PhotoFacts:
         """When and where a photo was taken, as EXIF says, its XMP sidecars, its own XMP, and IPTC.
 
-        paths: all its places, which may have sidecars each.
+        paths: all its places, which may have sidecars each. Raises UnreadableNow.
         """
         beside = [it for path in paths for it in self.sidecars.find(path) if it.kind == XMP]
         facts = []
         for sidecar in beside:
-            with suppress(NamesError):
+            try:
                 facts.append(read_xmp_facts(read_sidecar(sidecar)))
+            except UnreadableNow:
+                raise
+            except NamesError:
+                continue
         return merge_facts(xmp.exif, [*facts, *read_embedded_facts(xmp)])
 
     def _read_contacts(self, sidecars: list[Sidecar]) -> tuple[dict[int, str], ParsedNames]:
@@ -66,6 +70,8 @@ class NameReader:
             if sidecar.kind == CONTACTS:
                 try:
                     content = self._read_shared(sidecar)
+                except UnreadableNow:
+                    raise
                 except NamesError as error:
                     return {}, ParsedNames((), (_describe_fault(sidecar.path, str(error)),))
                 return (
@@ -85,6 +91,8 @@ class NameReader:
                 parsed = picasa.read_picasa_names(ini, name, frame, contacts)
             else:
                 parsed = takeout.parse_takeout(read_sidecar(sidecar)).names
+        except UnreadableNow:
+            raise
         except NamesError as error:
             return ParsedNames((), (_describe_fault(sidecar.path, str(error)),))
         return _name_file(sidecar.path, parsed)
@@ -101,7 +109,7 @@ class NameReader:
                 self._shared.popitem(last=False)
         content = self._shared[sidecar.path]
         if isinstance(content, NamesError):
-            raise NamesError(str(content))
+            raise type(content)(str(content))
         return content
 
 

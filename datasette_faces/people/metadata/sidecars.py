@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from ...algorithms.spelling import fold, spell_like
-from ...errors import NamesError
+from ...errors import NamesError, UnreadableNow
 from ...media.file_names import choose_name
 from ...media.files import open_without_blocking
 from . import picasa, takeout, xml_safe
@@ -119,13 +119,13 @@ class SidecarFinder:
 
 
 def read_sidecar(sidecar: Sidecar) -> bytes:
-    """A sidecar's bytes. Raises NamesError where it is too large or cannot be read."""
+    """A sidecar's bytes. Raises NamesError where it is too large, UnreadableNow where reading fails."""
     limit = MAX_BYTES_BY_KIND[sidecar.kind]
     try:
         with open_without_blocking(sidecar.path) as stream:
             data = stream.read(limit + 1)
     except OSError as error:
-        raise NamesError(f"{sidecar.path} cannot be read: {error.strerror}") from None
+        raise UnreadableNow(f"{sidecar.path} cannot be read: {error.strerror}") from None
     if data is None:
         raise NamesError(f"{sidecar.path} is not a file")
     if len(data) > limit:

@@ -27,6 +27,7 @@ from .rdf import (
     RDF,
     ST_AREA,
     ST_DIM,
+    Value,
     find_array,
     find_rdf,
     read_fields,
@@ -52,10 +53,10 @@ APPLIED_TO, PERSONS = (MWG, "AppliedToDimensions"), (IPTC, "PersonInImage")
 def write_regions(existing: bytes | None, regions: Sequence[NamedRegion], frame: Frame) -> bytes:
     """A sidecar's content with these names added to what it already holds.
 
-    A region that is there already, by `box_matching.match`, keeps its box and gets the name; the
-    others are added. Regions of other people and of other kinds stay. Writing the same names again
-    gives the same bytes. Raises NamesError where `existing` is not XMP, or where its regions were
-    drawn on a picture of another shape.
+    A region that is there already, in whichever block, by `box_matching.match`, keeps its box and
+    gets the name; the others are added. Regions of other people and of other kinds stay. Writing the
+    same names again gives the same bytes. Raises NamesError where `existing` is not XMP, or where its
+    regions were drawn on a picture of another shape.
     """
     document = parse_xml(existing) if existing and existing.strip(b"\0 \r\n\t") else _new_document()
     properties = read_properties(document.root)
@@ -64,10 +65,16 @@ def write_regions(existing: bytes | None, regions: Sequence[NamedRegion], frame:
     placed = [region for region in regions if region.area is not None]
     if not frame.faces:
         frame = replace(frame, faces=tuple(it.area for it in placed if it.area is not None))
-    written = _WrittenRegions.of(xmp_read.read_mwg_regions(properties), frame, size)
-    others = _WrittenRegions.of(xmp_read.read_microsoft_regions(properties), frame, size)
-    replaced = _rename_regions(written, REGION_NAME, placed)
-    replaced |= _rename_regions(others, MICROSOFT_NAME, placed)
+    blocks = _list_fitting_blocks(document.root, frame, size)
+    written = [
+        _WrittenRegions.of(xmp_read.read_mwg_regions(block), frame, own_size)
+        for block, own_size in blocks
+        if REGIONS in block
+    ] or [_WrittenRegions.of((), frame, size)]
+    replaced = set().union(*(_rename_regions(it, REGION_NAME, placed) for it in written))
+    for block, own_size in blocks:
+        others = _WrittenRegions.of(xmp_read.read_microsoft_regions(block), frame, own_size)
+        replaced |= _rename_regions(others, MICROSOFT_NAME, placed)
     missing = _find_missing(written, placed)
     if missing:
         _add_regions(document.root, missing, frame)
@@ -86,6 +93,17 @@ def _check_shape(frame: Frame, size: Size | None) -> None:
         f"the sidecar's regions were drawn on a picture of another shape ({drawn}; this one is"
         f" {stored}); remove them to write new ones"
     )
+
+
+def _list_fitting_blocks(
+    root: Element, frame: Frame, size: Size | None
+) -> list[tuple[dict[QName, Value], Size | None]]:
+    """The descriptions that hold regions of a picture of this shape, each with that picture's size."""
+    blocks = [
+        (block, xmp_read.read_applied_size(block) if REGIONS in block else size)
+        for block in xmp_read.list_blocks(root)
+    ]
+    return [(block, own_size) for block, own_size in blocks if frame.fits(own_size)]
 
 
 def _new_document() -> Document:
@@ -146,14 +164,19 @@ def _rename_regions(
 
 
 def _find_missing(
-    written: _WrittenRegions, placed: Sequence[NamedRegion]
+    written: Sequence[_WrittenRegions], placed: Sequence[NamedRegion]
 ) -> list[tuple[NamedRegion, Area]]:
-    """The regions whose face no written one has, with their areas in the frame of the written ones."""
-    matches = sorted(_match_regions(written, placed), key=lambda pair: pair[0])
+    """The regions whose face no written one has, with their areas in the frame of the first block."""
+    there = {
+        position
+        for block in written
+        for position, region in _match_regions(block, placed)
+        if region is not None
+    }
     return [
-        (placed[position], written.place(placed[position]))
-        for position, region in matches
-        if region is None
+        (region, written[0].place(region))
+        for position, region in enumerate(placed)
+        if position not in there
     ]
 
 
@@ -261,10 +284,12 @@ def _set_field(structure: Element, name: QName, value: str) -> None:
 def _update_persons(root: Element, names: Sequence[str], replaced: set[str]) -> None:
     """Add missing names to `PersonInImage`, and remove replaced ones that no region has any more."""
     properties = read_properties(root)
-    regions = (
-        *xmp_read.read_mwg_regions(properties),
-        *xmp_read.read_microsoft_regions(properties),
-    )
+    regions = [
+        region
+        for block in xmp_read.list_blocks(root)
+        for read in (xmp_read.read_mwg_regions, xmp_read.read_microsoft_regions)
+        for region in read(block)
+    ]
     in_use = {normalize_name(region.name) for region in regions} | set(map(normalize_name, names))
     listed = set(map(normalize_name, read_texts(properties.get(PERSONS))))
     missing = [name for name in names if normalize_name(name) not in listed]
