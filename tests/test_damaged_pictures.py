@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 from functools import cache
@@ -235,3 +236,36 @@ def test_a_webp_that_lost_its_metadata_alone_is_read():
     data = encoded(PORTRAIT, "WEBP", exif=exif.tobytes())
     assert decode_picture(data).damage is None
     assert decode_picture(data[:-12]).damage == NOTE + "its end cannot be read"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"method": 0}, {"quality": 95}, {"lossless": True}], ids=str
+)
+@pytest.mark.parametrize("colours", [(0, 0), (255, 255), (40, 200)])
+def test_a_webp_with_a_plain_bottom_is_whole(options, colours):
+    # The codes of what is plain are zeros
+    framed = Image.new("RGB", (512, 900), (colours[0],) * 3)
+    framed.paste((colours[1],) * 3, (0, 0, 200, 900))
+    framed.paste(PORTRAIT.resize((512, 300)))
+    data = encoded(framed, "WEBP", **options)
+    control = Image.open(io.BytesIO(data)).convert("RGB")
+    for behind in (b"", b"more" * 9):
+        picture = decode_picture(data + behind)
+        assert picture.damage is None
+        assert np.array_equal(picture.pixels(), np.asarray(control))
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_webp_that_is_cut_behind_its_pixels_keeps_what_is_whole(options, mode):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0132] = 6, "2001:02:03 04:05:06"
+    image = PORTRAIT.convert(mode)
+    if mode == "RGBA":
+        image.putalpha(PORTRAIT.convert("L"))
+    data = encoded(image, "WEBP", exif=exif.tobytes(), xmp=b"<x>" + b" " * 300, **options)
+    picture, control = decode_picture(data[:-100]), decode_picture(data)
+    assert picture.damage == NOTE + "its end cannot be read"
+    assert picture.exif == control.exif
+    assert (control.exif.orientation, control.exif.taken_at) == (6, "2001-02-03T04:05:06")
+    assert np.array_equal(picture.pixels(), control.pixels())
