@@ -326,3 +326,17 @@ def test_a_small_tiff_takes_little_memory(data):
     tracemalloc.stop()
     assert picture is None or picture.size == (1500, 100)
     assert peak < 20_000_000
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_turned_tiff_is_read_until_it_is_cut(orientation, mode):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = PORTRAIT.crop((0, 0, 200, 256)).convert(mode)
+    data = encoded(image, "TIFF", exif=exif)
+    picture, control = decode_picture(cut(data)), decode_picture(data)
+    assert picture.damage is not None
+    assert picture.size == control.size == ((200, 256) if orientation < 5 else (256, 200))
+    same = (picture.pixels() == control.pixels()).all(axis=2)
+    assert 0.77 < same.mean() < 0.85

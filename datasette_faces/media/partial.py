@@ -75,7 +75,8 @@ def _load_over(image: Image.Image, value: int) -> Image.Image:
         image.load()
     if isinstance(image, ImageFile.ImageFile):
         image.tile = []
-    return image
+    # A decoder that failed has not turned the TIFF
+    return image if image.im.size == image.size else image._new(image.im)
 
 
 def find_grey_rows(image: Image.Image) -> MaskArray:
