@@ -45,6 +45,11 @@ _USED = {
 }
 _FEW, _MANY = 16, 500_000
 """How many values of a tag are read: of any page, and of the chosen one; tiles of 100 million pixels."""
+_METADATA = {
+    *(270, 271, 272, ORIENTATION, 305, 306, 315, 700, 33_432, 33_723, 34_377, 34_665, 34_853),
+    *(36_867, 36_868, 36_880, 36_881, 36_882, 37_520, 37_521, 37_522),
+}
+"""Of the photograph: baseline tags, XMP, IPTC, Photoshop, EXIF, GPS; dates as in TIFF/EP (ISO 12234-2)."""
 _MAX_OVERLAP = 4
 """By how much the tags of a page may be larger together than the file, for a few that are damaged."""
 MUCH_LARGER = 4
@@ -121,6 +126,26 @@ def choose_page(data: bytes) -> tuple[TiffPage, bool]:
     _check_tags(data, best)
     whole, _ = _read_directory(data, best, _MANY)
     return replace(best, tags=whole), is_first
+
+
+def join_metadata(data: bytes, page: TiffPage) -> tuple[bytes, TiffPage]:
+    """The same TIFF and page, with the metadata of the first page that it lacks.
+
+    A copy of its directory is put behind the file: values have absolute places.
+    """
+    big, order = page.is_big, page.order
+    first = replace(page, at=_unpack(data, order + ("Q" if big else "I"), 8 if big else 4))
+    places = {tag: place for place, tag in list_entries(data, page)}
+    theirs = {tag: place for place, tag in list_entries(data, first) if tag in _METADATA}
+    if theirs.keys() <= places.keys():
+        return data, page
+    joined = sorted({**theirs, **places}.items())
+    entries = b"".join(data[place : place + (20 if big else 12)] for _, place in joined)
+    head = bytes(len(data) % 2) + struct.pack(order + ("Q" if big else "H"), len(joined))
+    copy = b"".join((data, head, entries, bytes(8 if big else 4)))
+    added = replace(page, at=len(data) + len(data) % 2)
+    _check_tags(copy, added)
+    return copy, replace(added, tags=_read_directory(copy, added, _MANY)[0])
 
 
 def _check_tags(data: bytes, page: TiffPage) -> None:
