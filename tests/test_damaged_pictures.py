@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
+import struct
+import time
+import tracemalloc
 from functools import cache
 from typing import Any
 
@@ -235,3 +239,104 @@ def test_a_webp_that_lost_its_metadata_alone_is_read():
     data = encoded(PORTRAIT, "WEBP", exif=exif.tobytes())
     assert decode_picture(data).damage is None
     assert decode_picture(data[:-12]).damage == NOTE + "its end cannot be read"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"method": 0}, {"quality": 95}, {"lossless": True}], ids=str
+)
+@pytest.mark.parametrize("colours", [(0, 0), (255, 255), (40, 200)])
+def test_a_webp_with_a_plain_bottom_is_whole(options, colours):
+    # The codes of what is plain are zeros
+    framed = Image.new("RGB", (512, 900), (colours[0],) * 3)
+    framed.paste((colours[1],) * 3, (0, 0, 200, 900))
+    framed.paste(PORTRAIT.resize((512, 300)))
+    data = encoded(framed, "WEBP", **options)
+    control = Image.open(io.BytesIO(data)).convert("RGB")
+    for behind in (b"", b"more" * 9):
+        picture = decode_picture(data + behind)
+        assert picture.damage is None
+        assert np.array_equal(picture.pixels(), np.asarray(control))
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_webp_that_is_cut_behind_its_pixels_keeps_what_is_whole(options, mode):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0132] = 6, "2001:02:03 04:05:06"
+    image = PORTRAIT.convert(mode)
+    if mode == "RGBA":
+        image.putalpha(PORTRAIT.convert("L"))
+    data = encoded(image, "WEBP", exif=exif.tobytes(), xmp=b"<x>" + b" " * 300, **options)
+    picture, control = decode_picture(data[:-100]), decode_picture(data)
+    assert picture.damage == NOTE + "its end cannot be read"
+    assert picture.exif == control.exif
+    assert (control.exif.orientation, control.exif.taken_at) == (6, "2001-02-03T04:05:06")
+    assert np.array_equal(picture.pixels(), control.pixels())
+
+
+SCAN = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+
+
+@pytest.mark.parametrize("segment", [SCAN, b"\x01\xff\xfe\x00\x02"], ids=["scans", "junk"])
+def test_a_jpeg_of_endless_segments_is_refused(segment):
+    with pytest.raises(BrokenPicture, match="too many segments"):
+        read_scans(b"\xff\xd8" + SCAN + segment * 12_000)
+
+
+def test_junk_between_segments_is_passed_quickly():
+    data = b"\xff\xd8" + SCAN + b"\x01\xff\xfe\x00\x02" * 9_000 + b"\x01" * 2_000_000
+    begins = time.process_time()
+    assert not read_scans(data).is_whole
+    assert time.process_time() - begins < 1
+
+
+def hostile_tiff(strips: int = 1, others: int = 0, first_other: int = 40_000) -> bytes:
+    """A TIFF, 300 kB of one strip, with so many offsets to it and so many other tags of all of it."""
+    width, height = 1500, 100
+    ends = 8 + 2 + 12 * (8 + others) + 4
+    at = ends + 4 * strips
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 1, 16), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, 1), (273, 4, strips, ends if strips > 1 else at)]
+    tags += [(277, 3, 1, 1), (278, 3, 1, height)]
+    tags += [(first_other + number, 3, width * height, at) for number in range(others)]
+    entries = b"".join(
+        struct.pack("<HHIHH", *tag, 0) if tag[1:3] == (3, 1) else struct.pack("<HHII", *tag)
+        for tag in tags
+    )
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head + struct.pack("<I", at) * strips + bytes(2 * width * height)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        hostile_tiff(strips=2_000),
+        hostile_tiff(others=100),
+        hostile_tiff(others=60, first_other=290),
+    ],
+    ids=["strips", "tags", "tags that are used"],
+)
+def test_a_small_tiff_takes_little_memory(data):
+    tracemalloc.start()
+    try:
+        picture = decode_picture(data)
+    except BrokenPicture:
+        picture = None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert picture is None or picture.size == (1500, 100)
+    assert peak < 20_000_000
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_turned_tiff_is_read_until_it_is_cut(orientation, mode):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = PORTRAIT.crop((0, 0, 200, 256)).convert(mode)
+    data = encoded(image, "TIFF", exif=exif)
+    picture, control = decode_picture(cut(data)), decode_picture(data)
+    assert picture.damage is not None
+    assert picture.size == control.size == ((200, 256) if orientation < 5 else (256, 200))
+    same = (picture.pixels() == control.pixels()).all(axis=2)
+    assert 0.77 < same.mean() < 0.85

@@ -280,3 +280,37 @@ def test_16_bits_of_a_png_keep_their_tones():
     out = io.BytesIO()
     Image.fromarray(GREY.astype("u2") * 257).save(out, "PNG")
     assert differ(out.getvalue(), GREY) < 1
+
+
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+DATE = b"2001:02:03 04:05:06\0"
+IPTC = b"\x1c\x02\x37\x00\x0819990506"
+METADATA: dict[int, Any] = {
+    274: ("H", 6),
+    700: ("B", *XMP),
+    33_723: ("B", *IPTC),
+    36_867: ("B", *DATE),
+}
+
+
+@pytest.mark.parametrize(("order", "big"), [("<", False), (">", False), ("<", True)])
+@pytest.mark.parametrize("depth", ["u1", "u2"])
+def test_what_the_picture_lacks_of_metadata_the_first_page_has(order, big, depth):
+    samples = stored(6).astype(depth) * (257 if depth == "u2" else 1)
+    thumbnail = Page(THUMBNAIL, tags={254: ("I", 1), **METADATA})
+    data = make_tiff(thumbnail, Page(samples, 2), order=order, big=big)
+    assert differ(data, RGB) < 1
+    found = read_embedded_xmp(data)
+    assert (found.packets, found.orientation) == ((XMP,), 6)
+    assert found.iptc.taken_at == "1999-05-06"
+    assert found.exif.taken_at == decode_picture(data).exif.taken_at == "2001-02-03T04:05:06"
+
+
+def test_the_metadata_of_the_picture_itself_count_first():
+    thumbnail = Page(THUMBNAIL, tags={254: ("I", 1), **METADATA})
+    own = {274: ("H", 3), 36_867: ("B", *b"2011:12:13 14:15:16\0")}
+    data = make_tiff(thumbnail, Page(stored(3), 2, tags=own))
+    assert differ(data, RGB) < 1
+    found = read_embedded_xmp(data)
+    assert (found.orientation, found.exif.taken_at) == (3, "2011-12-13T14:15:16")
+    assert found.packets == (XMP,)

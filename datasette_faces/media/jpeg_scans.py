@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import BrokenPicture
 from .jpeg_verify import START
 
 _ENDS_CODES = np.ones(256, np.bool_)
@@ -24,7 +25,9 @@ _LINES = 0xDC
 """DNL: the height, for a picture whose frame does not say it."""
 _BETWEEN_SCANS = {0xC4, 0xCC, 0xDA, 0xDB, 0xDD, _LINES, 0xFE, *range(0xE0, 0xF0)}
 """Segments that may follow the codes of a scan: tables, comments, applications' own, the next scan."""
-CHUNK_BYTES = 1 << 20
+FIRST_CHUNK_BYTES, CHUNK_BYTES = 256, 1 << 20
+MAX_SCANS, MAX_SEGMENTS = 1_000, 10_000
+"""A JPEG with more is no photograph; a hostile one keeps a decoder busy."""
 ZEROED_END_BYTES = 16
 """So many zeros at the end were never written: codes look random, and rarely have two in a row."""
 ZEROED_BLOCK_BYTES = 256
@@ -59,9 +62,12 @@ class JpegScans:
 
 
 def read_scans(data: bytes) -> JpegScans:
-    """The scans of a JPEG, as far as its segments can be followed."""
-    scans, at = JpegScans(), len(START)
+    """The scans of a JPEG, as far as its segments can be followed. Raises BrokenPicture if too many."""
+    scans, at, count = JpegScans(), len(START), 0
     while (found := _find_marker(data, at)) is not None:
+        count += 1
+        if count > MAX_SEGMENTS or len(scans.components_of_scans) > MAX_SCANS:
+            raise BrokenPicture("the picture is damaged: its JPEG has too many segments")
         kind, begins = data[found + 1], found + 2
         is_in_codes = scans.codes_at is not None
         if kind == _EOI and is_in_codes:
@@ -78,15 +84,16 @@ def read_scans(data: bytes) -> JpegScans:
 
 def _find_marker(data: bytes, at: int) -> int | None:
     """Where the next marker is that is no restart marker; None where there is none."""
-    for begins in range(at, len(data) - 1, CHUNK_BYTES):
+    begins, size = at, FIRST_CHUNK_BYTES
+    while begins < len(data) - 1:
         if data[begins] == 0xFF and _ENDS_CODES[data[begins + 1]]:
             return begins
-        count = min(CHUNK_BYTES + 1, len(data) - begins)
-        chunk = np.frombuffer(data, np.uint8, count, begins)
+        chunk = np.frombuffer(data, np.uint8, min(size + 1, len(data) - begins), begins)
         marks = np.flatnonzero(chunk[:-1] == 0xFF)
         found = marks[_ENDS_CODES[chunk[marks + 1]]]
         if len(found):
             return begins + int(found[0])
+        begins, size = begins + size, min(2 * size, CHUNK_BYTES)
     return None
 
 
@@ -122,7 +129,7 @@ def _begin_with_ends(tables: bytes) -> bool:
 
 def count_restarts(data: bytes, scans: JpegScans) -> int:
     """How many restart markers stand in the codes."""
-    return len(_RESTART.findall(data, scans.codes_at or 0, scans.ends_at))
+    return sum(1 for _ in _RESTART.finditer(data, scans.codes_at or 0, scans.ends_at))
 
 
 def find_zeroed_block(data: bytes, scans: JpegScans) -> int | None:

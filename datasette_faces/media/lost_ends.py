@@ -8,31 +8,47 @@ from __future__ import annotations
 
 import zlib
 
+import numpy as np
+
 PNG_HEAD_BYTES, WEBP_HEAD_BYTES = 8, 12
 ZEROED_END_BYTES = 64
 """So many zeros at the end of a picture's data were never written: it looks random."""
 _WEBP_PICTURES = (b"VP8 ", b"VP8L")
+_WEBP_EXTENDED = b"VP8X"
+_WEBP_FLAGS = {b"ICCP": 0x20, b"ALPH": 0x10, b"EXIF": 0x08, b"XMP ": 0x04}
+"""In the first byte of VP8X: which other chunks there are."""
+_HAS_ALPHA = 0x10
 
 
 def fill_webp(data: bytes, value: int) -> bytes | None:
     """The same still WebP with this byte in the place of all that is missing; None where nothing is.
 
-    Without its transparency and metadata, which may be missing, too.
+    With all of its other chunks that are whole. Zeros at the end of its codes may be missing ones, or the
+    codes of a plain area: with 0 for a value they stay what they are.
     """
     if data[:4] != b"RIFF" or data[8:WEBP_HEAD_BYTES] != b"WEBP":
         return None
-    at, found, lacking = WEBP_HEAD_BYTES, (b"", b""), 0
-    while at + 8 <= len(data):
+    at, chunks, lacking = WEBP_HEAD_BYTES, dict[bytes, bytes](), 0
+    ends = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
+    while at + 8 <= ends:
         kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        begins, ends = at + 8, at + 8 + size
-        if kind in _WEBP_PICTURES and not found[0]:
-            found = kind, _cut_zeros(data[begins:ends])
-            lacking = size - len(found[1])
-        at = ends + size % 2
-    is_short = at > len(data) + 1 or 8 + int.from_bytes(data[4:8], "little") > len(data) + 1
-    if not found[0] or not (lacking or is_short):
+        body = data[at + 8 : at + 8 + size]
+        if kind in _WEBP_PICTURES and not chunks.keys() & set(_WEBP_PICTURES):
+            present = _cut_zeros(body)
+            lacking = size - len(present)
+            chunks[kind] = present + bytes([value]) * lacking
+        elif len(body) == size:
+            chunks.setdefault(kind, body)
+        at += 8 + size + size % 2
+    is_short = at > len(data) + 1 or is_short_webp(data)
+    if not chunks.keys() & set(_WEBP_PICTURES) or not (lacking or is_short):
         return None
-    return _join(found[0], found[1] + bytes([value]) * lacking)
+    return _join(chunks)
+
+
+def is_short_webp(data: bytes) -> bool:
+    """Whether this is a WebP that says that it is longer."""
+    return data[:4] == b"RIFF" and 8 + int.from_bytes(data[4:8], "little") > len(data) + 1
 
 
 def _cut_zeros(body: bytes) -> bytes:
@@ -41,10 +57,32 @@ def _cut_zeros(body: bytes) -> bytes:
     return body.rstrip(b"\0")
 
 
-def _join(kind: bytes, body: bytes) -> bytes:
-    """A WebP of one picture alone."""
-    chunk = kind + len(body).to_bytes(4, "little") + body + b"\0" * (len(body) % 2)
-    return b"RIFF" + (len(chunk) + 4).to_bytes(4, "little") + b"WEBP" + chunk
+def _join(chunks: dict[bytes, bytes]) -> bytes:
+    """A WebP of these chunks, which says that it has no others."""
+    extended = chunks.get(_WEBP_EXTENDED)
+    if extended:
+        missing = sum(flag for kind, flag in _WEBP_FLAGS.items() if kind not in chunks)
+        if b"VP8L" in chunks:  # has its transparency within
+            missing &= ~_HAS_ALPHA
+        chunks = {**chunks, _WEBP_EXTENDED: bytes([extended[0] & ~missing]) + extended[1:]}
+    body = b"".join(
+        kind + len(chunk).to_bytes(4, "little") + chunk + b"\0" * (len(chunk) % 2)
+        for kind, chunk in chunks.items()
+    )
+    return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
+
+
+def fill_last_zeros(data: bytes, filled: bytes) -> bytes:
+    """A file with the last quarter of its zeros, that is of what is filled in the other, filled.
+
+    Codes of a plain area are needed to the last one; of zeros in the place of lost codes, which are longer,
+    a decoder leaves some.
+    """
+    differs = np.flatnonzero(np.frombuffer(data, np.uint8) != np.frombuffer(filled, np.uint8))
+    if not len(differs):
+        return data
+    at = int(differs[len(differs) * 3 // 4])
+    return data[:at] + filled[at:]
 
 
 def fill_bmff(data: bytes, value: int) -> bytes | None:

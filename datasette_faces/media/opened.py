@@ -26,7 +26,7 @@ class OpenedPicture:
     data: what was opened: of a JPEG that stops within its codes, what is there and an end marker.
     scans: of a JPEG. page: of a TIFF whose samples Pillow's TIFF plugin does not read, or not right.
     is_cut: whether it is known already that some of it is missing. fill: puts a byte in the place of
-    what is, where a decoder needs that.
+    what is, or may be, where a decoder needs that.
     """
 
     data: bytes
@@ -72,7 +72,8 @@ def open_picture(data: bytes) -> OpenedPicture:
     for fill in (lost_ends.fill_webp, lost_ends.fill_bmff):
         filled = fill(data, 0)
         if filled is not None:
-            return OpenedPicture(data, _open(filled), fill=fill, is_cut=True)
+            is_cut = len(filled) > len(data) or lost_ends.is_short_webp(data)
+            return OpenedPicture(data, _open(filled), fill=fill, is_cut=is_cut)
     return OpenedPicture(data, _open(data))
 
 

@@ -42,10 +42,11 @@ def load_partly(open_picture: Callable[[], Image.Image]) -> PartlyLoaded:
     return PartlyLoaded(light, missing)
 
 
-def load_filled(open_filled: Callable[[int], Image.Image]) -> PartlyLoaded:
+def load_filled(open_filled: Callable[[int], Image.Image]) -> PartlyLoaded | None:
     """Decode a picture whose missing bytes are filled: from where two fillings differ, it is missing.
 
-    open_filled: opens it, filled with a value. For a decoder that fails as a whole, for some values always.
+    open_filled: opens it, filled with a value. For a decoder that fails as a whole, for some values always;
+    None where it does for all. What but one gives cannot be compared: no row is known to be missing.
     """
     loaded: list[Image.Image] = []
     for value in FILLINGS:
@@ -55,9 +56,9 @@ def load_filled(open_filled: Callable[[int], Image.Image]) -> PartlyLoaded:
             loaded.append(image)
         if len(loaded) == 2:
             break
-    else:
-        raise BrokenPicture("the picture is damaged: its end is missing")
-    one, other = (np.asarray(image) for image in loaded)
+    if not loaded:
+        return None
+    one, other = np.asarray(loaded[0]), np.asarray(loaded[-1])
     missing = np.zeros(one.shape[:2], np.bool_)
     differs = np.flatnonzero((one != other).any(axis=(1, 2)))
     missing[differs[0] if len(differs) else len(missing) :] = True
@@ -74,7 +75,8 @@ def _load_over(image: Image.Image, value: int) -> Image.Image:
         image.load()
     if isinstance(image, ImageFile.ImageFile):
         image.tile = []
-    return image
+    # A decoder that failed has not turned the TIFF
+    return image if image.im.size == image.size else image._new(image.im)
 
 
 def find_grey_rows(image: Image.Image) -> MaskArray:

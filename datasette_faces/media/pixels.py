@@ -92,7 +92,7 @@ def _reopen(data: bytes, size: tuple[int, int]) -> Image.Image:
 def _load(opened: OpenedPicture) -> PartlyLoaded:
     """Any other picture; of one that is damaged, what its decoder leaves."""
     if opened.fill:
-        return partial.load_filled(lambda value: _open_filled(opened, value))
+        return _load_filled(opened)
     data, file_format = opened.data, str(opened.image.format)
     damaged_at = lost_ends.find_png_damage(data) if file_format == "PNG" else None
     try:
@@ -110,9 +110,41 @@ def _load(opened: OpenedPicture) -> PartlyLoaded:
     return partial.load_partly(lambda: Image.open(io.BytesIO(present), formats=[file_format]))
 
 
+def _load_filled(opened: OpenedPicture) -> PartlyLoaded:
+    """A picture whose end is missing, or may be: it has many zeros."""
+    if not opened.is_cut and _needs_its_zeros(opened):
+        return PartlyLoaded(_open_again(opened, opened.data), None)
+    part = partial.load_filled(lambda value: _open_filled(opened, value))
+    if part is not None:
+        return part
+    if opened.is_cut:
+        raise BrokenPicture("the picture is damaged: its end is missing")
+    return PartlyLoaded(_open_again(opened, opened.data), None)
+
+
+def _needs_its_zeros(opened: OpenedPicture) -> bool:
+    """Whether zeros are codes, of a plain area: without the last of them it is another picture."""
+    if opened.fill is None or opened.image.format != "WEBP":
+        return False
+    zeroed, filled = (opened.fill(opened.data, value) or b"" for value in partial.FILLINGS[:2])
+    try:
+        whole = np.asarray(_open_again(opened, zeroed))
+    except (OSError, ValueError, SyntaxError):
+        return False
+    try:
+        other = np.asarray(_open_again(opened, lost_ends.fill_last_zeros(zeroed, filled)))
+    except (OSError, ValueError, SyntaxError):
+        return True
+    return not np.array_equal(whole, other)
+
+
 def _open_filled(opened: OpenedPicture, value: int) -> Image.Image:
     filled = opened.fill(opened.data, value) if opened.fill else None
-    return Image.open(io.BytesIO(filled or opened.data), formats=[str(opened.image.format)])
+    return _open_again(opened, filled or opened.data)
+
+
+def _open_again(opened: OpenedPicture, data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=[str(opened.image.format)])
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:

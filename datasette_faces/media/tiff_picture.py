@@ -54,6 +54,8 @@ def open_tiff(data: bytes) -> OpenedTiff:
     page, is_first = tags.choose_page(data)
     if page.width * page.height > limits.MAX_PIXELS:
         raise Image.DecompressionBombError(f"{page.width * page.height} pixels")
+    if not is_first:
+        data, page = tags.join_metadata(data, page)
     if not _is_wrong_in_pillow(page):
         pointed = data if is_first else tags.point_to(data, page.at)
         try:

@@ -25,7 +25,9 @@ COMPRESSIONS = (1, 5, 8, 32_773, 32_946, 34_925, 50_000)
 """None, LZW, deflate (both numbers), PackBits, LZMA, zstd: those that give the samples' bytes."""
 MAX_SAMPLE_BYTES = 1_200_000_000
 """A page with more is not decoded: 100 million pixels of three floating-point numbers."""
-GROUP_BYTES = 16_000_000
+GROUP_BYTES = 32_000_000
+_MOST_GROWTH, _MOST_OVERHEAD_BYTES = 2, 1024
+"""How much longer than its samples a compressed strip may be: bytes beyond that are not looked at."""
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 _HORIZONTAL, _FLOATING = 2, 3
 _REVERSED = 2
@@ -89,21 +91,15 @@ def read_samples(data: bytes, page: TiffPage) -> tuple[SampleArray, MaskArray | 
     tile = (layout.height, layout.width, layout.samples)
     out = np.zeros((page.height, page.width, len(page.bits)), _find_type(layout))
     missing = np.zeros((page.height, page.width), np.bool_)
-    place = 0
-    for raw, lost in _read_segments(data, page, layout):
+    for place, (raw, lost) in enumerate(_read_segments(data, page, layout)):
         plane, cell = divmod(place, down * layout.across)
         top, left = (cell // layout.across) * layout.height, (cell % layout.across) * layout.width
-        place += 1
-        if plane >= layout.planes:
-            break
         values = _decode_segment(raw, page, layout).reshape(tile)
         rows, columns = slice(top, top + layout.height), slice(left, left + layout.width)
         target = out[rows, columns, plane : plane + layout.samples]
         target[:] = values[: target.shape[0], : target.shape[1]]
         gone = np.any(lost.reshape(layout.height, -1), axis=1)[: target.shape[0], None]
         missing[rows, columns] |= gone
-    if place < down * layout.across * layout.planes:
-        raise BrokenPicture("the picture is damaged: strips of its TIFF are missing")
     return out, missing if missing.any() else None
 
 
@@ -143,17 +139,22 @@ def _read_segments(
         sizes = (whole,) * len(offsets)
     elif len(sizes) < len(offsets):
         raise BrokenPicture("the picture is damaged: the sizes of its TIFF's strips are missing")
-    strips = [data[at : at + size] for at, size in zip(offsets, sizes, strict=False)]
     down = -(-page.height // layout.height)
     in_plane = down * layout.across
-    group = max(1, GROUP_BYTES // whole)
-    for first, last in _group(len(strips), in_plane, group):
+    count = in_plane * layout.planes
+    if len(offsets) < count:
+        raise BrokenPicture("the picture is damaged: strips of its TIFF are missing")
+    longest = _MOST_GROWTH * whole + _MOST_OVERHEAD_BYTES
+    group = max(1, GROUP_BYTES // longest)
+    for first, last in _group(count, in_plane, group):
         rows = [layout.height] * (last - first)
         if not is_tiled and last % in_plane == 0:
             rows[-1] = page.height - (down - 1) * layout.height
-        for raw, height in zip(
-            _decompress(strips[first:last], rows, page, layout), rows, strict=True
-        ):
+        strips = [
+            data[at : at + min(size, longest)]
+            for at, size in zip(offsets[first:last], sizes[first:last], strict=True)
+        ]
+        for raw, height in zip(_decompress(strips, rows, page, layout), rows, strict=True):
             yield _fill(raw, height * layout.row_bytes, whole)
 
 
