@@ -387,8 +387,9 @@ class TestAgain:
         self, own: Path, photos: Path
     ) -> None:
         self.hide(own, ADA)
-        edit(photos / "alone-of-ada.png")
-        assert ingest(own, photos)["edited"] == 1
+        for file in photos.glob("*.png"):
+            edit(file)
+        assert ingest(own, photos)["edited"] == len(PICTURES)
         run.forget(str(own), ForgetRequest(photos=("*",), keep_decisions=True))
         ingest(own, photos)
         assert self.names(own)["alone-of-ada"] == [ADA]
@@ -518,22 +519,19 @@ class TestPeople:
     def test_who_is_one_with_somebody_stays_while_anything_of_them_does(
         self, family: Path, left: str
     ) -> None:
-        with changing(str(family)) as conn, transaction(conn):
-            bob, ada = (people.of_name(conn, name)[0] for name in (BOB, ADA))
-            if left == "a lost face":
-                conn.execute("delete from decision_faces")
-            else:
-                conn.execute("delete from lost_faces")
-            decide.merge(conn, bob.id, ada.id)
-        request = ForgetRequest(photos=("*alone*", "*group-of-three*", "*bob*"))
         run.forget(str(family), ForgetRequest(photos=("*group-of-two*",), keep_decisions=True))
         with changing(str(family)) as conn, transaction(conn):
+            bob, ada = (people.of_name(conn, name)[0] for name in (BOB, ADA))
+            decide.merge(conn, bob.id, ada.id)
+            conn.execute("delete from lost_faces")
             if left == "a lost face":
+                conn.execute("delete from decision_faces")
                 conn.execute(
                     "insert into lost_faces(photo_id, face_id, person_key, embeddings) "
                     "select id, 999, ?, '{}' from photos where path like '%orange%'",
                     [ada.key],
                 )
+        request = ForgetRequest(photos=("*alone*", "*group-of-three*", "*bob*"))
         before = rows(family, "select count(*) from lost_faces")
         done = run.forget(str(family), request)
         assert not {ADA, BOB} & set(done.names)
@@ -797,6 +795,33 @@ class TestSearch:
         assert faces("forget", family, "--yes").exit_code == 0
         assert beside(family) == []
 
+    def test_what_it_found_is_not_finished_by_a_run_that_cannot_look_for_it(
+        self, family: Path
+    ) -> None:
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute("create table notes(t)")
+            conn.execute("insert into notes values (?)", [f"{ADA} was here"])
+        assert "--even-found" in self.refused(family, ForgetRequest(person=ADA))
+        again = faces("forget", family, "--yes")
+        assert again.exit_code == 1
+        assert "An earlier run found what it had removed" in again.stderr
+        done = run.forget(str(family), ForgetRequest(photos=("*bob-by*",)))
+        assert (done.still_found, done.unsearched) == (1, 0)
+        assert "found what it had removed" in faces("doctor", family).stdout
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute("update notes set t = ?", [EVE])
+        with pytest.raises(StillThere) as caught:
+            run.forget(str(family), ForgetRequest(person=EVE), even_found=True)
+        assert (caught.value.report.still_found, caught.value.report.unsearched) == (0, 1)
+        assert run.is_unfinished(str(family))
+        with changing(str(family)) as conn, transaction(conn):
+            conn.execute("drop table notes")
+        finished = faces("forget", family, "--yes", "--even-found")
+        assert finished.exit_code == 0, finished.output
+        assert "its bytes were not searched" in finished.stdout
+        assert not run.is_unfinished(str(family))
+        assert ADA.encode() not in whole(family)
+
     def test_a_server_that_has_the_file_open_is_no_hindrance(
         self, family: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -874,27 +899,6 @@ def without(monkeypatch: pytest.MonkeyPatch, *statements: str) -> None:
         return conn
 
     monkeypatch.setattr(connection.patience, "connect", connect)
-
-    def test_what_it_found_is_not_finished_by_a_run_that_cannot_look_for_it(
-        self, family: Path
-    ) -> None:
-        with changing(str(family)) as conn, transaction(conn):
-            conn.execute("create table notes(t)")
-            conn.execute("insert into notes values (?)", [f"{ADA} was here"])
-        assert "--even-found" in self.refused(family, ForgetRequest(person=ADA))
-        again = faces("forget", family, "--yes")
-        assert again.exit_code == 1
-        assert "An earlier run found what it had removed" in again.stderr
-        done = run.forget(str(family), ForgetRequest(photos=("*bob-by*",)))
-        assert (done.still_found, done.unsearched) == (1, 0)
-        assert "found what it had removed" in faces("doctor", family).stdout
-        with changing(str(family)) as conn, transaction(conn):
-            conn.execute("drop table notes")
-        finished = faces("forget", family, "--yes", "--even-found")
-        assert finished.exit_code == 0, finished.output
-        assert "its bytes were not searched" in finished.stdout
-        assert not run.is_unfinished(str(family))
-        assert ADA.encode() not in whole(family)
 
 
 class TestCommand:

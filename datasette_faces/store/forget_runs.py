@@ -32,13 +32,15 @@ def keep_found(conn: Connection, run_id: int, count: int) -> None:
     )
 
 
-def finish_stopped(conn: Connection, *, even_found: bool = False) -> int:
-    """Keep that the runs that were stopped are finished, without a search; how many they are.
+def finish_earlier(conn: Connection, run_id: int, *, even_found: bool = False) -> int:
+    """Keep that other runs, which were stopped, are finished, without a search; how many they are.
 
     even_found: also those whose search found something.
     """
-    where = f"({_STOPPED}) or ({_FOUND})" if even_found else _STOPPED
-    cursor = conn.execute(f"update forget_runs set finished_at = ? where {where}", [now()])
+    where = f"({_STOPPED} or {_FOUND})" if even_found else _STOPPED
+    cursor = conn.execute(
+        f"update forget_runs set finished_at = ? where {where} and id != ?", [now(), run_id]
+    )
     return int(cursor.rowcount)
 
 

@@ -71,7 +71,7 @@ def forget(database: str, request: ForgetRequest, *, even_found: bool = False) -
             raise StillThere(_explain(report, left, database), done)
         with changing(database) as conn, transaction(conn):
             forget_runs.keep_found(conn, run_id, len(report.found))
-            unsearched = forget_runs.finish_stopped(conn, even_found=even_found)
+            unsearched = forget_runs.finish_earlier(conn, run_id, even_found=even_found)
             earlier = forget_runs.count_found(conn) - bool(report.found)
     done = replace(done, unsearched=unsearched, still_found=earlier)
     if report.found:
