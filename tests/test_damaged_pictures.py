@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import re
@@ -340,3 +341,26 @@ def test_a_turned_tiff_is_read_until_it_is_cut(orientation, mode):
     assert picture.size == control.size == ((200, 256) if orientation < 5 else (256, 200))
     same = (picture.pixels() == control.pixels()).all(axis=2)
     assert 0.77 < same.mean() < 0.85
+
+
+@pytest.mark.parametrize("options", [*JPEGS.values(), {"progressive": True}], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_that_lacks_its_last_two_bytes_may_be_grey_below(options, mode):
+    framed = Image.new("RGB", (256, 600), (128, 128, 128))
+    framed.paste(PORTRAIT)
+    whole = encoded(framed.convert(mode), "JPEG", **options)
+    picture, control = decode_picture(whole[:-2]), decode_picture(whole)
+    assert (picture.damage, control.damage) == (NOTE + "its end cannot be read", None)
+    assert np.array_equal(picture.pixels(), control.pixels())
+
+
+def test_a_png_whose_chunk_alone_has_a_wrong_checksum_is_whole():
+    data = bytearray(encoded(PORTRAIT, "PNG"))
+    at = data.index(b"IDAT")
+    data[at + 4 + int.from_bytes(data[at - 4 : at], "big")] ^= 1
+    picture = decode_picture(bytes(data))
+    assert picture.damage is None
+    assert np.array_equal(picture.pixels(), np.asarray(PORTRAIT))
+    data[at + 1_000] ^= 1
+    with contextlib.suppress(BrokenPicture):
+        assert decode_picture(bytes(data)).damage is not None

@@ -260,3 +260,16 @@ def test_facts_of_a_png_and_a_tiff_are_read_too():
     exif[MODEL] = "X100"
     for file_format in ("PNG", "TIFF", "WEBP"):
         assert decode_picture(encoded(TINY, file_format, exif=exif)).exif.camera == "X100"
+
+
+@pytest.mark.parametrize("zero", ["\u0660", "\u0966", "\uff10"])
+def test_digits_of_other_scripts_are_no_date(zero):
+    other = {ord("0") + digit: chr(ord(zero) + digit) for digit in range(10)}
+    for written in ("2025:01:14 10:20:30", "20250114"):
+        assert parse_date(written) is not None
+        assert parse_date(written.translate(other)) is None
+    assert parse_date("2025:01:14 10:20" + "+02:00".translate(other)) == "2025-01-14T10:20"
+
+
+def test_blanks_of_any_kind_part_a_date_from_its_time():
+    assert parse_date("2025-01-14\u00a03:45\u202fPM") == "2025-01-14T15:45"

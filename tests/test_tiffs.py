@@ -314,3 +314,10 @@ def test_the_metadata_of_the_picture_itself_count_first():
     found = read_embedded_xmp(data)
     assert (found.orientation, found.exif.taken_at) == (3, "2011-12-13T14:15:16")
     assert found.packets == (XMP,)
+
+
+def test_of_a_tag_that_is_there_twice_the_first_counts():
+    data = bytearray(make_tiff(Page(RGB.astype("u2") * 257, 2, tags={263: ("I", 9)})))
+    at = data.index(b"\x07\x01\x04\x00", int.from_bytes(data[4:8], "little"))
+    data[at : at + 2] = b"\x01\x01"  # a second height, of 9
+    assert differ(bytes(data), RGB) < 1

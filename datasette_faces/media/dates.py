@@ -10,20 +10,24 @@ FIRST_YEAR = 1000
 MAX_OFFSET_HOURS = 14
 """The greatest offset from UTC, of Kiribati."""
 MAX_SUBSECOND_DIGITS = 9
-_COMPACT_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)(?=$|\D|\d{4}(?:\d\d)?(?:\D|$))")
+_COMPACT_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)(?=$|\D|\d{4}(?:\d\d)?(?:\D|$))", re.ASCII)
 """As in IPTC: 20250114, also with a time, 20250114T123456."""
 _DAY = re.compile(
     r"(?P<year>\d{4})(?!\d)"
     r"(?:(?P<by>[:/.\-]|\s)\s?(?P<month>\d{1,2}(?!\d)|\s{0,2})"
-    r"(?:(?P=by)\s?(?P<day>\d{1,2}(?!\d)|\s{0,2}))?)?"
+    r"(?:(?P=by)\s?(?P<day>\d{1,2}(?!\d)|\s{0,2}))?)?",
+    re.ASCII,
 )
 _TIME = re.compile(
     r"[T\s:]*(?P<hour>\d{1,2})(?:(?P<by>[:.])(?P<minute>\d{1,2})"
     r"(?:(?P=by)(?P<second>\d{1,2})(?:[.,](?P<fraction>\d+))?)?|(?P<compact>\d\d(?:\d\d)?))"
     r"(?!\d)(?:\s*(?P<half>[ap])\.?m\b)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-_OFFSET = re.compile(r"\s*(?:(?P<utc>Z)|([+-])(?:(\d\d)(?::?(\d\d))?|(\d):(\d\d)))(?![\d:])", re.I)
+_OFFSET = re.compile(
+    r"\s*(?:(?P<utc>Z)|([+-])(?:(\d\d)(?::?(\d\d))?|(\d):(\d\d)))(?![\d:])", re.I | re.ASCII
+)
+_BLANK = re.compile(r"[\s\0]")
 _NO_TIME = re.compile(r"[\s:/.\-+TZ0-9]*")
 
 
@@ -34,7 +38,7 @@ def parse_date(written: str, *, subseconds: str = "", offset: str = "") -> str |
     blanks stand for parts that are unknown. Of an hour 24 only the day is kept, of a second 60 the
     minute: some programs mean the day's first hour, others its end.
     """
-    text = written.replace("\0", " ").strip()
+    text = _BLANK.sub(" ", written).strip()
     match = _COMPACT_DAY.match(text) or _DAY.match(text)
     if match is None:
         return None

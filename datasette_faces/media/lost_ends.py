@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 
 PNG_HEAD_BYTES, WEBP_HEAD_BYTES = 8, 12
+INFLATED_BYTES = 1 << 20
 ZEROED_END_BYTES = 64
 """So many zeros at the end of a picture's data were never written: it looks random."""
 _WEBP_PICTURES = (b"VP8 ", b"VP8L")
@@ -130,3 +131,20 @@ def find_png_damage(data: bytes) -> int | None:
             return len(data) if zeros < 0 else zeros
         at = ends + 4
     return None
+
+
+def is_png_inflated(data: bytes, most: int) -> bool:
+    """Whether the compressed pixels of a PNG are right by their own checksum, within so many bytes."""
+    at, inflate, count = PNG_HEAD_BYTES, zlib.decompressobj(), 0
+    while at + 8 <= len(data) and not inflate.eof:
+        begins = at + 8
+        ends = begins + int.from_bytes(data[at : at + 4], "big")
+        waiting = data[begins:ends] if data[at + 4 : begins] == b"IDAT" else b""
+        while waiting and count <= most:
+            try:
+                count += len(inflate.decompress(waiting, INFLATED_BYTES))
+            except zlib.error:
+                return False
+            waiting = inflate.unconsumed_tail
+        at = ends + 4
+    return inflate.eof and count <= most

@@ -46,6 +46,8 @@ def _load_jpeg(opened: OpenedPicture, scans: JpegScans) -> PartlyLoaded:
     image.load()
     block = find_zeroed_block(opened.data, scans) if scans.is_one_scan else None
     if opened.is_cut or (scans.is_progressive and not scans.is_refined):
+        if _has_all_codes(opened, scans, full_size):
+            return PartlyLoaded(image, np.zeros((image.height, image.width), np.bool_))
         return PartlyLoaded(image, partial.find_grey_rows(image))
     if block is None and not partial.ends_grey(image):
         return PartlyLoaded(image, None)
@@ -59,6 +61,17 @@ def _load_jpeg(opened: OpenedPicture, scans: JpegScans) -> PartlyLoaded:
     return PartlyLoaded(until, partial.find_grey_rows(until))
 
 
+def _has_all_codes(opened: OpenedPicture, scans: JpegScans, full_size: tuple[int, int]) -> bool:
+    """Whether a JPEG without an end marker, that ends grey, is grey there: no rows are missing."""
+    if not partial.ends_grey(opened.image):
+        return False
+    if scans.is_one_scan:
+        is_short = bool(scans.interval) and _lacks_restarts(opened, scans, full_size)
+        return not is_short and not _takes_more_codes(opened.data, scans)
+    # The first scan of a progressive one has all blocks, if it has all components
+    return len(scans.components_of_scans) > 1 and scans.components_of_scans[0] == scans.components
+
+
 def _lacks_restarts(opened: OpenedPicture, scans: JpegScans, full_size: tuple[int, int]) -> bool:
     """Whether restart markers are missing, after which a decoder goes on."""
     across, down = 8, 8
@@ -70,12 +83,18 @@ def _lacks_restarts(opened: OpenedPicture, scans: JpegScans, full_size: tuple[in
 
 def _is_garbled(data: bytes, scans: JpegScans) -> bool:
     """Whether a JPEG has too few codes for its rows, so that its decoder makes them up, or too many."""
+    if _takes_more_codes(data, scans):
+        return True
     whole = _decode_small(data)
-    for filling in FILLINGS:
-        if not np.array_equal(whole, _decode_small(data[: scans.ends_at] + filling + END)):
-            return True
     until = _decode_small(data[: max(scans.ends_at - LEFTOVER_BYTES, scans.codes_at or 0)] + END)
     return np.array_equal(whole, until) and not partial.ends_grey(Image.fromarray(whole))
+
+
+def _takes_more_codes(data: bytes, scans: JpegScans) -> bool:
+    """Whether further codes, behind those of a JPEG, make another picture."""
+    whole = _decode_small(data)
+    longer = (data[: scans.ends_at] + filling + END for filling in FILLINGS)
+    return any(not np.array_equal(whole, _decode_small(it)) for it in longer)
 
 
 def _decode_small(data: bytes) -> RgbArray:
@@ -97,7 +116,7 @@ def _load(opened: OpenedPicture) -> PartlyLoaded:
     damaged_at = lost_ends.find_png_damage(data) if file_format == "PNG" else None
     try:
         opened.image.load()
-        if damaged_at is None:
+        if damaged_at is None or _is_all_there(opened):
             return PartlyLoaded(opened.image, None)
     except MemoryError:
         raise
@@ -108,6 +127,13 @@ def _load(opened: OpenedPicture) -> PartlyLoaded:
         raise BrokenPicture("the picture is damaged: it is interlaced, and its checksum is wrong")
     present = data[:damaged_at]
     return partial.load_partly(lambda: Image.open(io.BytesIO(present), formats=[file_format]))
+
+
+def _is_all_there(opened: OpenedPicture) -> bool:
+    """Whether a PNG is damaged in nothing but the checksum of a chunk."""
+    width, height = opened.image.size
+    # Four samples of 16 bits, and a byte more for each row, of up to seven passes
+    return lost_ends.is_png_inflated(opened.data, (8 * width + 7) * (height + 7) * 2)
 
 
 def _load_filled(opened: OpenedPicture) -> PartlyLoaded:

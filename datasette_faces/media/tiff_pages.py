@@ -186,7 +186,8 @@ def _read_pages(data: bytes) -> Iterator[TiffPage]:
 def _read_directory(data: bytes, page: TiffPage, most: int) -> tuple[Tags, int]:
     """The tags of a page that are used, up to so many values of each; where the next directory is."""
     places = _list_places(data, page)
-    found = {_unpack(data, page.order + "H", place): place for place in places[:MAX_ENTRIES]}
+    # Of a tag that is there twice the first counts, as for Pillow and libtiff
+    found = {_unpack(data, page.order + "H", it): it for it in reversed(places[:MAX_ENTRIES])}
     values = {tag: _read_values(data, found[tag], page, most) for tag in found.keys() & _USED}
     following = _unpack(data, page.order + ("Q" if page.is_big else "I"), places.stop)
     return {tag: its for tag, its in values.items() if its}, following
