@@ -130,6 +130,26 @@ def test_a_renamed_file_keeps_its_photo(toy: Any, photos: Path, tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(("there", "said"), [(NFC, NFD), (NFD, NFC)])
+def test_a_vanished_file_is_missing_however_its_name_is_composed(
+    toy: Any, photos: Path, tmp_path: Path, there: str, said: str
+) -> None:
+    skip_where_both_are_one(tmp_path)
+    database, folder = tmp_path / "x.db", photos / there
+    folder.mkdir()
+    for name in (there, "other"):
+        draw(folder / f"{name}.png", RED, note=name)
+    ingest(database, folder)
+    (folder / f"{there}.png").unlink()
+    for named in (photos / said / f"{said}.png", folder / f"{said}.png"):
+        with sqlite3.connect(database) as conn:
+            conn.execute("update photo_paths set missing_since = null")
+        conn.close()
+        faces("ingest", database, named, folder / "other.png", "--workers", "1")
+        gone = "select path from photo_paths where missing_since is not null"
+        assert rows(database, gone) == [(str(folder / f"{there}.png"),)]
+
+
 FACTS = "select taken_at, latitude, longitude from photos order by id"
 
 

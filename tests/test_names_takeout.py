@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from contextlib import suppress
 
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasette_faces.algorithms.spelling import fold
 from datasette_faces.errors import NamesError
 from datasette_faces.people.metadata import takeout
 from datasette_faces.people.metadata.regions import ParsedNames
+from datasette_faces.people.metadata.sidecars import SidecarFinder
 
 pytestmark = pytest.mark.once
 
@@ -216,3 +219,29 @@ def test_the_photo_s_own_json_comes_before_others():
     names = ["IMG_1.jpg.json", "IMG_1.json", "IMG_1-edited.jpg.json"]
     assert json_of("IMG_1.jpg", *names) == "IMG_1.jpg.json"
     assert json_of("IMG_1-edited.jpg", *names) == "IMG_1-edited.jpg.json"
+
+
+@pytest.mark.parametrize("photo", ["family-smile.jpg", "family-mix.jpg", "family-Hdr.jpg",
+                                   "family-pano(1).jpg", "family-collage-edited.jpg"])  # fmt: skip
+def test_a_photo_that_is_called_as_google_s_effects_are_is_one_of_its_own(photo):
+    there = {"family.jpg.json", "family.jpg(1).json"}
+    assert takeout.find_json(photo, lambda name: name if name in there else None) is None
+
+
+@pytest.mark.parametrize(
+    ("photo", "own"),
+    [("IMG_1.jpg", "IMG_1.jpg.json"), ("img_1.JPG", "IMG_1.jpg.json"),
+     ("IMG_1(2).jpg", "IMG_1.jpg(2).json"),
+     ("IMG_1-bearbeitet(3).jpg", "IMG_1.jpg(3).json"), ("x-EFFECTS.jpg", "x.jpg.json"),
+     ("a-edited.heic", "a.JPG.supplemental-me.json"),
+     *(("각" * 30 + ".jpg", unicodedata.normalize(it, ("각" * 30 + ".jpg.supplemental"))[:46] + ".json")
+       for it in ("NFC", "NFD"))],
+)  # fmt: skip
+def test_a_folder_s_listing_tells_which_photos_have_a_json(tmp_path, photo, own):
+    for name in (photo, own, "other.jpg", "unlike.jpg.json"):
+        (tmp_path / name).write_bytes(b"")
+    finder = SidecarFinder()
+    expected = takeout.find_json(photo, lambda name: own if fold(name) == fold(own) else None)
+    found = [os.path.basename(it.path) for it in finder.find(str(tmp_path / photo))]
+    assert found == ([expected] if expected else [])
+    assert not finder.find(str(tmp_path / "other.jpg"))

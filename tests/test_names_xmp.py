@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packets import DIGIKAM, LIGHTROOM, MICROSOFT, PICASA, area, mwg, packet
 from pictures import encoded
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from datasette_faces.errors import NamesError
@@ -297,14 +297,39 @@ def test_xmp_in_a_picture_is_found(file_format):
     assert places(read_embedded_names(picture, Frame(40, 30))) == {"Ann Smith": ANN}
 
 
-def test_xmp_behind_a_png_s_pixels_is_found():
+def moved_behind(data: bytes, *names: bytes) -> bytes:
+    """A PNG with these chunks behind its pixels."""
+    end = data.index(b"IEND") - 4
+    for name in names:
+        start = data.index(name) - 4
+        chunk = data[start : start + 12 + int.from_bytes(data[start : start + 4], "big")]
+        data = data[:start] + data[start + len(chunk) : end] + chunk + data[end:]
+    return data
+
+
+@pytest.mark.parametrize("behind", [[b"iTXt"], [b"eXIf"], [b"iTXt", b"eXIf"], [b"eXIf", b"iTXt"]])
+@pytest.mark.parametrize("with_exif", [True, False])
+def test_xmp_and_exif_behind_a_png_s_pixels_are_found(behind, with_exif):
     info = PngInfo()
     info.add_itxt("XML:com.adobe.xmp", LIGHTROOM.decode(), zip=True)
-    data = encoded(TINY, "PNG", pnginfo=info)
-    chunk = data[data.index(b"iTXt") - 4 : data.index(b"IDAT") - 4]
-    end = data.index(b"IEND") - 4
-    moved = data[:end].replace(chunk, b"") + chunk + data[end:]
-    assert read_embedded_xmp(moved).packets == (LIGHTROOM,)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    options = {"exif": exif.tobytes()} if with_exif else {}
+    data = encoded(TINY, "PNG", pnginfo=info, **options)
+    present = [name for name in behind if name in data]
+    picture = read_embedded_xmp(moved_behind(data, *present))
+    assert picture.packets == (LIGHTROOM,)
+    assert picture.orientation == picture.exif.orientation == (6 if with_exif else 1)
+
+
+def test_a_broken_chunk_behind_a_png_s_pixels_harms_nothing_else():
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", LIGHTROOM.decode())
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = bytearray(moved_behind(encoded(TINY, "PNG", pnginfo=info, exif=exif), b"iTXt"))
+    data[data.index(b"IEND") - 5] ^= 1  # its checksum
+    assert read_embedded_xmp(bytes(data)).orientation == 6
 
 
 def test_regions_of_a_heic_apply_to_the_stored_picture_though_its_decoder_turns_it(tmp_path):

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..algorithms.spelling import spellings
 from ..shapes import File
 from .file_names import expand_pattern, find_path
 from .files import as_text
@@ -50,8 +51,20 @@ def walk_paths(paths: list[str], scan: Scan) -> Iterator[File | RejectedPath]:
             scan.folders.append(as_text(absolute)[0])
             yield from _walk_folder(absolute, entered, scan)
         else:
-            scan.named.append(as_text(absolute)[0])
+            scan.named += [as_text(it)[0] for it in _list_spellings(absolute)]
             yield _check_file(absolute)
+
+
+def _list_spellings(path: str) -> Iterator[str]:
+    """A path; of one that is not there, also the others that it may have had (NFC, NFD)."""
+    if os.path.lexists(path):
+        yield path
+        return
+    head, tail = os.path.split(path)
+    folder = find_path(head)
+    yield from dict.fromkeys(
+        (*spellings(path), *(os.path.join(folder, it) for it in spellings(tail)))
+    )
 
 
 def may_exist(path: str) -> bool:

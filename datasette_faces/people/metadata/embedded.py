@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import warnings
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,6 +21,9 @@ from .xmp_read import read_xmp
 
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 """ISO 16684-3, 1.1.3.1: the part of a packet beyond 64 kB follows in segments of its own."""
+PNG_START, CHUNK_BYTES = b"\x89PNG\r\n\x1a\n", 12
+"""How a PNG begins; and what a chunk has around its content: its length, name and checksum."""
+XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _HEADER = struct.Struct(">32sII")
 """Header of such a segment: the MD5 of the whole as text, its length, and the offset of this part."""
 _EXTENDED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
@@ -40,7 +44,7 @@ def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened = open_picture(data)
+            opened = open_picture(_lift_chunks(data))
             with opened.image as image:
                 return extract_xmp(image, opened.orientation)
     except FacesError as error:
@@ -50,6 +54,42 @@ def read_embedded_xmp(data: bytes) -> EmbeddedXmp:
         raise NamesError(
             f"the picture cannot be read: {str(error) or type(error).__name__}"
         ) from None
+
+
+def _lift_chunks(data: bytes) -> bytes:
+    """A PNG with the XMP and EXIF that stand behind its pixels before them; anything else as it is.
+
+    Pillow reads what is behind only where it decodes the pixels.
+    """
+    if not data.startswith(PNG_START):
+        return data
+    at, pixels_at = len(PNG_START), 0
+    late: list[tuple[int, int]] = []
+    while at + CHUNK_BYTES <= len(data):
+        ends = at + CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        if name == b"IDAT":
+            pixels_at = pixels_at or at
+        elif pixels_at and _is_metadata(data, at, ends):
+            late.append((at, ends))
+        at = ends
+    if not late:
+        return data
+    lifted = [data[:pixels_at], *(data[start:end] for start, end in late)]
+    starts = [pixels_at, *(end for _, end in late)]
+    stops = [*(start for start, _ in late), len(data)]
+    rest = (data[start:stop] for start, stop in zip(starts, stops, strict=True))
+    return b"".join([*lifted, *rest])
+
+
+def _is_metadata(data: bytes, at: int, ends: int) -> bool:
+    """Whether a chunk of a PNG holds XMP or EXIF, and is whole: Pillow opens no other one."""
+    start = at + 8
+    is_wanted = data.startswith(b"eXIf", at + 4) or data.startswith(b"iTXt" + XMP_KEYWORD, at + 4)
+    if not is_wanted or ends > len(data):
+        return False
+    checksum = zlib.crc32(data[start - 4 : ends - 4])
+    return data[ends - 4 : ends] == checksum.to_bytes(4, "big")
 
 
 def extract_xmp(image: Image.Image, orientation: int) -> EmbeddedXmp:

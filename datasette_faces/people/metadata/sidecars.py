@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import secrets
@@ -39,10 +40,13 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """The file names in a folder, folded; several where they differ only in case or composition."""
+    """The file names in a folder, folded; several where they differ only in case or composition.
+
+    jsons: those of JSONs, folded and sorted.
+    """
 
     names: dict[str, tuple[str, ...]]
-    has_json: bool = False
+    jsons: tuple[str, ...] = ()
 
     @staticmethod
     def read(folder: str) -> FolderListing:
@@ -52,7 +56,13 @@ class FolderListing:
             # os.listdir has no defined order
             for name in sorted(os.listdir(folder or ".")):
                 names[fold(name)] = (*names.get(fold(name), ()), name)
-        return FolderListing(names, any(name.endswith(".json") for name in names))
+        return FolderListing(names, tuple(sorted(it for it in names if it.endswith(".json"))))
+
+    def has_json(self, start: str) -> bool:
+        """Whether a JSON's name begins so."""
+        start = fold(start)
+        at = bisect.bisect_left(self.jsons, start)
+        return at < len(self.jsons) and self.jsons[at].startswith(start)
 
     def find(self, name: str, photo: str, own: str) -> str | None:
         """The file of that name that belongs to a photo, in any case and composition; None for none.
@@ -85,13 +95,14 @@ class SidecarFinder:
             name = spell_like(name, photo)
             return listing.find(name, photo, name)
 
+        # Takeout has hundreds of ways to name a photo's JSON; most photos have none
+        may_have_json = listing.jsons and listing.has_json(takeout.common_start(photo))
         found = [
             (listing.find(f"{photo}.xmp", photo, photo), XMP),
             (listing.find(f"{stem}.xmp", photo, stem), XMP),
             *((listing.find(name, photo, ""), PICASA) for name in PICASA_INIS),
             (listing.find("contacts.xml", photo, ""), CONTACTS),
-            # Takeout has many ways to name a JSON; most folders have none
-            (takeout.find_json(photo, find) if listing.has_json else None, TAKEOUT),
+            (takeout.find_json(photo, find) if may_have_json else None, TAKEOUT),
         ]
         return [Sidecar(os.path.join(folder, name), kind) for name, kind in found if name]
 

@@ -51,18 +51,20 @@ EDITED_SUFFIXES = (
 )  # fmt: skip
 """Ends of the name of an edited copy, which shares its original's JSON, in the language of the account."""
 EFFECT_SUFFIXES = (
-    "-effects", "-animation", "-collage", "-smile", "-mix", "-pano", "-motion", "-movie", "-hdr",
-    "-pop_out", "-color_pop", "-cinematic", "-burst-cover",
+    "-EFFECTS", "-ANIMATION", "-COLLAGE", "-SMILE", "-MIX", "-PANO", "-MOTION", "-MOVIE", "-HDR",
+    "-POP_OUT", "-COLOR_POP", "-CINEMATIC", "-BURST-COVER",
 )  # fmt: skip
-"""Ends of the name of what Google made of a photo, in every language; in capital letters."""
+"""Ends of the name of what Google made of a photo, in every language; `family-smile` is another photo."""
 MIN_SUFFIX = 2
 """Characters that are left of a suffix where the name was cut off."""
+MAX_START = 10
+"""Characters of a name that no spelling of it loses where it is cut off."""
 _JPEG, _HEIC = (".jpg", ".jpeg"), (".heic", ".heif")
 CONVERTED = {**dict.fromkeys(_JPEG, _HEIC), **dict.fromkeys(_HEIC, _JPEG)}
 """A JPEG beside a HEIC of the same name is the same photo, and only one of them has a JSON."""
 _PHOTO_KEYS = ("people", "photoTakenTime", "creationTime", "geoData", "url")
 _NUMBERED = re.compile(r"(?P<stem>.+)(?P<number>\(\d{1,4}\))")
-_SUFFIXES = tuple(compose(suffix).casefold() for suffix in (*EDITED_SUFFIXES, *EFFECT_SUFFIXES))
+_EDITED = tuple(compose(suffix).casefold() for suffix in EDITED_SUFFIXES)
 _SUPPLEMENTS = tuple(SUPPLEMENT[:length] for length in range(len(SUPPLEMENT), -1, -1))
 
 
@@ -128,6 +130,12 @@ def candidate_names(filename: str) -> Iterator[str]:
                 yield f"{compose(spelling[:MAX_STEM])}{number}.json"
 
 
+def common_start(filename: str) -> str:
+    """What the names of all JSONs that may be a photo's begin with, at least, composed (NFC)."""
+    stem = os.path.splitext(compose(filename))[0]
+    return min((shown for shown, _ in _list_originals(stem)), key=len)[:MAX_START]
+
+
 def _list_photos(filename: str) -> Iterator[tuple[str, str]]:
     """The names that a photo or its original may have, each without its number, and the number."""
     stem, extension = os.path.splitext(compose(filename))
@@ -165,8 +173,16 @@ def _strip_suffixes(name: str) -> list[str]:
         return []
     end = name.rindex("-")
     cut = len(name) >= MAX_STEM - 1 and len(name) - end >= MIN_SUFFIX
-    whole = [name[: -len(suffix)] for suffix in _SUFFIXES if folded.endswith(suffix)]
+    kinds = ((folded, _EDITED), (name, EFFECT_SUFFIXES))
+    whole = [
+        name[: -len(suffix)]
+        for written, suffixes in kinds
+        for suffix in suffixes
+        if written.endswith(suffix)
+    ]
     if whole or not cut:
         return [shorter for shorter in whole if shorter]
-    is_cut_off = any(suffix.startswith(folded[end:]) for suffix in _SUFFIXES)
+    is_cut_off = any(
+        suffix.startswith(written[end:]) for written, suffixes in kinds for suffix in suffixes
+    )
     return [name[:end]] if is_cut_off and end else []
