@@ -25,7 +25,6 @@ FacesError                 one line for a person: names the thing, and the mend
 │   └── EditedMeanwhile    by somebody else
 └── DatabaseError          a database cannot be used
     ├── NotAFacesDatabase
-    ├── DatabaseDamaged
     ├── NewerSchema
     ├── DatabaseBusy
     ├── DatabaseNotWritable
@@ -96,11 +95,7 @@ class DatabaseError(FacesError):
 
 
 class NotAFacesDatabase(DatabaseError):
-    """The file is no SQLite database, or one that holds something else."""
-
-
-class DatabaseDamaged(DatabaseError):
-    """The bytes of the file, or of its schema, are not what SQLite wrote."""
+    """The file is no SQLite database, a damaged one, or one that holds something else."""
 
 
 class NewerSchema(DatabaseError):

@@ -14,7 +14,7 @@ from desks import make_clustered
 from running import faces
 from serving import site
 
-from datasette_faces.errors import DatabaseDamaged
+from datasette_faces.errors import NotAFacesDatabase
 from datasette_faces.store.connection import sqlite
 from datasette_faces.store.database import reading
 
@@ -122,7 +122,7 @@ def test_every_command_says_that_a_schema_is_damaged_and_the_way_out(
 
 def test_a_type_of_a_column_that_is_no_text_is_damage_too(whole: Path, tmp_path: Path) -> None:
     file = damaged(whole, tmp_path, "text not null unique, -- of the file's bytes")
-    with pytest.raises(DatabaseDamaged), reading(str(file)) as conn:
+    with pytest.raises(NotAFacesDatabase), reading(str(file)) as conn:
         conn.execute("pragma table_info(photos)").fetchall()
 
 

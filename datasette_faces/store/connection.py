@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 from ..errors import (
     DatabaseBusy,
-    DatabaseDamaged,
     DatabaseError,
     DatabaseNotWritable,
     FacesError,
@@ -103,7 +102,7 @@ def explained(path: str, *, mend: str = NEW_NAME) -> Iterator[None]:
     except UnicodeDecodeError as error:
         if not is_damaged(error):
             raise
-        raise DatabaseDamaged(explain_damage(path, error)) from error
+        raise NotAFacesDatabase(explain_damage(path, error)) from error
 
 
 def _explanation(path: str, error: str, mend: str) -> DatabaseError:
@@ -124,7 +123,7 @@ def _explanation(path: str, error: str, mend: str) -> DatabaseError:
             f"{path} or its folder cannot be written; choose another place or change its permissions"
         )
     if any(sign in error for sign in DAMAGED):
-        return DatabaseDamaged(explain_damage(path, error))
+        return NotAFacesDatabase(explain_damage(path, error))
     if "not a database" in error:
         return NotAFacesDatabase(f"{path} is not an SQLite database ({error}); {mend}")
     return DatabaseError(f"{path}: {error}")

@@ -13,6 +13,7 @@ from ...search.query_photos import Example, PhotoMatch, PhotoQuery
 from .group import printable
 
 COLUMNS = tuple(field.name for field in fields(PhotoMatch))
+MISSING = "missing_since"
 
 
 def as_json(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
@@ -28,9 +29,11 @@ def as_json(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
 
 
 def as_csv(query: PhotoQuery, found: Sequence[PhotoMatch]) -> str:
-    """The matches, with the names of the columns."""
+    """The matches, with the names of the columns; `missing_since` is one where a file is missing."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    is_missing = any(match.missing_since for match in found)
+    columns = [name for name in COLUMNS if name != MISSING or is_missing]
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(map(_row, found))
     return out.getvalue().removesuffix("\n")

@@ -52,8 +52,13 @@ class Check:
     stage: int = 0
 
 
+def _find_file_faults(conn: Connection) -> Iterator[HealthFinding]:
+    yield from find_broken_pages(conn)
+    yield from find_stopped_runs(conn)
+
+
 CHECKS = (
-    Check("file", find_broken_pages, rebuild_table_indexes),
+    Check("file", _find_file_faults, rebuild_table_indexes),
     Check("schema", find_missing_schema, create_missing_schema),
     Check("references", find_broken_references, repair_references),
     Check("embeddings", find_embedding_faults, remove_broken_embeddings),
@@ -114,7 +119,6 @@ CHECKS = (
     Check("keys", find_rows("keys", "person has no key", "people share a key, or have none")),
     Check("files", find_missing_files, mark_missing_files),
     Check("decisions", find_lost_decisions),
-    Check("forgetting", find_stopped_runs),
 )
 """All checks, in the order in which their findings are listed."""
 

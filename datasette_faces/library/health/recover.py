@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ...errors import CatalogueError, DatabaseDamaged, FacesError, NewerSchema, NotAFacesDatabase
+from ...errors import CatalogueError, FacesError, NewerSchema, NotAFacesDatabase
 from ...models import registry
 from ...search import index_upkeep
 from ...shapes import ModelInfo
@@ -136,7 +136,7 @@ def _open_damaged(database: str, folder: Path) -> Iterator[DamagedFile]:
             with closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as data:
                 yield DamagedFile(open_pages(data, PAGE_BYTES), integrity.known_tables())
     except OSError as error:
-        raise DatabaseDamaged(f"{database} cannot be read: {error.strerror}") from error
+        raise NotAFacesDatabase(f"{database} cannot be read: {error.strerror}") from error
 
 
 def _has_bytes(path: Path) -> bool:
@@ -150,7 +150,7 @@ def _merge_log(path: Path, copy: Path) -> Path:
     refill.merge_log(str(copy))
     for end in LOGS:
         if _has_bytes(Path(f"{copy}{end}")):
-            raise DatabaseDamaged(
+            raise NotAFacesDatabase(
                 f"{path}{end} holds changes that SQLite cannot add to the damaged file; to save the rest "
                 "without them, move it elsewhere"
             )
@@ -158,7 +158,7 @@ def _merge_log(path: Path, copy: Path) -> Path:
 
 
 def _refuse_others(damaged: DamagedFile, database: str) -> None:
-    """Raise NotAFacesDatabase, NewerSchema or DatabaseDamaged of what is no file of ours."""
+    """Raise NotAFacesDatabase, NewerSchema or NotAFacesDatabase of what is no file of ours."""
     tables, applied = set(damaged.tables), _read_versions(damaged)
     newest = refill.known_versions()[-1]
     if newer := {name for name in applied if name[:4] > newest[:4]}:
@@ -176,7 +176,7 @@ def _refuse_others(damaged: DamagedFile, database: str) -> None:
             f"{database} is not an SQLite database, or nothing of it can be read; {OURS}"
         )
     if damaged.unread:
-        raise DatabaseDamaged(f"Nothing of {database} can be read: restore it from a copy")
+        raise NotAFacesDatabase(f"Nothing of {database} can be read: restore it from a copy")
     raise NotAFacesDatabase(f"{database} is still empty: there is nothing to save")
 
 

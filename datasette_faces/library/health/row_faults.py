@@ -117,11 +117,11 @@ def find_stopped_runs(conn: Connection) -> Iterator[HealthFinding]:
     if count:
         many = "runs of forget were stopped before their end"
         one = "run of forget was stopped before its end"
-        yield HealthFinding("forgetting", many, count, one=one, then=("forget", ""))
+        yield HealthFinding("file", many, count, one=one, then=("forget", ""))
     if found := forget_runs.count_found(conn):
         many = "runs of forget found what they had removed among the file's bytes"
         one = "run of forget found what it had removed among the file's bytes"
-        yield HealthFinding("forgetting", many, found, one=one, then=("forget", ""))
+        yield HealthFinding("file", many, found, one=one, then=("forget", ""))
 
 
 def find_lost_decisions(conn: Connection) -> Iterator[HealthFinding]:
