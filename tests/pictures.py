@@ -13,6 +13,17 @@ SHIPPED = {
     "six faces": ("insightface", "data/images/t1.jpg"),
     "one face": ("skimage", "data/astronaut.png"),
 }
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a camera stores an upright picture under each EXIF orientation."""
 
 
 def shipped(what: str) -> Path:

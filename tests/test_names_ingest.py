@@ -71,7 +71,7 @@ def test_a_region_draws_someone_whom_grouping_alone_saw_elsewhere(
     ingest(database, photos)
     assert faces("people", database, "name", 1, "Ada").exit_code == 0
     with sqlite3.connect(database) as conn:
-        # Only the face in the other photo was named by somebody
+        # Only the face in the other photo was named by someone
         conn.execute("delete from decision_faces where sha256 in "
                      "(select sha256 from photos where path like '%0.png')")  # fmt: skip
     conn.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded, small, with_exif
+from pictures import STORED, encoded, small, with_exif
 from PIL import Image
 
 from datasette_faces.algorithms.geometry import ARCFACE_TEMPLATE
@@ -24,18 +24,6 @@ from datasette_faces.models.sface import SFace
 from datasette_faces.people.metadata.embedded import read_embedded_xmp
 
 pytestmark = pytest.mark.once
-
-UNTURNED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""How a camera stores an upright picture under each EXIF orientation."""
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +146,7 @@ def test_of_an_animation_the_first_frame_is_taken(file_format):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pixels_are_upright_under_every_orientation(portrait, orientation):
-    turn = UNTURNED[orientation]
+    turn = STORED[orientation]
     stored = portrait if turn is None else portrait.transpose(turn)
     picture = decode_picture(with_exif(stored, {0x0112: orientation}))
     assert (picture.width, picture.height) == picture.image.size == portrait.size
@@ -180,7 +168,7 @@ FORMATS = {
 @pytest.mark.parametrize(
     ("file_format", "orientation"),
     # x265 takes long to begin
-    [(name, it) for name in FORMATS for it in (UNTURNED if name != "HEIF" else (4, 5, 6, 8))],
+    [(name, it) for name in FORMATS for it in (STORED if name != "HEIF" else (4, 5, 6, 8))],
 )
 def test_every_format_is_turned_once(portrait, file_format, orientation):
     """By the decoder itself (TIFF, HEIC) or by us, and its regions refer to what is stored."""
@@ -188,7 +176,7 @@ def test_every_format_is_turned_once(portrait, file_format, orientation):
         pytest.importorskip("pillow_heif").register_heif_opener()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    how = UNTURNED[orientation]
+    how = STORED[orientation]
     image = portrait if how is None else portrait.transpose(how)
     options = {**FORMATS[file_format], "exif": exif.tobytes()}
     data = encoded(image, file_format.partition(",")[0], **options)
@@ -206,7 +194,7 @@ def test_every_format_is_turned_once(portrait, file_format, orientation):
 def test_boxes_are_the_same_under_every_orientation(sface):
     upright = small("six faces", 1280)
     found = []
-    for orientation, turn in UNTURNED.items():
+    for orientation, turn in STORED.items():
         stored = upright if turn is None else upright.transpose(turn)
         data = with_exif(stored, {0x0112: orientation})
         faces = analyse(data, sface, detect_px=SFace.detect_px).faces

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import encoded, small
+from pictures import STORED, encoded, small
 from PIL import Image, ImageCms
 from tiffs import Page, make_tiff
 
@@ -24,17 +24,6 @@ RGB = np.asarray(PORTRAIT)
 GREY = np.asarray(PORTRAIT.convert("L"))
 CMYK = np.asarray(PORTRAIT.convert("CMYK"))
 YCBCR = np.asarray(PORTRAIT.convert("YCbCr"))
-STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""How a camera stores an upright picture under each EXIF orientation."""
 FORMS = {
     "plain": {},
     "strips": {"rows": 7},

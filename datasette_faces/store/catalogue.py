@@ -117,6 +117,12 @@ def statements(notes: Notes) -> list[str]:
     return [photos_table(notes), PEOPLE, FACES, MODELS, embeddings_table(notes), CATALOGUE]
 
 
+def prepare_draft(conn: Connection) -> None:
+    """Ready a new file in which rows are collected: `vacuum into` makes the catalogue of it."""
+    for pragma in (f"page_size = {PAGE_BYTES}", "journal_mode = off", "synchronous = off"):
+        conn.execute(f"pragma {pragma}")
+
+
 def make(conn: Connection, notes: Notes) -> None:
     """Make the tables, and say what is turned on."""
     for statement in statements(notes):

@@ -52,12 +52,7 @@ def _rebuild(catalogue: Catalogue, schema: Schema, folder: Path) -> Path:
     draft, copy = folder / "draft", folder / "copy"
     with closing(sqlite().connect(str(draft), isolation_level=None, uri=True)) as conn:
         load_vector_extension(conn)
-        for pragma in (
-            f"page_size = {tables.PAGE_BYTES}",
-            "journal_mode = off",
-            "synchronous = off",
-        ):
-            conn.execute(f"pragma {pragma}")
+        tables.prepare_draft(conn)
         address = Path(catalogue.path).resolve().as_uri() + "?mode=ro&immutable=1"
         conn.execute("attach ? as source", [address])
         conn.execute("begin")

@@ -58,12 +58,7 @@ def write_catalogue(private: Connection, path: Path, job: ExportJob) -> None:
     conn = sqlite().connect(str(draft), isolation_level=None)
     with closing(conn), explained(str(path)):
         load_vector_extension(conn)
-        for pragma in (
-            f"page_size = {tables.PAGE_BYTES}",
-            "journal_mode = off",
-            "synchronous = off",
-        ):
-            conn.execute(f"pragma {pragma}")
+        tables.prepare_draft(conn)
         conn.execute("begin")
         tables.make(conn, job.notes)
         if job.indexed:
