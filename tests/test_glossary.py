@@ -108,6 +108,8 @@ def words_of(name: str) -> str:
 
 def has_word(word: str, text: str) -> bool:
     """Whether a text has a word or words by themselves, in capitals or not, over the end of a line too."""
+    if word.split()[0].lower() not in text.lower():
+        return False
     pattern = r"\s+".join(re.escape(part) for part in word.split())
     return re.search(rf"\b{pattern}\b", text, re.I) is not None
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import click
@@ -68,7 +69,7 @@ def imported(path: Path, package: Path = PACKAGE) -> set[tuple[str, ...]]:
     """What a file imports of this package when it is imported: the parts of each dotted name."""
     here = ["datasette_faces", *path.relative_to(package).parts[:-1]]
     found: set[tuple[str, ...]] = set()
-    for node in at_import(ast.parse(path.read_text())):
+    for node in imports_in(path.read_text()):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:
@@ -79,6 +80,12 @@ def imported(path: Path, package: Path = PACKAGE) -> set[tuple[str, ...]]:
             tuple(name.split(".")[1:]) for name in names if name.startswith("datasette_faces.")
         }
     return found
+
+
+@cache
+def imports_in(source: str) -> list[ast.Import | ast.ImportFrom]:
+    """The import statements of a source, of which copies of the package hold the same again."""
+    return at_import(ast.parse(source))
 
 
 def at_import(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
