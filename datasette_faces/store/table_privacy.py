@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from . import catalogue, gallery
 from .connection import Connection
@@ -120,6 +121,7 @@ def derived_tables(conn: Connection) -> dict[str, tuple[str, ...]]:
     return {name: sources(name) for name in names if may_be_derived(name)}
 
 
+@lru_cache(maxsize=1_000)
 def sources(table: str) -> tuple[str, ...]:
     """All tables of which one carries something, itself or by others."""
     if table == SECRETS:
