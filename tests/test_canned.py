@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import Site, asked, copied, ids, site
+from serving import Site, asked, copied, ids, plain_site, site
 
 from datasette_faces.algorithms import vectors
 from datasette_faces.app.datasette import canned_queries
@@ -153,7 +153,8 @@ class TestWhatTheyGive:
             "update face_embeddings set face_id = face_id + 100000000000000 where face_id > 9",
             "update faces set id = id + 100000000000000 where id > 9",
         )
-        with site(few, copied(few, tmp_path / "large.db", *moved)) as served:
+        limit = {"sql_time_limit_ms": BUSY_LIMIT_MS}
+        with site(few, copied(few, tmp_path / "large.db", *moved), settings=limit) as served:
             counts = [len(rows(served, "near_duplicates", it)) for it in ("few", "large")]
             assert counts[0] == counts[1] > 5
 
@@ -243,7 +244,7 @@ class TestWhoSeesThem:
     ) -> None:
         left = {name for name, query in QUERIES.items() if table not in query.tables}
         private = {"databases": {"faces": {"tables": {table: {"allow": ONLY_ANN}}}}}
-        with site(faces_db, metadata=private) as served:
+        with plain_site(faces_db, metadata=private) as served:
             for actor in (None, "bob"):
                 assert listed(served, actor=actor) == left
                 assert runnable(served, actor=actor) == left
@@ -257,7 +258,7 @@ class TestWhoSeesThem:
     def test_a_private_database_keeps_them(self, faces_db: Path, level: str) -> None:
         allow = {"allow": ONLY_ANN}
         metadata = allow if level == "instance" else {"databases": {"faces": allow}}
-        with site(faces_db, metadata=metadata) as served:
+        with plain_site(faces_db, metadata=metadata) as served:
             assert runnable(served) == set()
             assert runnable(served, actor="ann") == set(QUERIES)
 
@@ -269,7 +270,7 @@ class TestWhoSeesThem:
             "queries": {"near_duplicates": "select 1 as mine", "other": "select 2 as other"},
         }
         options = {"config" if V1 else "metadata": {"databases": {"faces": own}}}
-        with site(faces_db, **options) as served:
+        with plain_site(faces_db, **options) as served:
             left = {"near_duplicates", "people_together", "faces_without_person"}
             for actor, right in ((None, left), ("ann", set(QUERIES)), (None, left)):
                 assert listed(served, actor=actor) == right
@@ -278,7 +279,7 @@ class TestWhoSeesThem:
                 assert own_rows.json() == [{"mine": 1}]
 
     def test_they_need_no_permission_to_run_any_sql(self, faces_db: Path) -> None:
-        with site(faces_db, settings={"default_allow_sql": False}) as served:
+        with plain_site(faces_db, settings={"default_allow_sql": False}) as served:
             assert (
                 served.get(f"/faces{'/-/query' if V1 else ''}.json?sql=select+1").status_code == 403
             )
@@ -297,20 +298,20 @@ class TestWhere:
     def test_databases_without_faces_have_none(self, tmp_path: Path, faces_db: Path) -> None:
         (tmp_path / "x.db").touch()
         plants = copied(tmp_path / "x.db", tmp_path / "plants.db", "create table faces (name text)")
-        with site(plants, faces_db) as served:
+        with plain_site(plants, faces_db) as served:
             assert listed(served, "plants") == set()
             assert runnable(served, "plants") == set()
             assert served.get("/plants/near_duplicates").status_code == 404
 
     def test_one_without_people_has_the_others(self, faces_db: Path, tmp_path: Path) -> None:
         path = copied(faces_db, tmp_path / "some.db", "drop table people")
-        with site(path) as served:
+        with plain_site(path) as served:
             assert listed(served, "some") == {
                 name for name, query in QUERIES.items() if "people" not in query.tables
             }
 
     def test_an_immutable_file_has_them(self, faces_db: Path) -> None:
-        with site(immutables=[str(faces_db)]) as served:
+        with plain_site(immutables=[str(faces_db)]) as served:
             assert runnable(served) == set(QUERIES)
 
     def test_no_word_of_them_is_too_new_for_an_old_sqlite(self) -> None:
@@ -322,14 +323,14 @@ class TestWhere:
         self, faces_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         internal = str(tmp_path / "internal.db")
-        with site(faces_db, internal=internal) as served:
+        with plain_site(faces_db, internal=internal) as served:
             assert runnable(served) == set(QUERIES)
         changed = {"people_together": QUERIES["people_together"]}
         monkeypatch.setattr(canned_queries, "_tables", lambda conn: {"faces", "photos", "people"})
-        with site(faces_db, internal=internal) as served:
+        with plain_site(faces_db, internal=internal) as served:
             assert listed(served) == {*changed, "faces_without_person"}
         monkeypatch.undo()
-        with site(faces_db, internal=internal) as served:
+        with plain_site(faces_db, internal=internal) as served:
             assert runnable(served) == set(QUERIES)
             kept = served.datasette.get_internal_database()
             sql = "select name, source from queries"
