@@ -18,7 +18,8 @@ from datasette.database import Database
 from datasette.plugins import pm
 from desks import FORM, make_clustered
 from galleries import blob
-from serving import QUERY, Site, copied, site
+from serving import QUERY, Site, copied
+from serving import plain_site as site
 
 from datasette_faces.app.datasette.compat import V1, allowed
 from datasette_faces.app.datasette.permissions import EDIT, ORIGINALS, RIGHTS, UPLOAD, VIEW
@@ -113,7 +114,8 @@ def core_page(table: str) -> Route:
     """What Datasette itself shows of a table, as JSON."""
     needs = (table, *TELL_OF.get(table, ()))
     status = 403 if table == SECRET else 200
-    return Route(f"/people/{table}.json?_size=max", needs, rights=(), status=status)
+    address = f"/people/{table}.json?_size=max&_nosuggest=1&_nocount=1"
+    return Route(address, needs, rights=(), status=status)
 
 
 ROUTES = [
