@@ -521,7 +521,7 @@ def test_a_large_catalogue_has_codes_that_are_compared_as_well(private, tmp_path
     )
     many = Path(shutil.copy(private, tmp_path / "many.db"))
     with writing(str(many)) as conn, transaction(conn):
-        for number in range(2, 300):
+        for number in range(2, 520):
             conn.execute(
                 "insert into faces(photo_id, x, y, width, height, landmarks, detection_score, "
                 "sharpness, yaw, pitch, roll, person_id, crop) select photo_id, x, :n, width, height, "
@@ -540,7 +540,7 @@ def test_a_large_catalogue_has_codes_that_are_compared_as_well(private, tmp_path
         "centroids",
         "codes",
     }
-    assert rows(out, "select count(*) from vec_faces_sface_chunks") == [(2,)]
+    assert rows(out, "select count(*) from vec_faces_sface_chunks") == [(3,)]
     assert found_in(out, many) == {}
     for part in ("ids", "centroids", "codes"):
         planted = Path(shutil.copy(out, tmp_path / f"{part}.db"))
