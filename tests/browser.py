@@ -22,6 +22,11 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # One site is looked at, by one test at a time: it needs no processes of its own
+    "--disable-features=SitePerProcess,IsolateOrigins,PaintHolding",
+    "--disable-site-isolation-trials",
+    "--renderer-process-limit=1",
+    "--no-zygote",
 )
 
 

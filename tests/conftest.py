@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import seen_before
 from archive import make_archive
 from browser import browser
 from desks import Desk
@@ -48,8 +49,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+@pytest.fixture(scope="session")
+def common_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder that all processes share which run tests at the same time."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(request.config, "workerinput") else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def warm_workers() -> None:
+def answers_of_models(common_folder: Path) -> Iterator[None]:
+    """A real model looks at the same pixels once, in this process or in any worker of this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(seen_before.FOLDER, str(common_folder / "seen before"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers(answers_of_models: None) -> None:
     """Workers begin at once: the process that they are forked from has imported what they need."""
     from datasette_faces.models import subprocesses
 
@@ -60,16 +76,16 @@ def warm_workers() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def remember_what_models_saw() -> Iterator[None]:
+def remember_what_models_saw(answers_of_models: None) -> Iterator[None]:
     """A model looks at each picture once in a session: hundreds of catalogues show the same few."""
     from datasette_faces.library.audit import model_check
 
-    load, engines = model_check.load, {}
+    engines: dict[str, Engine] = {}
 
     def load_once(model: FaceModel) -> Engine:
         key = repr(model) if isinstance(model, ToyModel) else model.id
         if key not in engines:
-            engines[key] = load(model)
+            engines[key] = seen_before.load(model)
         return engines[key]
 
     see = lru_cache(maxsize=None)(model_check.see_in_all_orientations)
@@ -128,9 +144,7 @@ def desk(served: Site) -> Desk:
 
 
 @pytest.fixture(scope="session")
-def real_faces(
-    shared: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Callable[[str], Path]:
+def real_faces(shared: Path, common_folder: Path) -> Callable[[str], Path]:
     """The database of all real photographs by a model, beside the report of its ingest; read it only.
 
     It is made once, for all processes that run tests at the same time.
@@ -138,12 +152,8 @@ def real_faces(
     from filelock import FileLock
     from running import ingest
 
-    folder = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        folder = folder.parent
-
     def make(model: str) -> Path:
-        database, making = folder / f"real-{model}.db", folder / f"making-{model}.db"
+        database, making = common_folder / f"real-{model}.db", common_folder / f"making-{model}.db"
         source = model if model == "sface" else str(shared / "models" / model)
         with FileLock(f"{database}.lock"):
             if not database.exists():

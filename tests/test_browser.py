@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from browser import serving
@@ -64,11 +65,15 @@ def address(
 
 @contextmanager
 def opened(
-    chromium: Any, size: tuple[int, int] = WIDE, **options: Any
+    chromium: Any, size: tuple[int, int] = WIDE, *, alone: bool = False, **options: Any
 ) -> Iterator[tuple[Any, list[str]]]:
-    """A page, and a list of what goes wrong on it."""
-    context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-    page = context.new_page()
+    """A page, and a list of what goes wrong on it.
+
+    A page that an earlier test was done with is emptied and used again, unless it is to be alone: to
+    begin a process for each costs more than most of what is looked at.
+    """
+    idle = _IDLE.setdefault(chromium, {}).setdefault((size, repr(options)), [])
+    page = idle.pop() if idle and not alone else _new_page(chromium, size, options)
     wrong: list[str] = []
 
     def failed(request: Any) -> None:
@@ -76,12 +81,34 @@ def opened(
         if "ERR_ABORTED" not in str(request.failure):
             wrong.append(f"{request.failure} {request.url}")
 
-    page.on("console", lambda said: said.type in ("error", "warning") and wrong.append(said.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("requestfailed", failed)
-    page.on("response", lambda it: it.status >= 400 and wrong.append(f"{it.status} {it.url}"))
+    listeners = {
+        "console": lambda said: said.type in ("error", "warning") and wrong.append(said.text),
+        "pageerror": lambda error: wrong.append(str(error)),
+        "requestfailed": failed,
+        "response": lambda it: it.status >= 400 and wrong.append(f"{it.status} {it.url}"),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
     yield page, wrong
-    context.close()
+    # Not after a failure: nobody knows how that leaves a page
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+    if alone:
+        page.context.close()
+        return
+    page.mouse.move(0, 0)
+    page.goto("about:blank")
+    page.context.clear_cookies()
+    idle.append(page)
+
+
+_IDLE: WeakKeyDictionary[Any, dict[tuple[tuple[int, int], str], list[Any]]] = WeakKeyDictionary()
+"""Pages that nobody looks at, by the browser and by what they were opened with."""
+
+
+def _new_page(chromium: Any, size: tuple[int, int], options: dict[str, Any]) -> Any:
+    width, height = size
+    return chromium.new_context(viewport={"width": width, "height": height}, **options).new_page()
 
 
 def show(page: Any, url: str) -> None:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import seen_before
 from edits import EDITS, save
 from pictures import encoded, shipped
 from PIL import Image
@@ -30,7 +31,7 @@ from datasette_faces.store.catalogue import PICTURE_COLUMNS
 from datasette_faces.store.connection import transaction
 from datasette_faces.store.database import writing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 FACES = "select faces.id, x, y, width, height, name from faces left join people on people.id = person_id"
 
@@ -50,7 +51,7 @@ def named(tmp_path_factory: pytest.TempPathFactory, t1_jpg: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sface() -> Engine:
-    return SFace().load()
+    return seen_before.load(SFace())
 
 
 @pytest.fixture

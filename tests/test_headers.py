@@ -243,7 +243,7 @@ VIOLATIONS = """() => {
 def test_a_browser_finds_nothing_on_our_pages_that_their_policy_forbids(
     chromium: Any, address: str, name: str
 ) -> None:
-    with opened(chromium) as (page, wrong):
+    with opened(chromium, alone=True) as (page, wrong):
         page.add_init_script(f"({VIOLATIONS})()")
         show(page, address + BASE + ADDRESSES[name])
         page.keyboard.press("Tab")
@@ -268,7 +268,7 @@ HARM = """() => {
 
 
 def test_a_browser_runs_no_script_that_gets_into_a_page(chromium: Any, address: str) -> None:
-    with opened(chromium) as (page, _wrong):
+    with opened(chromium, alone=True) as (page, _wrong):
         page.add_init_script(f"({VIOLATIONS})()")
         page.goto(address + BASE)
         page.evaluate(HARM)

@@ -14,6 +14,8 @@ import pytest
 from running import beside, ingest, rows, start
 from toy_model import BLUE, GREEN, RED, WHITE, ToyModel, draw
 
+from datasette_faces.library.ingest import run
+
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX"),
     pytest.mark.once,
@@ -21,24 +23,42 @@ pytestmark = [
 ]
 
 KILLS_EACH = 10
+PHOTOS = 40
+BROKEN = COPIES = PHOTOS // 8
+FOUND = PHOTOS + COPIES
+BATCH_PHOTOS = 2
+"""So few in a transaction that an ingest writes over twenty times."""
 MOMENT = ("ingested_at", "seen_at", "built_at")
+Contents = dict[str, list[tuple[object, ...]]]
 COLOURS = (RED, GREEN, BLUE, WHITE)
 
 
-@pytest.fixture
-def album(photos: Path) -> Path:
-    """80 photos of one to three faces, with copies and broken files among them."""
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 photos of one to three faces, with copies and broken files among them; read it only."""
+    photos = tmp_path_factory.mktemp("album")
     choose = random.Random(7)
-    for number in range(80):
+    for number in range(PHOTOS):
         colours = [choose.choice(COLOURS) for _ in range(choose.randint(1, 3))]
         draw(photos / f"{number:03}.png", *colours, note=str(number))
-    for number in range(0, 80, 8):
+    for number in range(0, PHOTOS, 8):
         shutil.copy(photos / f"{number:03}.png", photos / f"{number:03} copy.png")
         (photos / f"{number:03} broken.jpg").write_text(f"no picture {number}")
     return photos
 
 
-def contents(database: Path) -> dict[str, list[tuple[object, ...]]]:
+@pytest.fixture(scope="module")
+def wanted(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Contents:
+    """The rows of an undisturbed run."""
+    undisturbed = tmp_path_factory.mktemp("undisturbed") / "x.db"
+    run.ingest(str(undisturbed), [str(album)], ToyModel(), worker_count=2)
+    assert_whole(undisturbed)
+    everything = contents(undisturbed)
+    assert len(everything["photos"]) == PHOTOS
+    return everything
+
+
+def contents(database: Path) -> Contents:
     """All rows of all tables, but for the moments at which they were written."""
     everything = {}
     for (table,) in rows(
@@ -86,13 +106,8 @@ def assert_alone(session: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_each_of_10_kills_and_10_runs_gives_the_rows_of_an_undisturbed_run(
-    toy, album, tmp_path, seed
+    toy, album, wanted, tmp_path, seed
 ):
-    undisturbed = tmp_path / "undisturbed.db"
-    ingest(undisturbed, album)
-    assert_whole(undisturbed)
-    wanted = contents(undisturbed)
-    assert len(wanted["photos"]) == 80
     slow = ToyModel(log=str(tmp_path / "slow.log"), seconds=0.003)
     choose = random.Random(seed)
     interrupted = 0
@@ -101,7 +116,7 @@ def test_each_of_10_kills_and_10_runs_gives_the_rows_of_an_undisturbed_run(
         slow.forget()
         process = start_ingest(slow, database, album)
         # From the first moment on to the last: counted in pictures, so that it holds on any machine
-        after = choose.randint(0, 79)
+        after = choose.randint(0, PHOTOS - 1)
         while process.poll() is None and lines_of(slow.log) < after:
             time.sleep(0.001)
         time.sleep(choose.random() * 0.02)
@@ -109,7 +124,7 @@ def test_each_of_10_kills_and_10_runs_gives_the_rows_of_an_undisturbed_run(
         process.communicate()
         interrupted += process.returncode == -signal.SIGKILL
         report = ingest(database, album)
-        assert (report["photos"], len(report["errors"])) == (90, 10)
+        assert (report["photos"], len(report["errors"])) == (FOUND, BROKEN)
         assert_whole(database)
         assert contents(database) == wanted
         assert_alone(process.pid)
@@ -119,7 +134,7 @@ def test_each_of_10_kills_and_10_runs_gives_the_rows_of_an_undisturbed_run(
 
 def start_ingest(model: ToyModel, database: Path, folder: Path) -> subprocess.Popen[str]:
     """An ingest that writes often, so that kills fall between and into its transactions."""
-    environment = {**os.environ, "BATCH_PHOTOS": "4"}
+    environment = {**os.environ, "BATCH_PHOTOS": str(BATCH_PHOTOS)}
     options = ("--model", "toy", "--workers", 2)
     return start(model, "ingest", database, folder, *options, env=environment)
 
@@ -132,11 +147,10 @@ def lines_of(log: str) -> int:
         return 0
 
 
-def test_kills_in_a_row_on_one_file_come_to_the_same_end(toy, album, tmp_path):
-    undisturbed, database = tmp_path / "undisturbed.db", tmp_path / "x.db"
-    ingest(undisturbed, album)
+def test_kills_in_a_row_on_one_file_come_to_the_same_end(toy, album, wanted, tmp_path):
+    database = tmp_path / "x.db"
     slow = ToyModel(log=str(tmp_path / "slow.log"), seconds=0.003)
-    for after in (20, 30, 25):
+    for after in (10, 15, 12):
         slow.forget()
         process = start_ingest(slow, database, album)
         while process.poll() is None and lines_of(slow.log) < after:
@@ -145,7 +159,7 @@ def test_kills_in_a_row_on_one_file_come_to_the_same_end(toy, album, tmp_path):
         process.communicate()
     ingest(database, album)
     assert_whole(database)
-    assert contents(database) == contents(undisturbed)
+    assert contents(database) == wanted
 
 
 def test_a_kill_before_the_first_row_leaves_nothing_in_the_way(toy, album, tmp_path):
@@ -160,5 +174,5 @@ def test_a_kill_before_the_first_row_leaves_nothing_in_the_way(toy, album, tmp_p
         conn.execute(
             "create table _sqlite_migrations (id integer primary key, migration_set, name, applied_at)"
         )
-    assert ingest(database, album)["photos"] == 90
+    assert ingest(database, album)["photos"] == FOUND
     assert_whole(database)

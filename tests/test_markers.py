@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 BY_COMMANDS = (
     "test_clustering",
     "test_clusters",
+    "test_edits_of_real_photos",
     "test_embeddings",
     "test_ingest_killed",
     "test_shared_photos",
