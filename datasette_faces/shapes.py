@@ -98,7 +98,8 @@ class Sighting:
 class Photo:
     """A photograph's facts, sizes in upright full-size pixels, and its thumbnail (JPEG).
 
-    damage: what of its picture could not be read, in words; None where all of it could.
+    damage: what of its picture could not be read, in words; None where all of it could. turned: by how
+    many degrees clockwise (0, 90, 180, 270) it has to be turned for its faces to stand upright.
     """
 
     width: int
@@ -110,6 +111,7 @@ class Photo:
     longitude: float | None
     thumbnail: bytes
     damage: str | None = None
+    turned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,14 @@ class Analysis:
 class ManualBox:
     """A box that a person drew round a face, in pixels of the upright, full-size photo.
 
-    other_boxes: of the photo's other faces. landmarks: (5, 2), as another model saw them.
+    other_boxes: of the photo's other faces. landmarks: (5, 2), as another model saw them. turned: as of
+    the photo.
     """
 
     box: Box
     other_boxes: tuple[Box, ...] = ()
     landmarks: Landmarks | None = None
+    turned: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,11 @@ class _Memory:
         """The model's functions, which remember."""
         return Engine(
             info=self._recall("info", lambda: self._real().info),
-            detect=self._detect,
+            detect=self._detect_as("detect"),
             embed=self._embed,
             align=ALIGN[type(self._model)],
-            detect_faint=self._detect_faint,
+            detect_faint=self._detect_as("detect_faint"),
+            detect_quickly=self._detect_as("detect_quickly"),
         )
 
     def _real(self) -> Engine:
@@ -70,17 +71,17 @@ class _Memory:
                 self._loaded = REAL[type(self._model)](self._model)
             return self._loaded
 
-    def _detect(self, image_rgb: RgbArray) -> list[Detection]:
-        name = _name("detect", image_rgb)
-        return list(self._recall(name, lambda: self._real().detect(image_rgb)))
+    def _detect_as(self, look: str) -> Callable[[RgbArray], list[Detection]]:
+        """One of the engine's ways to detect, by its name."""
 
-    def _detect_faint(self, image_rgb: RgbArray) -> list[Detection]:
-        def ask() -> list[Detection]:
-            detect_faint = self._real().detect_faint
-            assert detect_faint is not None
-            return detect_faint(image_rgb)
+        def detect(image_rgb: RgbArray) -> list[Detection]:
+            def ask() -> list[Detection]:
+                found: list[Detection] = getattr(self._real(), look)(image_rgb)
+                return found
 
-        return list(self._recall(_name("faint", image_rgb), ask))
+            return list(self._recall(_name(look, image_rgb), ask))
+
+        return detect
 
     def _embed(self, faces: list[RgbArray]) -> FloatArray:
         name = _name("embed", np.stack(faces))

@@ -68,7 +68,7 @@ def test_a_catalogue_holds_named_people_and_neither_paths_nor_hidden_people(priv
     for secret in (HIDDEN, "t1.jpg", "astronaut", str(private.parent), "Canon", DAY + "T"):
         assert secret.encode() not in data
     names = [row[1] for row in rows(out, "pragma table_info(photos)")]
-    assert names == ["id", "path", "width", "height", "taken_at", "thumbnail"]
+    assert names == ["id", "path", "width", "height", "taken_at", "turned", "thumbnail"]
     assert {row[0] for row in rows(out, "select taken_at from photos")} == {DAY, None}
     assert rows(out, "select count(*) from face_embeddings") == [(0,)]
 

@@ -34,7 +34,6 @@ from serving import (
     plain_site,
     site,
 )
-from test_model_pools import turned
 from test_pages import sql_link
 from test_pictures import png
 from test_uploads import FORM, form, part
@@ -574,10 +573,9 @@ class TestUploads:
         [
             (small(long_px=64), "the face is too small: 10 px; 20 are needed"),
             (small().point(lambda value: value // 40), "the picture is too dark"),
-            (turned("one face", 90), "the picture is turned: turn it by 90"),
             (Image.new("RGB", (300, 200), "white"), "no face was found"),
         ],
-        ids=["small", "dark", "turned", "white"],
+        ids=["small", "dark", "white"],
     )
     def test_a_photo_without_a_face_says_why(
         self, portraits: Site, image: Image.Image, reason: str

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..algorithms import geometry
 from ..shapes import Box, FloatArray, Landmarks, RgbArray
-from .decode import Picture, turn_upright
+from .decode import Picture
 
 THUMBNAIL_PX = 640
 CROP_PX = 160
@@ -43,9 +43,7 @@ def choose_larger_px(faces: Sequence[Box], picture: Picture) -> int | None:
 
 def make_thumbnail(picture: Picture) -> bytes:
     """A JPEG of the whole picture, its long side at most THUMBNAIL_PX."""
-    small = picture.decoded.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    return encode_jpeg(turn_upright(small, picture.exif.orientation))
+    return encode_jpeg(picture.shrink(THUMBNAIL_PX, Image.Resampling.LANCZOS))
 
 
 def crop_face(picture: Picture, landmarks: Landmarks) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..algorithms.quarter_turns import turn_size
 from ..errors import BrokenPicture, PictureError
 from ..shapes import RgbArray
 from . import limits
@@ -31,6 +32,8 @@ _UPRIGHTING = {
 """The transposition that undoes each EXIF orientation (CIPA DC-008, 4.6.4)."""
 SIDEWAYS = (5, 6, 7, 8)
 """The EXIF orientations that swap width and height."""
+_TURNED_BY_90 = {1: 6, 6: 3, 3: 8, 8: 1, 2: 7, 7: 4, 4: 5, 5: 2}
+"""The EXIF orientation of a picture that is shown turned clockwise by 90° more."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,21 @@ class Picture:
     def pixels(self) -> RgbArray:
         """The decoded pixels as an array (height, width, 3)."""
         return np.asarray(self.image)
+
+    def shrink(self, long_px: int, resampling: Image.Resampling) -> Image.Image:
+        """All of the picture, upright, its long side at most long_px."""
+        small = self.decoded.copy()
+        small.thumbnail((long_px, long_px), resampling)
+        return turn_upright(small, self.exif.orientation)
+
+    def turn(self, turned: int) -> Picture:
+        """This picture turned clockwise by 0, 90, 180 or 270 degrees; its pixels are not copied."""
+        orientation = self.exif.orientation
+        for _ in range(turned // 90):
+            orientation = _TURNED_BY_90[orientation]
+        width, height = turn_size(self.width, self.height, turned)
+        exif = replace(self.exif, orientation=orientation)
+        return replace(self, width=width, height=height, exif=exif)
 
 
 def decode_picture(

@@ -14,6 +14,8 @@ from ..shapes import Detection, FloatArray, Landmarks, ModelInfo, RgbArray
 EXTRA_MEND = "pip install 'datasette-faces[ingest]'"
 FAINT_SCORE = 0.2
 """The least detection score in a manual box: a person has said that a face is there."""
+GLANCE_PX = 320
+"""The long side of a picture that is looked at to see which way is up."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Engine:
     embed: aligned faces, each (112, 112, 3) -> (n, dimensions), any length.
     align: a picture and landmarks (full-size pixels) -> an aligned face (112, 112, 3).
     detect_faint: as detect, but from FAINT_SCORE on; None where a model cannot do that.
+    detect_quickly: as detect, at GLANCE_PX, which tells the best score alone; None where a model cannot
+    do that: then no picture is turned.
     """
 
     info: ModelInfo
@@ -31,6 +35,7 @@ class Engine:
     embed: Callable[[list[RgbArray]], FloatArray]
     align: Callable[[Picture, Landmarks], RgbArray] = field(default=crop.align_face)
     detect_faint: Callable[[RgbArray], list[Detection]] | None = None
+    detect_quickly: Callable[[RgbArray], list[Detection]] | None = None
 
 
 class FaceModel(ABC):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..errors import MissingExtra, MissingWeights, ModelError
 from ..media import crop
 from ..media.decode import Picture
 from ..shapes import Box, Detection, FloatArray, Landmarks, ModelInfo, RgbArray
-from .base import EXTRA_MEND, FAINT_SCORE, Engine, FaceModel
+from .base import EXTRA_MEND, FAINT_SCORE, GLANCE_PX, Engine, FaceModel
 
 LOOKS_PX = (128, 640)
 """Long sides of the detector's input: `DEFAULT_DET_SIZES` of insightface 2.1."""
@@ -97,6 +98,7 @@ class InsightFacePack(FaceModel):
             embed=lambda faces: embed(recogniser, faces),
             align=align,
             detect_faint=lambda image_rgb: detect_faint(pack.det_model, image_rgb),
+            detect_quickly=lambda image_rgb: detect(pack.det_model, image_rgb, (GLANCE_PX,)),
         )
 
     def _open_pack(self, face_analysis: Any) -> Any:
@@ -151,13 +153,15 @@ def _import_insightface() -> Any:
     return FaceAnalysis
 
 
-def detect(detector: Any, image_rgb: RgbArray) -> list[Detection]:
+def detect(
+    detector: Any, image_rgb: RgbArray, looks_px: Sequence[int] = LOOKS_PX
+) -> list[Detection]:
     """Find faces in a picture (height, width, 3); boxes and landmarks in its pixels, best first."""
     image_bgr = np.ascontiguousarray(image_rgb[:, :, ::-1])
     height, width = image_rgb.shape[:2]
-    found, landmarks = detector.detect(image_bgr, input_size=_input_sizes(width, height))
+    found, landmarks = detector.detect(image_bgr, input_size=_input_sizes(width, height, looks_px))
     if _touches_padding(found, width, height):
-        squares = [(long_px, long_px) for long_px in LOOKS_PX]
+        squares = [(long_px, long_px) for long_px in looks_px]
         found, landmarks = detector.detect(image_bgr, input_size=squares)
     if landmarks is None:
         raise ModelError("The pack's detector gives no landmarks; without them no face is aligned")
@@ -180,10 +184,10 @@ def detect_faint(detector: Any, image_rgb: RgbArray) -> list[Detection]:
         detector.det_thresh = before
 
 
-def _input_sizes(width: int, height: int) -> list[tuple[int, int]]:
+def _input_sizes(width: int, height: int, looks_px: Sequence[int]) -> list[tuple[int, int]]:
     """Inputs (width, height) that give a picture the scale that a square would, with less padding."""
     sizes = []
-    for long_px in LOOKS_PX:
+    for long_px in looks_px:
         short_px = long_px * min(width, height) // max(width, height) + PADDING_PX
         short_px = min(long_px, -(-short_px // STRIDE) * STRIDE)
         sizes.append((long_px, short_px) if width >= height else (short_px, long_px))

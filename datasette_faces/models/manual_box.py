@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ..algorithms import geometry
+from ..algorithms.quarter_turns import turn_box, turn_landmarks, turn_size, undo_turn
 from ..media import crop
 from ..media.decode import Picture
 from ..shapes import Box, Detection, Face, FloatArray, Landmarks, ManualBox
@@ -53,10 +54,13 @@ def measure_manual_face(
     if detection is None:
         landmarks = manual_box.landmarks
         if landmarks is None:
-            landmarks = estimate_landmarks(manual_box.box)
+            landmarks = _estimate_turned(picture, manual_box)
         detection = Detection(manual_box.box, landmarks, 0.0)
     [face] = pipeline.measure_faces(
-        picture, [Detection(manual_box.box, detection.landmarks, detection.score)], engine
+        picture,
+        [Detection(manual_box.box, detection.landmarks, detection.score)],
+        engine,
+        manual_box.turned,
     )
     return face
 
@@ -70,15 +74,26 @@ def estimate_landmarks(box: Box) -> Landmarks:
     return found
 
 
+def _estimate_turned(picture: Picture, manual_box: ManualBox) -> Landmarks:
+    """Where the landmarks of a frontal face are that stands upright once the picture is turned."""
+    turned, size = manual_box.turned, (picture.width, picture.height)
+    upright = estimate_landmarks(turn_box(manual_box.box, turned, *size))
+    return turn_landmarks(upright, -turned % 360, *turn_size(*size, turned))
+
+
 def _detect_in_box(picture: Picture, engine: Engine, manual_box: ManualBox) -> Detection | None:
     """What the detector sees of the face in an enlarged cut; boxes in full-size pixels."""
     left, top, right, bottom = _find_cut(picture, manual_box.box)
     if right <= left or bottom <= top:
         return None
     detect = engine.detect_faint or engine.detect
+    turned = manual_box.turned
+    cut = np.asarray(picture.crop_region(left, top, right, bottom))
+    upright = np.ascontiguousarray(np.rot90(cut, -turned // 90))
+    height, width = upright.shape[:2]
     found = [
-        _move_to_full_size(item, left, top, picture.scale)
-        for item in detect(np.asarray(picture.crop_region(left, top, right, bottom)))
+        _move_to_full_size(undo_turn(item, turned, width, height), left, top, picture.scale)
+        for item in detect(upright)
     ]
     fitting = {place: _score_fit(item, manual_box) for place, item in enumerate(found)}
     best = max(fitting, key=lambda place: (fitting[place], -place), default=None)

@@ -6,8 +6,10 @@ Ingest, uploads and the commands all call `analyse`, so that a photo finds itsel
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from ..algorithms import geometry, vectors
+from ..algorithms.quarter_turns import turn_landmarks, undo_turn
 from ..media import crop
 from ..media.decode import Picture, decode_picture, release_memory
 from ..shapes import (
@@ -19,21 +21,15 @@ from ..shapes import (
     Landmarks,
     Photo,
     QueryAnalysis,
-    RgbArray,
 )
 from .base import Engine
+from .which_way_up import find_turn
 
 MIN_FACE_PX = 20
 """Shorter side of a face that is kept, in full-size pixels."""
 DARK = 20
 """Mean brightness, 0..255. Measured: sface loses the faces of `tests/pictures.py` from 6 downwards;
 noise makes dark photographs worse than these."""
-TURNS = {
-    1: "turn it by 90° to the left",
-    2: "turn it upside down",
-    3: "turn it by 90° to the right",
-}
-"""What brings a picture upright, by the number of quarter turns counter-clockwise."""
 
 
 def analyse_query(
@@ -69,15 +65,16 @@ def analyse(
     data: the bytes of an image file. Raises PictureError.
     """
     picture = decode_for_detector(data, detect_px=detect_px, max_pixels=max_pixels)
-    found = [_scale_to_full_size(item, picture) for item in engine.detect(picture.pixels())]
+    turned = find_turn(picture, engine)
+    found = _detect_turned(picture, engine, turned)
     kept = [item for item in found if min(item.box.width, item.box.height) >= min_face_px]
     kept.sort(key=lambda item: item.box.width * item.box.height, reverse=True)
-    photo = _describe_photo(picture)
+    photo = _describe_photo(picture, turned)
     larger_px = crop.choose_larger_px([item.box for item in kept], picture)
     if larger_px:
         del picture
         picture = decode_larger(data, larger_px, max_pixels=max_pixels)
-    return Analysis(photo, measure_faces(picture, kept, engine))
+    return Analysis(photo, measure_faces(picture, kept, engine, turned))
 
 
 def make_thumbnail_and_crops(
@@ -109,7 +106,7 @@ def measure_placed(
     if larger_px:
         del picture
         picture = decode_larger(data, larger_px)
-    return measure_faces(picture, placed, engine)
+    return measure_faces(picture, placed, engine, find_turn(picture, engine))
 
 
 def decode_for_detector(data: bytes, *, detect_px: int, max_pixels: int | None = None) -> Picture:
@@ -126,35 +123,30 @@ def decode_larger(data: bytes, larger_px: int, *, max_pixels: int | None = None)
 
 def explain_no_face(picture: Picture, engine: Engine, detect_px: int, min_face_px: float) -> str:
     """Explain to a person why no face of a picture was kept, and what to do about it."""
-    found = [_scale_to_full_size(item, picture).box for item in engine.detect(picture.pixels())]
+    found = _detect_turned(picture, engine, find_turn(picture, engine))
     if found:
-        largest_px = max(min(box.width, box.height) for box in found)
+        largest_px = max(min(item.box.width, item.box.height) for item in found)
         return f"the face is too small: {int(largest_px)} px; {min_face_px:g} are needed"
-    small = picture.image
-    small.thumbnail((detect_px, detect_px))
-    if turns := _find_quarter_turns(np.asarray(small), engine):
-        return f"the picture is turned: {TURNS[turns]}"
+    small = picture.shrink(detect_px, Image.Resampling.BILINEAR)
     if np.asarray(small.convert("L")).mean() < DARK:
         return "the picture is too dark: take a brighter one"
     return "no face was found"
 
 
-def _find_quarter_turns(image_rgb: RgbArray, engine: Engine) -> int | None:
-    """How many quarter turns counter-clockwise let the detector see a face best, if any do."""
-    scores: dict[int, float] = {}
-    for turns in TURNS:
-        found = engine.detect(np.ascontiguousarray(np.rot90(image_rgb, turns)))
-        scores[turns] = max((item.score for item in found), default=0.0)
-    best = max(scores, key=scores.__getitem__)
-    return best if scores[best] else None
+def _detect_turned(picture: Picture, engine: Engine, turned: int) -> list[Detection]:
+    """The faces of a picture that is looked at turned, in pixels of the full-size one as it is."""
+    upright = picture.turn(turned)
+    found = (_scale_to_full_size(item, upright) for item in engine.detect(upright.pixels()))
+    return [undo_turn(item, turned, upright.width, upright.height) for item in found]
 
 
 def measure_faces(
-    picture: Picture, detections: list[Detection], engine: Engine
+    picture: Picture, detections: list[Detection], engine: Engine, turned: int = 0
 ) -> tuple[Face, ...]:
     """Align, embed and crop the detected faces, in the same order.
 
-    detections: in pixels of the full-size picture. Embeddings have unit length.
+    detections: in pixels of the full-size picture. turned: by how many degrees clockwise it has to be
+    turned, for the pose of a head. Embeddings have unit length.
     """
     if not detections:
         return ()
@@ -164,7 +156,9 @@ def measure_faces(
         Face(
             detection=item,
             sharpness=crop.measure_sharpness(face_rgb),
-            pose=geometry.head_pose(item.landmarks),
+            pose=geometry.head_pose(
+                turn_landmarks(item.landmarks, turned, picture.width, picture.height)
+            ),
             crop=crop.crop_face(picture, item.landmarks),
             embedding=embedding,
         )
@@ -182,7 +176,7 @@ def _scale_to_full_size(detection: Detection, picture: Picture) -> Detection:
     return Detection(Box(left, top, right - left, bottom - top), landmarks, detection.score)
 
 
-def _describe_photo(picture: Picture) -> Photo:
+def _describe_photo(picture: Picture, turned: int) -> Photo:
     exif = picture.exif
     return Photo(
         width=picture.width,
@@ -194,4 +188,5 @@ def _describe_photo(picture: Picture) -> Photo:
         longitude=exif.longitude,
         thumbnail=crop.make_thumbnail(picture),
         damage=picture.damage,
+        turned=turned,
     )

@@ -46,6 +46,8 @@ class DrawablePhoto:
     boxes: dict[int, Box]
     places: tuple[tuple[str, int], ...]
     """Paths, each with the size of the file in bytes."""
+    turned: int = 0
+    """By how many degrees clockwise it is shown, for its faces to stand upright."""
 
     @property
     def path(self) -> str:
@@ -83,7 +85,7 @@ def read_drawable_photo(conn: Connection, photo_id: int) -> DrawablePhoto:
     if None in size:
         raise DecisionError(f"The size of photo {photo_id} is not known: ingest it again")
     boxes = metadata_faces.boxes(conn, photo_id)
-    return DrawablePhoto(photo_id, row["sha256"], *size, boxes, places)
+    return DrawablePhoto(photo_id, row["sha256"], *size, boxes, places, row["turned"] or 0)
 
 
 def check_box(photo: DrawablePhoto, numbers: Sequence[float]) -> Box:
@@ -109,7 +111,7 @@ def make_manual_box(photo: DrawablePhoto, box: Box) -> ManualBox:
     face_id = geometry.find_same_face(box, photo.boxes)
     if face_id is not None:
         raise FaceThere("There is already a face in this box", face_id)
-    return ManualBox(box, tuple(photo.boxes.values()))
+    return ManualBox(box, tuple(photo.boxes.values()), turned=photo.turned)
 
 
 def has_original(photo: DrawablePhoto, within: Sequence[str] = ()) -> bool:
@@ -230,7 +232,8 @@ def _complete_drawing(
     if geometry.find_same_face(drawing.box, others) is not None:
         return False  # drawn twice, in two files
     landmarks = _read_landmarks(conn, drawing.face_id)
-    manual = measure(ManualBox(drawing.box, tuple(others.values()), landmarks))
+    boxes = tuple(others.values())
+    manual = measure(ManualBox(drawing.box, boxes, landmarks, photo.turned))
     with transaction(conn):
         if drawing.face_id is None:
             _add_face(conn, photo.id, drawing.uid, manual)

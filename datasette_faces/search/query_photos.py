@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..algorithms.quarter_turns import turn_box
 from ..errors import MissingWeights, PictureError, SearchError, UnknownModel
 from ..media import files
 from ..media.scan import RejectedPath, Scan, walk_paths
@@ -159,7 +160,14 @@ def _analyse(path: str, unlike: bool, pool: ModelPool) -> Example:
     except PictureError as error:
         return Example(shown, unlike, sha256, reason=str(error))
     faces = analysed.analysis.faces
-    from_left = tuple(sorted(faces, key=lambda face: face.detection.box.x))
+    photo = analysed.analysis.photo
+
+    def left_edge(face: Face) -> float:
+        """As the picture is seen upright."""
+        box = turn_box(face.detection.box, photo.turned, photo.width, photo.height)
+        return box.x
+
+    from_left = tuple(sorted(faces, key=left_edge))
     # An analysis gives the largest first
     return Example(
         shown,

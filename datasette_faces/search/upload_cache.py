@@ -51,7 +51,10 @@ class QueryFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryPhoto:
-    """An uploaded picture; `reason` says why it has no face, `damage` what of it could not be read."""
+    """An uploaded picture; `reason` says why it has no face, `damage` what of it could not be read.
+
+    turned: by how many degrees clockwise it is shown, for its faces to stand upright.
+    """
 
     database: str
     model_id: str
@@ -62,6 +65,7 @@ class QueryPhoto:
     face_keys: tuple[str, ...]
     reason: str | None
     damage: str | None = None
+    turned: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +182,7 @@ class UploadCache:
             face_keys=tuple(faces),
             reason=reason,
             damage=found.photo.damage,
+            turned=found.photo.turned,
         )
         with self._lock:
             self._uploads.keep({key: photo, **faces})

@@ -95,6 +95,7 @@ def photos_table(notes: Notes) -> str:
         "width integer not null, -- of the full-size picture, upright",
         "height integer not null,",
         "taken_at text, -- to the day",
+        "turned integer not null, -- degrees clockwise for it to be shown upright",
     ]
     if notes.get("gps"):
         columns.append(f"{PLACE_COLUMNS}, -- of the town")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from ..algorithms.quarter_turns import TURNS
 from ..shapes import Box
 
 MAX_ID = 2**63 - 1
@@ -35,6 +36,11 @@ def count(value: object) -> int:
 def truth(value: object) -> int:
     """1 for what is true, 0 for what is not."""
     return int(bool(value))
+
+
+def turn(value: object) -> int:
+    """Degrees by which a picture is turned: 0 for all but quarter turns."""
+    return value if type(value) is int and value in TURNS else 0
 
 
 def row_id(value: object) -> int | None:
@@ -82,6 +88,7 @@ def _finite(column: list[Any]) -> bool:
 _NUMBER = Kind(number, frozenset((int, float)), _finite)
 _LENGTH = Kind(length, frozenset((int, float)), lambda it: min(it) > 0 and _finite(it))
 _COUNT = Kind(count, frozenset((int,)), lambda it: min(it) >= 0)
+_TURN = Kind(turn, frozenset((int,)), lambda it: set(it).issubset(TURNS))
 _TRUTH = Kind(truth, frozenset())
 _ID = Kind(row_id, frozenset((int, type(None))))
 _TEXT = Kind(text, frozenset((str, type(None))))
@@ -92,6 +99,7 @@ OF_COLUMN: dict[str, Kind] = {
     **dict.fromkeys(("width", "height"), _LENGTH),
     **dict.fromkeys(("faces", "photos"), _COUNT),
     "hidden": _TRUTH,
+    "turned": _TURN,
     **dict.fromkeys(("face_id", "photo_id", "person_id", "first_id", "second_id"), _ID),
     **dict.fromkeys(("path", "sha256", "format", "camera", "original_url", "name", "value"), _TEXT),
     "damage": _TEXT,

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..media.jpeg_orientation import say_turned
 from . import coerce
 from .connection import Connection
 from .faces import MEASURES
@@ -208,6 +209,7 @@ PHOTO_COLUMNS = (
     "ingested_at",
     "missing_since",
     "damage",
+    "turned",
     "original_url",
 )
 """A catalogue has some of them, and its own `original_url`."""
@@ -354,8 +356,16 @@ def crop(conn: Connection, face_id: int) -> bytes | None:
 
 
 def thumbnail(conn: Connection, photo_id: int) -> bytes | None:
-    """A photo's thumbnail, JPEG."""
+    """A photo's thumbnail, JPEG, as it is stored."""
     return _blob(conn, "select thumbnail from photos where id = ?", photo_id)
+
+
+def upright_thumbnail(conn: Connection, photo_id: int) -> bytes | None:
+    """A photo's thumbnail, JPEG, which says how it is to be turned."""
+    found, photo_row = thumbnail(conn, photo_id), photo(conn, photo_id)
+    if found is None or photo_row is None:
+        return None
+    return say_turned(found, photo_row["turned"] or 0)
 
 
 def original_paths(conn: Connection, photo_id: int) -> list[Row]:

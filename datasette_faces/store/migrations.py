@@ -497,6 +497,15 @@ def forgotten_faces(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="0013_turned_photos")
+def turned_photos(db: Database) -> None:
+    """Which way is up in a photo, by what its faces say."""
+    db.execute(
+        "alter table photos add column turned integer not null default 0 "
+        "/* degrees clockwise for it to be shown upright: 0, 90, 180, 270 */"
+    )
+
+
 def _count_faces(name: str, event: str, row: str, step: int = 1) -> str:
     return f"""
         create trigger faces_{name} after {event} on faces when {row}.person_id is not null begin

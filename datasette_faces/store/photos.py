@@ -154,6 +154,7 @@ def _photo_values(file: File, sha256: str, analysis: Analysis) -> dict[str, obje
         "ingested_at": now(),
         "thumbnail": photo.thumbnail,
         "damage": photo.damage,
+        "turned": photo.turned,
     }
 
 

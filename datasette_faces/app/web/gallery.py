@@ -28,6 +28,7 @@ from .page import (
     with_name,
 )
 from .people_of_faces import person_in_json, photo_title, sees_people, with_people
+from .upright import place_faces, show
 
 PAGE_FACES = 60
 NEAREST_FACES = 24
@@ -120,12 +121,15 @@ async def photo(page: Page) -> Response:
     if page.as_json:
         linked = [with_links(page, person_in_json(face)) for face in faces]
         return Response.json({"photo": {**found, "paths": paths}, "faces": linked})
-    values = {"photo": with_name(found), "paths": paths, "faces": faces}
-    values["boxed"] = _boxed(found, faces)
+    shown = show(found["width"], found["height"], found["turned"])
     return await page.html(
         "photo.html",
         {
-            **values,
+            "photo": with_name(found),
+            "paths": paths,
+            "faces": faces,
+            "shown": shown,
+            "boxed": place_faces(shown, faces),
             "title": await _title(page, found, faces),
             **await _photo_context(page, photo_id, len(faces), hidden),
         },
@@ -136,23 +140,16 @@ async def _photo_context(page: Page, photo_id: int, shown: int, hidden: bool) ->
     """The rest of a photo's page; shown: the number of its faces on it."""
     before, after = await page.read(browse.photos_beside, photo_id)
     query = await page.read(browse.photo_query, photo_id, hidden=hidden)
+    may = await permissions.may_view_originals(page.datasette, page.request, page.database)
     return {
-        "picture_url": await _picture_url(page, photo_id),
+        "picture_url": page.url(f"/{'image' if may else 'thumbnail'}/{photo_id}.jpg"),
+        "picture_is_original": may,
         "before": before,
         "after": after,
         "hidden": await _hidden_here(page, photo_id, shown, hidden),
         "sql_url": await page.sql_url(query),
         **(await _drawing(page, photo_id) if await sees_people(page) else {}),
     }
-
-
-def _boxed(photo: Row, faces: list[Row]) -> list[Row]:
-    """The faces that have a place in their photo: another program may have broken its size, or theirs."""
-    if None in (photo["width"], photo["height"]):
-        return []
-    return [
-        face for face in faces if None not in (face["x"], face["y"], face["width"], face["height"])
-    ]
 
 
 @page_view("faces", "photos", "face_embeddings")
@@ -185,9 +182,12 @@ async def _face_context(page: Page, face: Row, model: str | None) -> dict[str, A
     """The rest of a face's page: its photo, the model's threshold, the editor."""
     where = await page.read(browse.photo, face["photo_id"])
     by = next((known for known in await page.read(models.every) if known.id == model), None)
+    where = where or dict.fromkeys(browse.PHOTO_COLUMNS)
+    shown = show(where["width"], where["height"], where["turned"])
     return {
-        "photo": with_name(where or {}),
-        "boxed": _boxed(where, [face]) if where else [],
+        "photo": with_name(where),
+        "shown": shown,
+        "boxed": place_faces(shown, [face]),
         "sharpness_in_words": face_quality.describe_sharpness(face["sharpness"]),
         "picture_url": page.url(f"/thumbnail/{face['photo_id']}.jpg"),
         "threshold": by and by.threshold,
@@ -249,8 +249,3 @@ async def _found(page: Page, function: Any, kind: str, item_id: int) -> Row:
     if found is None:
         raise NotFound(f"There is no {kind} {item_id}")
     return found
-
-
-async def _picture_url(page: Page, photo_id: int) -> str:
-    may = await permissions.may_view_originals(page.datasette, page.request, page.database)
-    return page.url(f"/{'image' if may else 'thumbnail'}/{photo_id}.jpg")

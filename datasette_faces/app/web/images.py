@@ -88,13 +88,13 @@ async def crop(page: Page, face_id: int) -> Picture:
 
 @_picture_view("photos")
 async def thumbnail(page: Page, photo_id: int) -> Picture:
-    """A photo, small."""
-    return Picture(await page.read(gallery.thumbnail, photo_id))
+    """A photo, small and upright."""
+    return Picture(await page.read(gallery.upright_thumbnail, photo_id))
 
 
 @_picture_view("photos", "photo_paths")
 async def image(page: Page, photo_id: int) -> Picture:
-    """A photo's file from the disk, for actors who may see originals."""
+    """A photo's file from the disk, for actors who may see originals; pages turn it upright."""
     if not await permissions.may_view_originals(page.datasette, page.request, page.database):
         raise Forbidden(f"Permission denied: {permissions.ORIGINALS}")
     folders = permissions.originals_folders(page.datasette, page.database)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from datasette.utils.asgi import Forbidden
 
+from ...algorithms.quarter_turns import TURNS, turn_box, turn_size
 from ...errors import DecisionError, FacesError, ModelError, PictureError
 from ...models.base import check_weights
 from ...people import manual_faces
@@ -40,7 +42,7 @@ async def prepare_manual_face(page: Page, form: Form) -> Action:
     if photo_id is None:
         raise DecisionError("photo takes the number of the photo in which the face is")
     about: DrawablePhoto = await page.read(manual_faces.read_drawable_photo, photo_id)
-    box = manual_faces.check_box(about, [form.pixels(side) for side in SIDES])
+    box = _read_box(about, form)
     infos = await page.read(models.every)
     made = await asyncio.to_thread(_measure_face, page, about, infos, box)
 
@@ -50,6 +52,17 @@ async def prepare_manual_face(page: Page, form: Form) -> Action:
         return [decision, *(place(conn, form, [face_id], by) if named else [])]
 
     return save
+
+
+def _read_box(about: DrawablePhoto, form: Form) -> Box:
+    """The box of a form, which is drawn in the picture as it is shown. Raises DecisionError, BadRequest."""
+    turned = form.number("turned") or 0
+    if turned not in TURNS:
+        raise BadRequest("turned takes 0, 90, 180 or 270")
+    width, height = turn_size(about.width, about.height, turned)
+    shown = replace(about, width=width, height=height)
+    box = manual_faces.check_box(shown, [form.pixels(side) for side in SIDES])
+    return turn_box(box, -turned % 360, width, height)
 
 
 def _measure_face(page: Page, about: DrawablePhoto, infos: list[ModelInfo], box: Box) -> ManualFace:

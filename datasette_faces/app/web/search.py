@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Base400, Forbidden, NotFound, Response
 
 from ...errors import Busy
+from ...media.jpeg_orientation import say_turned
 from ...search.prepared_search import PreparedSearch, SearchRequest
 from ...search.upload_cache import QueryPhoto
 from ...shapes import Match
@@ -35,6 +36,7 @@ from .search_query import (
 from .upload_analysis import NoFace, Overloaded, Pictures, analyse, described, face_model, missing
 from .upload_limits import CountBytes, check_rate, occupy_slot
 from .uploads import NothingUploaded, read_pictures
+from .upright import show
 
 SPREAD = 500
 """The histogram and the slider's count are of so many of the most similar faces."""
@@ -237,6 +239,7 @@ async def _choose(page: Page, request: SearchRequest) -> Response:
     context = {
         "search_request": request,
         "photo": photo,
+        "shown": show(photo.width, photo.height, photo.turned),
         "picture_url": page.url(f"/search/photo/{key}.jpg"),
         "faces": _choices(page, replace(request, photos=rest), photo),
         "rest_url": _address(page, request, photo=rest),
@@ -247,14 +250,15 @@ async def _choose(page: Page, request: SearchRequest) -> Response:
 
 def _choices(page: Page, request: SearchRequest, photo: QueryPhoto) -> list[dict[str, Any]]:
     """The faces of an uploaded picture, each with the search to which it is added."""
-    choices = []
+    choices, shown = [], show(photo.width, photo.height, photo.turned)
     for place, key in enumerate(photo.face_keys, 1):
         face = uploads_of(page).face(key)
         if face is None:
             continue
         url = _address(page, request, key=(*request.keys, key), model=photo.model_id)
         crop_url = page.url(f"/search/face/{key}.jpg")
-        choices.append({"place": place, "box": face.box, "crop_url": crop_url, "url": url})
+        box = shown.place(face.box)
+        choices.append({"place": place, "box": box, "crop_url": crop_url, "url": url})
     return choices
 
 
@@ -379,4 +383,4 @@ async def query_face(page: Page) -> Response:
 async def query_photo(page: Page) -> Response:
     """An uploaded picture, small, while it is kept."""
     photo = uploads_of(page).photo(page.request.url_vars["key"])
-    return _query_picture(page, photo.thumbnail if photo else None)
+    return _query_picture(page, say_turned(photo.thumbnail, photo.turned) if photo else None)

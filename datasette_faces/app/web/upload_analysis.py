@@ -133,6 +133,7 @@ def described(page: Page, key: str) -> dict[str, Any]:
         "file_name": photo.file_name,
         "width": photo.width,
         "height": photo.height,
+        "turned": photo.turned,
         "reason": photo.reason,
         **({"damage": photo.damage} if photo.damage else {}),
         "faces": [_face(page, face_key) for face_key in photo.face_keys],

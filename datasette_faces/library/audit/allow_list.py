@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ...algorithms.quarter_turns import TURNS
 from ...shapes import Box
 from ...store.catalogue import PICTURE_COLUMNS
 from ...store.connection import Connection
@@ -44,7 +45,7 @@ ROUNDING = 1e-6
 IS_BARRED = f"(coalesce(people.hidden, 0) != 0 or coalesce(people.key, '') = '{NOT_A_FACE}')"
 """SQL: the person is hidden, or stands for what is no face."""
 PHOTOS = """
-select public_id, id, taken_at, width, height, latitude, longitude
+select public_id, id, taken_at, width, height, turned, latitude, longitude
 from photos join public_photos using (id)
 where id in (select photo_id from faces join audited using (id)) order by public_id
 """
@@ -238,6 +239,7 @@ def _rules(catalogue: Catalogue) -> dict[str, dict[str, Rule]]:
         "taken_at": _is_day("taken_at"),
         "original_url": is_original,
         **{name: _is_same(name) for name in ("width", "height")},
+        "turned": _is_turn,
         **{name: _is_rounded(name, 10**-PLACE_DECIMALS) for name in places},
     }
     faces: dict[str, Rule] = {
@@ -250,6 +252,11 @@ def _rules(catalogue: Catalogue) -> dict[str, dict[str, Rule]]:
         **{name: _is_rounded(name, 1) for name in ("x", "y", "width", "height", "sharpness")},
     }
     return {"photos": photos, "faces": faces}
+
+
+def _is_turn(value: Any, row: Row, private: Row) -> bool:
+    known = private["turned"]
+    return type(value) is int and value == (known if known in TURNS else 0)
 
 
 def check_cells(catalogue: Catalogue) -> list[AuditFinding]:

@@ -12,6 +12,7 @@ from ...algorithms import geometry
 from ...errors import CatalogueError, PictureError
 from ...media import redact
 from ...shapes import Area, Box
+from ...store import coerce
 from ...store.catalogue import PICTURE_COLUMNS, Notes
 from . import public_ids
 
@@ -55,6 +56,7 @@ def export_photo_cells(
         "width": row["width"],
         "height": row["height"],
         "taken_at": day,
+        "turned": coerce.turn(row["turned"]),
     }
     if notes.get("gps"):
         found |= {name: round_degrees(row[name]) for name in ("latitude", "longitude")}

@@ -249,6 +249,7 @@ PHOTOS = Select(
         "width",
         "height",
         "taken_at",
+        "turned",
         "latitude",
         "longitude",
         "thumbnail",
