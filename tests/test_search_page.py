@@ -429,7 +429,7 @@ class TestUploads:
         }  # fmt: skip
         assert (answer["ok"], answer["model"], answer["model_threshold"]) == (True, "toy", 0.9)
         (photo,) = answer["photos"]
-        assert set(photo) == {"file_name", "width", "height", "reason", "faces"}
+        assert set(photo) == {"file_name", "width", "height", "turned", "reason", "faces"}
         assert (photo["width"], photo["height"], photo["reason"]) == (40, 40, None)
         assert photo["file_name"] == ("picture" if raw else "0.png")
         (face,) = photo["faces"]

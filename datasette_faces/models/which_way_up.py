@@ -17,7 +17,7 @@ from ..media.decode import Picture
 from ..shapes import Detection, RgbArray
 from .base import GLANCE_PX, Engine
 
-MIN_SCORE = 0.7
+LEAST_SCORE = 0.7
 """The least score of a face in a direction that a picture is turned to."""
 MARGIN = 0.03
 """By how much that score has to be above the best one of the picture as it is."""
@@ -39,7 +39,7 @@ def find_turn(picture: Picture, engine: Engine) -> int:
         pixels = picture.pixels()
         scores = {turned: _best_score(engine.detect, pixels, turned) for turned in close}
     found = max(scores, key=scores.__getitem__)
-    return found if scores[found] >= max(MIN_SCORE, scores.get(0, 0.0) + MARGIN) else 0
+    return found if scores[found] >= max(LEAST_SCORE, scores.get(0, 0.0) + MARGIN) else 0
 
 
 def _best_score(
