@@ -43,7 +43,6 @@ from datasette_faces.store.connection import Connection, sqlite
 from datasette_faces.store.database import writing
 from datasette_faces.store.embeddings import SearchFilters
 
-
 FACES = 3000
 by_kind = pytest.mark.parametrize("kind", KINDS)
 
