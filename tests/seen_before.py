@@ -63,6 +63,7 @@ class _Memory:
             align=ALIGN[type(self._model)],
             detect_faint=self._detect_as("detect_faint"),
             detect_quickly=self._detect_as("detect_quickly"),
+            upright_score=self._recall("upright score", lambda: self._real().upright_score),
         )
 
     def _real(self) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,35 @@ def test_its_faces_are_those_of_the_upright_picture(sface: Engine, what: str, tu
 def test_another_model_turns_it_as_well(pack: Engine, turned: int) -> None:
     upright = look(scan("six faces", 0), pack)
     assert_same_faces(look(scan("six faces", turned), pack), upright, turned, 0.8)
+
+
+@pytest.mark.parametrize("degrees", [-60, -45, -30, 30, 45, 60, 75, 120, 200])
+@pytest.mark.parametrize("what", ["one face", "six faces"])
+def test_a_head_that_is_tilted_is_recognised(sface: Engine, what: str, degrees: int) -> None:
+    """Of six small faces half may be missed that are tilted by 45 degrees; who is found is known."""
+    upright = look(scan(what, 0), sface)
+    with Image.open(shipped(what)) as image:
+        tilted = image.convert("RGB").rotate(degrees, expand=True, fillcolor=(128, 128, 128))
+    known = np.array([face.embedding for face in upright.faces])
+    seen = look(tilted, sface)
+    assert len(known) // 2 <= len(seen.faces) <= len(known)
+    similar = np.array([face.embedding for face in seen.faces]) @ known.T
+    # Each is another one, and counts as the same person
+    assert len(set(similar.argmax(axis=1))) == len(seen.faces) > 0
+    assert similar.max(axis=1).min() > sface.info.threshold
+
+
+def test_a_head_that_is_upright_is_not_looked_at_again(sface: Engine) -> None:
+    def fail(image_rgb: Any) -> Any:
+        if image_rgb.shape[:2] == (320, 320):
+            pytest.fail("looked at a cut")
+        return quickly(image_rgb)
+
+    quickly = sface.detect_quickly
+    assert quickly is not None
+    image = scan("one face", 0).crop((0, 0, 500, 400))
+    found = look(image, replace(sface, detect_quickly=fail))
+    assert len(found.faces) == 1
 
 
 def test_no_upright_photograph_is_turned(real_faces: Any) -> None:

@@ -61,6 +61,17 @@ def align_face(picture: Picture, landmarks: Landmarks) -> RgbArray:
     return np.asarray(_warp(picture, landmarks, geometry.ARCFACE_TEMPLATE, geometry.ALIGNED_PX))
 
 
+def cut_turned(
+    picture: Picture, landmarks: Landmarks, target: FloatArray, side_px: int
+) -> tuple[RgbArray, FloatArray]:
+    """A square of a picture in which landmarks fall on a target, and the (2, 3) matrix onto it.
+
+    landmarks, target: (5, 2). The matrix takes pixels of the full-size picture.
+    """
+    cut = np.asarray(_warp(picture, landmarks, target, side_px))
+    return cut, geometry.similarity_transform(landmarks, target)
+
+
 def _warp(
     picture: Picture,
     landmarks: Landmarks,

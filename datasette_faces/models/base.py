@@ -27,7 +27,8 @@ class Engine:
     align: a picture and landmarks (full-size pixels) -> an aligned face (112, 112, 3).
     detect_faint: as detect, but from FAINT_SCORE on; None where a model cannot do that.
     detect_quickly: as detect, at GLANCE_PX, which tells the best score alone; None where a model cannot
-    do that: then no picture is turned.
+    do that: then no picture is turned, and no tilted face looked at again.
+    upright_score: of a face that stands upright; one with less is looked at again, it may be tilted.
     """
 
     info: ModelInfo
@@ -36,6 +37,7 @@ class Engine:
     align: Callable[[Picture, Landmarks], RgbArray] = field(default=crop.align_face)
     detect_faint: Callable[[RgbArray], list[Detection]] | None = None
     detect_quickly: Callable[[RgbArray], list[Detection]] | None = None
+    upright_score: float = 0.0
 
 
 class FaceModel(ABC):

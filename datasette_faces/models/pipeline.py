@@ -23,6 +23,7 @@ from ..shapes import (
     QueryAnalysis,
 )
 from .base import Engine
+from .tilted import look_again
 from .which_way_up import find_turn
 
 MIN_FACE_PX = 20
@@ -74,7 +75,8 @@ def analyse(
     if larger_px:
         del picture
         picture = decode_larger(data, larger_px, max_pixels=max_pixels)
-    return Analysis(photo, measure_faces(picture, kept, engine, turned))
+    straight = [look_again(picture, item, engine, turned) for item in kept]
+    return Analysis(photo, measure_faces(picture, straight, engine, turned))
 
 
 def make_thumbnail_and_crops(

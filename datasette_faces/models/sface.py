@@ -32,6 +32,8 @@ NEEDED = ("onnx", "onnxruntime", WEIGHTS_PACKAGE)
 STRIDES = (8, 16, 32)
 """YuNet's feature maps: Wu et al., YuNet: A Tiny Millisecond-level Face Detector, 2023."""
 DETECTION_SCORE = 0.7
+UPRIGHT_SCORE = 0.9
+"""Nearly all upright faces of photographs have more, nearly all that are tilted by 45° less."""
 NMS_OVERLAP = 0.3
 """OpenCV's `FaceDetectorYN`: nms_threshold 0.3."""
 SECOND_LOOK_PX = 160
@@ -81,6 +83,7 @@ class SFace(FaceModel):
             embed=lambda faces: embed(recogniser, faces),
             detect_faint=lambda image_rgb: detect(detector, image_rgb, FAINT_SCORE),
             detect_quickly=lambda image_rgb: detect_at(detector, image_rgb, GLANCE_PX),
+            upright_score=UPRIGHT_SCORE,
         )
 
 
