@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import serving
 from desks import Desk
 from pictures import encoded, shipped
 from PIL import Image
-from running import faces, ingest, rows
+from running import faces, rows
+from scans import make_scans, scan
 from serving import Site, asked, copied, metadata_with, site
-from test_browser import NARROW, WIDE, opened, rectangle, show
 from test_search_page import found_by
 
 from datasette_faces.algorithms import geometry
@@ -35,15 +34,7 @@ from datasette_faces.store.database import writing
 pytestmark = pytest.mark.slow
 
 TURNS = (90, 180, 270)
-ORIGINALS = metadata_with(serve_originals=True, uploads_per_minute=0)
-UPRIGHT = 1
-"""The upright photo of the library; 2 is on its head, 3 and 4 lie on their sides."""
-
-
-def scan(what: str, turned: int) -> Image.Image:
-    """A shipped picture that has to be turned clockwise by so many degrees to stand upright."""
-    with Image.open(shipped(what)) as image:
-        return image.convert("RGB").rotate(turned, expand=True)
+UNLIMITED = metadata_with(uploads_per_minute=0)
 
 
 def look(image: Image.Image, engine: Engine) -> Analysis:
@@ -149,18 +140,12 @@ def test_a_face_that_is_drawn_in_it_is_measured_upright(sface: Engine, turned: i
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One picture of six faces: upright, on its head, and on each side; photos beside the database."""
-    folder = tmp_path_factory.mktemp("scans")
-    (folder / "photos").mkdir()
-    for place, turned in enumerate((0, 180, 90, 270)):
-        scan("six faces", turned).save(folder / "photos" / f"{place}.jpg", quality=95)
-    ingest(folder / "scans.db", folder / "photos", model="sface")
-    return folder / "scans.db"
+    return make_scans(tmp_path_factory.mktemp("scans"))
 
 
 @pytest.fixture(scope="module")
 def served(library: Path) -> Iterator[Site]:
-    with site(library, metadata=ORIGINALS) as it:
+    with site(library, metadata=UNLIMITED) as it:
         it.datasette.root_enabled = True
         yield it
         state_of(it.datasette).close()
@@ -296,45 +281,3 @@ def test_a_turn_of_no_quarter_is_none(library: Path, tmp_path: Path, value: obje
         assert it.json("/scans/-/faces/photo/3.json")["photo"]["turned"] == 0
         assert it.get("/scans/-/faces/photo/3").status_code == 200
         assert it.get("/scans/-/faces/thumbnail/3.jpg").status_code == 200
-
-
-@pytest.fixture(scope="module")
-def addresses(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Sites of the library: with its originals, and with thumbnails alone."""
-    settings = tmp_path_factory.mktemp("settings") / "metadata.json"
-    settings.write_text(json.dumps(ORIGINALS))
-    with serving(library, "-m", settings) as originals, serving(library) as thumbnails:
-        yield {"originals": originals, "thumbnails": thumbnails}
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("which", ["originals", "thumbnails"])
-@pytest.mark.parametrize("photo_id", [2, 3, 4])
-def test_a_browser_shows_what_it_shows_of_the_upright_one(
-    chromium: Any, addresses: dict[str, str], photo_id: int, which: str, size: tuple[int, int]
-) -> None:
-    seen = []
-    with opened(chromium, size) as (page, wrong):
-        for shown in (UPRIGHT, photo_id):
-            show(page, f"{addresses[which]}/scans/-/faces/photo/{shown}")
-            boxes = page.eval_on_selector_all(
-                ".faces-boxes rect", "all => all.map(it => it.getBoundingClientRect().toJSON())"
-            )
-            page.add_style_tag(content=".faces-boxes, .faces-label { visibility: hidden }")
-            picture = page.locator(".faces-picture").screenshot()
-            seen.append(
-                (rectangle(page, ".faces-picture"), boxes, decode_picture(picture).pixels())
-            )
-        assert wrong == []
-    (frame, boxes, pixels), (other_frame, other_boxes, other_pixels) = seen
-    assert other_frame == pytest.approx(frame)
-    assert other_pixels.shape == pixels.shape
-    assert np.abs(other_pixels.astype(int) - pixels.astype(int)).mean() < 8
-    assert len(other_boxes) == len(boxes) == 6
-    for box in boxes:
-        places = [geometry.intersection_over_union(_box(box), _box(other)) for other in other_boxes]
-        assert max(places) > 0.7
-
-
-def _box(rect: dict[str, float]) -> Box:
-    return Box(rect["x"], rect["y"], rect["width"], rect["height"])
