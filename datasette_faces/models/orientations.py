@@ -15,6 +15,7 @@ from ..algorithms.quarter_turns import TURNS, turn_area
 from ..media.decode import Picture, decode_picture
 from ..shapes import Sighting
 from .base import Engine
+from .tilted import look_again
 
 
 def see_in_all_orientations(data: bytes, engine: Engine) -> tuple[Sighting, ...]:
@@ -33,6 +34,11 @@ def _see(picture: Picture, engine: Engine, turned: int) -> Iterator[Sighting]:
         return
     # Landmarks are those of a picture in full size
     picture = replace(picture, width=picture.size[0], height=picture.size[1], scale=1.0)
+    # Whoever is tilted is known by landmarks of a second look, where the picture is large enough for it
+    again = (look_again(picture, item, engine, 0) for item in found)
+    found = found + [
+        second for first, second in zip(found, again, strict=True) if second is not first
+    ]
     aligned = [engine.align(picture, item.landmarks) for item in found]
     embeddings = vectors.normalise(engine.embed(aligned).astype(np.float32))
     for item, embedding in zip(found, embeddings, strict=True):
